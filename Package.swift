@@ -1,0 +1,77 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "weft",
+    products: [
+        .executable(name: "weftd", targets: ["weftd"]),
+        .executable(name: "weft", targets: ["weft"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // C: module maps and shims only.
+        .systemLibrary(
+            name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev", "zlib1g-dev"])]),
+        .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+        .systemLibrary(name: "WeftABI"),
+
+        // The kernel's side.
+        .plugin(name: "CompileBPF", capability: .buildTool(), path: "tools/CompileBPF"),
+        .target(name: "BPFImages", plugins: ["CompileBPF"]),
+        .target(name: "BPF", dependencies: ["CLibbpf", "CLinux"]),
+
+        // The model and where it comes from.
+        .target(name: "Mesh"),
+        .target(name: "ConfigSources", dependencies: ["Mesh", "CLinux", yams]),
+
+        // The planes.
+        .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
+        .target(name: "Telemetry", dependencies: ["CLinux", "WeftABI", logging]),
+
+        // Composition and the executables.
+        .target(
+            name: "Agent",
+            dependencies: [
+                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Telemetry", "WeftABI", logging,
+            ]),
+        .executableTarget(name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
+        .executableTarget(
+            name: "weft",
+            dependencies: ["BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "WeftABI", argumentParser, logging]),
+
+        // Unit tests, unprivileged.
+        .testTarget(name: "KernelLogicTests", dependencies: ["WeftABI"]),
+        .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
+        .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
+        .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI"]),
+        // Real programs on the real kernel: root.
+        .testTarget(
+            name: "KernelTests", dependencies: ["BPF", "BPFImages", "CLinux", "KernelPlane", "Mesh", "WeftABI"]),
+        // Whole nodes: root, weftd and weft as processes.
+        .testTarget(name: "MeshTests", dependencies: ["CLinux", "weft", "weftd"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+let swiftSettings: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    // Span-vending views need lifetime annotations; the flag has been stable in the release compiler since 6.2.
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+for target in package.targets where target.type != .system && target.type != .plugin && target.name != "CLinux" {
+    target.swiftSettings = swiftSettings
+}

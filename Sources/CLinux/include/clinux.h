@@ -1,0 +1,43 @@
+// Linux interfaces that Swift's Glibc module does not expose, as plain prototypes (the definitions that need
+// _GNU_SOURCE are in clinux.c).
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/// The file-system type that statfs reports for bpffs and for cgroup v2.
+#define WEFT_BPF_FS_MAGIC 0xcafe4a11u
+#define WEFT_CGROUP2_MAGIC 0x63677270u
+
+/// accept4(2) without an address. Returns -1 with errno.
+int weft_accept(int fd, int flags);
+
+/// setns(2) for a network namespace. Returns -1 with errno.
+int weft_enter_netns(int netns_fd);
+
+/// The netns cookie (SO_NETNS_COOKIE) of the namespace that `socket_fd` lives in; 0 where the kernel has none.
+uint64_t weft_netns_cookie(int socket_fd);
+
+/// The kernel's id of a cgroup directory (name_to_handle_at), as bpf_get_current_cgroup_id() reports it; 0 with errno.
+uint64_t weft_cgroup_id(const char *path);
+
+/// Forks a child into the cgroup `cgroup_fd` (clone3, CLONE_INTO_CGROUP) that connects a UDP socket to `address`
+/// (network order) and `port` (host order) and ends. Nothing is sent. Returns the errno of its connect(), 0 if it
+/// succeeded, or -1 with errno if the child could not be made.
+int weft_connect_in_cgroup(int cgroup_fd, uint32_t address, uint16_t port);
+
+/// Reads errno at once: an intervening release of an object may change it.
+static inline int weft_errno(void) { return errno; }

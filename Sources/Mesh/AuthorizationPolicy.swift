@@ -1,0 +1,118 @@
+/// Istio's AuthorizationPolicy with the attributes that a connection has.
+/// Source: https://istio.io/latest/docs/reference/config/security/authorization-policy/
+public struct AuthorizationPolicy: Sendable, Equatable {
+    public enum Action: String, Sendable {
+        case allow = "ALLOW"
+        case deny = "DENY"
+        case audit = "AUDIT"
+    }
+
+    public var name: ObjectName
+    public var action: Action
+    /// Dry run (`istio.io/dry-run: "true"`): decided and counted, never enforced.
+    public var isShadow: Bool
+    /// Whether it applies to the whole mesh (it is in the root namespace) or to its own namespace.
+    public var isMeshWide: Bool
+    /// Labels that a workload must have; empty selects every workload in scope.
+    public var selector: [String: String]
+    /// No rule matches nothing: an ALLOW policy without rules denies everything.
+    public var rules: [Rule]
+
+    public init(
+        name: ObjectName, action: Action = .allow, isShadow: Bool = false, isMeshWide: Bool = false,
+        selector: [String: String] = [:], rules: [Rule] = []
+    ) {
+        self.name = name
+        self.action = action
+        self.isShadow = isShadow
+        self.isMeshWide = isMeshWide
+        self.selector = selector
+        self.rules = rules
+    }
+
+    /// Whether it applies to `workload`.
+    public func selects(_ workload: MeshWorkload) -> Bool {
+        (isMeshWide || workload.name.namespace == name.namespace)
+            && selector.allSatisfy { workload.labels[$0.key] == $0.value }
+    }
+
+    /// Matches when any source, any operation and every condition match; an empty list matches everything.
+    public struct Rule: Sendable, Equatable {
+        public var sources: [Source]
+        public var operations: [Operation]
+        public var conditions: [Condition]
+
+        public init(sources: [Source] = [], operations: [Operation] = [], conditions: [Condition] = []) {
+            self.sources = sources
+            self.operations = operations
+            self.conditions = conditions
+        }
+    }
+
+    /// Matches when every list that is not empty matches; a `not` list matches when none of its values does.
+    public struct Source: Sendable, Equatable {
+        public var principals: [StringMatch] = []
+        public var notPrincipals: [StringMatch] = []
+        public var namespaces: [StringMatch] = []
+        public var notNamespaces: [StringMatch] = []
+        public var ipBlocks: [IPBlock] = []
+        public var notIPBlocks: [IPBlock] = []
+
+        public init() {}
+    }
+
+    public struct Operation: Sendable, Equatable {
+        public var ports: [UInt16] = []
+        public var notPorts: [UInt16] = []
+
+        public init() {}
+    }
+
+    /// One entry of `when`, by the attribute that it speaks of.
+    public enum Condition: Sendable, Equatable {
+        case sourcePrincipal(values: [StringMatch], notValues: [StringMatch])
+        case sourceNamespace(values: [StringMatch], notValues: [StringMatch])
+        case sourceIP(values: [IPBlock], notValues: [IPBlock])
+        case destinationIP(values: [IPBlock], notValues: [IPBlock])
+        case destinationPort(values: [UInt16], notValues: [UInt16])
+    }
+}
+
+/// Istio's four string forms.
+public enum StringMatch: Sendable, Equatable, Hashable {
+    case exact(String)
+    case prefix(String)
+    case suffix(String)
+    /// `*`: any value, but there has to be one.
+    case present
+
+    public func matches(_ value: String) -> Bool {
+        switch self {
+        case .exact(let text): value == text
+        case .prefix(let text): value.hasPrefix(text)
+        case .suffix(let text): value.hasSuffix(text)
+        case .present: !value.isEmpty
+        }
+    }
+}
+
+/// An address block (CIDR). IPv4 blocks are in mapped form: their length is 96 more than it was written.
+public struct IPBlock: Sendable, Equatable, Hashable {
+    public var address: IPAddress
+    /// 0...128, of the 128-bit form.
+    public var prefixLength: UInt8
+
+    public init(address: IPAddress, prefixLength: UInt8) {
+        self.address = address
+        self.prefixLength = prefixLength
+    }
+
+    public func contains(_ other: IPAddress) -> Bool {
+        func masked(_ word: UInt64, _ bits: Int) -> UInt64 {
+            bits <= 0 ? 0 : bits >= 64 ? word : word & ~(UInt64.max >> UInt64(bits))
+        }
+        let bits = Int(prefixLength)
+        return masked(UInt64(bigEndian: address.high), bits) == masked(UInt64(bigEndian: other.high), bits)
+            && masked(UInt64(bigEndian: address.low), bits - 64) == masked(UInt64(bigEndian: other.low), bits - 64)
+    }
+}

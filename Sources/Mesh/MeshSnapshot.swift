@@ -1,0 +1,165 @@
+/// What the configuration means at one moment: an immutable value from which everything downstream is computed.
+///
+/// Collections are keyed by name and hold values whose arrays share storage between snapshots, so comparing an object
+/// that did not change with its predecessor costs next to nothing.
+public struct MeshSnapshot: Sendable, Equatable {
+    /// Grows by one with every accepted configuration.
+    public var generation: UInt64
+    public var trustDomain: String
+    /// This node's name: workloads of it are local.
+    public var node: String
+    public var services: [ObjectName: MeshService]
+    public var workloads: [ObjectName: MeshWorkload]
+    /// In no particular order; a policy's name is unique.
+    public var policies: [ObjectName: AuthorizationPolicy]
+
+    public init(
+        generation: UInt64 = 0, trustDomain: String = "cluster.local", node: String = "",
+        services: [ObjectName: MeshService] = [:], workloads: [ObjectName: MeshWorkload] = [:],
+        policies: [ObjectName: AuthorizationPolicy] = [:]
+    ) {
+        self.generation = generation
+        self.trustDomain = trustDomain
+        self.node = node
+        self.services = services
+        self.workloads = workloads
+        self.policies = policies
+    }
+}
+
+/// Namespace and name of an object.
+public struct ObjectName: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public var namespace: String
+    public var name: String
+
+    public init(namespace: String, name: String) {
+        self.namespace = namespace
+        self.name = name
+    }
+
+    /// `namespace/name`.
+    public var description: String { "\(namespace)/\(name)" }
+
+    public static func < (a: Self, b: Self) -> Bool { (a.namespace, a.name) < (b.namespace, b.name) }
+}
+
+/// A transport protocol that services can have.
+public enum TransportProtocol: String, Sendable, Hashable, CaseIterable {
+    case tcp = "TCP"
+    case udp = "UDP"
+
+    /// The number of the protocol in the IP header (IANA).
+    public var number: UInt8 { self == .tcp ? 6 : 17 }
+}
+
+/// A service with its endpoints resolved.
+public struct MeshService: Sendable, Equatable {
+    public var name: ObjectName
+    /// The addresses that clients connect to (cluster IPs and external IPs); empty for a headless service.
+    public var addresses: [IPAddress]
+    public var ports: [MeshServicePort]
+    public var balancing: Balancing
+
+    public init(name: ObjectName, addresses: [IPAddress], ports: [MeshServicePort], balancing: Balancing) {
+        self.name = name
+        self.addresses = addresses
+        self.ports = ports
+        self.balancing = balancing
+    }
+}
+
+public struct MeshServicePort: Sendable, Equatable {
+    /// Empty for the only port of a service.
+    public var name: String
+    public var port: UInt16
+    public var transport: TransportProtocol
+    /// Sorted by address and port, so that equal sets are equal arrays.
+    public var endpoints: [MeshEndpoint]
+
+    public init(name: String, port: UInt16, transport: TransportProtocol, endpoints: [MeshEndpoint]) {
+        self.name = name
+        self.port = port
+        self.transport = transport
+        self.endpoints = endpoints
+    }
+}
+
+public struct MeshEndpoint: Sendable, Equatable, Hashable {
+    public var address: IPAddress
+    public var port: UInt16
+    /// Relative; 1 unless configured. 0 takes no traffic.
+    public var weight: UInt16
+    /// Whether new connections are given to it; a draining endpoint keeps its open ones.
+    public var isDraining: Bool
+    /// The workload that listens there, where it is known.
+    public var workload: ObjectName?
+
+    public init(address: IPAddress, port: UInt16, weight: UInt16 = 1, isDraining: Bool = false, workload: ObjectName? = nil) {
+        self.address = address
+        self.port = port
+        self.weight = weight
+        self.isDraining = isDraining
+        self.workload = workload
+    }
+}
+
+/// How a service chooses among its endpoints.
+public struct Balancing: Sendable, Equatable {
+    public enum Algorithm: String, Sendable, CaseIterable {
+        case random, roundRobin, leastConnections, maglev
+    }
+
+    public var algorithm: Algorithm
+    /// Session affinity by client: seconds since its last connection; nil for none.
+    public var affinitySeconds: UInt32?
+
+    public init(algorithm: Algorithm = .random, affinitySeconds: UInt32? = nil) {
+        self.algorithm = algorithm
+        self.affinitySeconds = affinitySeconds
+    }
+}
+
+/// A workload: what has an identity and is subject to policies.
+public struct MeshWorkload: Sendable, Equatable {
+    public var name: ObjectName
+    public var serviceAccount: String
+    public var labels: [String: String]
+    public var addresses: [IPAddress]
+    public var ports: [MeshWorkloadPort]
+    /// The node it runs on; empty if unknown.
+    public var node: String
+    public var isLocal: Bool
+    /// The cgroup of its processes, as a path below the cgroup v2 root; nil for a remote workload.
+    public var cgroup: String?
+
+    public init(
+        name: ObjectName, serviceAccount: String, labels: [String: String] = [:], addresses: [IPAddress] = [],
+        ports: [MeshWorkloadPort] = [], node: String = "", isLocal: Bool = true, cgroup: String? = nil
+    ) {
+        self.name = name
+        self.serviceAccount = serviceAccount
+        self.labels = labels
+        self.addresses = addresses
+        self.ports = ports
+        self.node = node
+        self.isLocal = isLocal
+        self.cgroup = cgroup
+    }
+
+    /// `spiffe://<trust domain>/ns/<namespace>/sa/<service account>` (Istio's form of the SPIFFE id).
+    public func spiffeID(trustDomain: String) -> String {
+        "spiffe://\(trustDomain)/ns/\(name.namespace)/sa/\(serviceAccount)"
+    }
+}
+
+public struct MeshWorkloadPort: Sendable, Equatable {
+    public var name: String
+    public var port: UInt16
+    public var transport: TransportProtocol
+
+    public init(name: String, port: UInt16, transport: TransportProtocol) {
+        self.name = name
+        self.port = port
+        self.transport = transport
+    }
+}

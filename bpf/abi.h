@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Every structure, constant and enumeration that the kernel programs and user space share.
+ *
+ * The programs of bpf/ include this file, and Swift imports it as the module WeftABI: nothing here is written a second
+ * time. Layouts are fixed by the assertions at the end; a change of any layout is a new WEFT_LAYOUT, because pinned
+ * maps outlive the agent that made them.
+ *
+ * Identifiers (`id`, u64) are hashes of names (see weft_id in lib/address.h): the same name has the same identifier on
+ * every node and in every run. 0 means none or unknown.
+ */
+#ifndef WEFT_ABI_H
+#define WEFT_ABI_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+/* Version of the pinned layout: the pin directory is <bpffs>/weft/v<WEFT_LAYOUT>. */
+#define WEFT_LAYOUT 1
+
+/* The length of one policy bitmap: a policy group holds at most WEFT_POLICY_CLAUSES clauses. */
+#define WEFT_POLICY_WORDS 4
+#define WEFT_POLICY_CLAUSES (WEFT_POLICY_WORDS * 64)
+
+/* Buckets of a log2 histogram; bucket i counts values below 2^i, the last one everything else. */
+#define WEFT_HISTOGRAM_BUCKETS 24
+
+/* Services that one unconnected UDP socket can talk to at the same time with their replies translated back. */
+#define WEFT_UDP_PEERS 8
+
+/* Length of a name in the `names` map, with its terminating NUL. */
+#define WEFT_NAME_SIZE 256
+
+/* cgroup nesting that identity looks through (the kernel's own limit of useful depth is far below). */
+#define WEFT_CGROUP_DEPTH 16
+
+/*
+ * An IPv6 address, or an IPv4 one as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2): 16 bytes in network order.
+ * This is the one normal form at the border of every hook.
+ */
+struct weft_address {
+	__u64 high;
+	__u64 low;
+};
+
+/* The path that a connection takes; the names are those of `weft explain connect` and of the weft_lane label. */
+enum weft_lane {
+	WEFT_LANE_PASSTHROUGH = 0,
+	WEFT_LANE_KERNEL = 1,
+	WEFT_LANE_ACCELERATED = 2,
+	WEFT_LANE_SHORTCUT = 3,
+	WEFT_LANE_TUNNEL = 4,
+	WEFT_LANE_PROXY = 5,
+};
+
+/* How a service selects among its backends. */
+enum weft_algorithm {
+	WEFT_ALGORITHM_RANDOM = 0,            /* weighted random, exact in proportion */
+	WEFT_ALGORITHM_ROUND_ROBIN = 1,
+	WEFT_ALGORITHM_LEAST_CONNECTIONS = 2, /* power of two choices over open connections per weight */
+	WEFT_ALGORITHM_MAGLEV = 3,            /* consistent by client */
+};
+
+/* Which end of a connection counted it; the `reporter` label of Istio's metrics. */
+enum weft_reporter {
+	WEFT_REPORTER_SOURCE = 0,
+	WEFT_REPORTER_DESTINATION = 1,
+};
+
+enum weft_backend_state {
+	WEFT_BACKEND_ACTIVE = 0,
+	WEFT_BACKEND_DRAINING = 1,    /* no new connection; open ones until the deadline */
+	WEFT_BACKEND_QUARANTINED = 2, /* no new connection; open ones stay */
+};
+
+/* Outcome of one policy decision. */
+enum weft_verdict {
+	WEFT_VERDICT_ALLOW = 0,
+	WEFT_VERDICT_DENY = 1,
+	WEFT_VERDICT_AUDIT = 2, /* an AUDIT rule matched; it decides nothing */
+};
+
+enum weft_policy_mode {
+	WEFT_MODE_ENFORCE = 0,
+	WEFT_MODE_SHADOW = 1,
+};
+
+/* Classes of addresses outside the mesh: the only thing that is counted of a passthrough destination. */
+enum weft_address_class {
+	WEFT_CLASS_NONE = 0, /* a mesh destination */
+	WEFT_CLASS_LOOPBACK = 1,
+	WEFT_CLASS_PRIVATE = 2,
+	WEFT_CLASS_LINK_LOCAL = 3,
+	WEFT_CLASS_MULTICAST = 4,
+	WEFT_CLASS_PUBLIC = 5,
+};
+
+/* Why a flow record was written. */
+enum weft_flow_event {
+	WEFT_FLOW_CLOSED = 0,     /* the connection was established and ended */
+	WEFT_FLOW_FAILED = 1,     /* it was never established */
+	WEFT_FLOW_DENIED = 2,     /* a policy refused it */
+	WEFT_FLOW_NO_BACKEND = 3, /* its service has no usable backend */
+};
+
+/* ------------------------------------------------------------------------------------------------ services */
+
+/* `services`: the addresses that connect() and sendmsg() translate. */
+struct weft_service_key {
+	struct weft_address address;
+	__be16 port;
+	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 reserved[5];
+};
+
+enum weft_service_flags {
+	WEFT_SERVICE_EQUAL_WEIGHTS = 1, /* every slot stands for itself: no alias is consulted */
+};
+
+struct weft_service {
+	__u64 id;
+	__u32 backend_count;    /* slots 0..<backend_count are filled */
+	__u32 affinity_seconds; /* 0: no session affinity */
+	__u32 generation;
+	__u8 lane;      /* enum weft_lane */
+	__u8 algorithm; /* enum weft_algorithm */
+	__u8 flags;     /* enum weft_service_flags */
+	__u8 reserved;
+};
+
+/* `slots`: the selection table of a service (Walker's alias method: one slot, one comparison, exact weights). */
+struct weft_slot_key {
+	__u64 service;
+	__u32 slot;
+	__u32 reserved;
+};
+
+struct weft_slot {
+	__u64 backend;
+	__u64 alias;     /* taken when a 32-bit random number is >= threshold */
+	__u32 threshold;
+	__u32 reserved;
+};
+
+/* `backends`, by backend id. A draining backend stays here, without a slot, while sockets use it. */
+struct weft_backend {
+	struct weft_address address;
+	__u64 service;
+	__u64 workload;          /* 0: the address belongs to no known workload */
+	__u64 drain_deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	__be16 port;
+	__u16 weight;
+	__u8 protocol;
+	__u8 state; /* enum weft_backend_state */
+	__u8 reserved[2];
+};
+
+/* `backend_load`, by backend id: written by the programs only. */
+struct weft_backend_load {
+	__s64 active; /* open connections */
+	__u64 opened; /* connections ever given to the backend */
+};
+
+/* `service_state`, by service id: written by the programs only. */
+struct weft_service_state {
+	__u64 round_robin;
+};
+
+/* `affinity`: who the client is, for session affinity and for Maglev. */
+struct weft_affinity_key {
+	__u64 service;
+	__u64 netns_cookie;
+	__u64 workload;
+	struct weft_address source; /* the bound source address; zero when the client did not bind */
+};
+
+struct weft_affinity {
+	__u64 backend;
+	__u64 last_used_ns;
+};
+
+/* ------------------------------------------------------------------------------------------------ workloads */
+
+enum weft_workload_flags {
+	WEFT_WORKLOAD_LOCAL = 1,
+};
+
+/* `workloads`, by workload id. */
+struct weft_workload {
+	__u64 identity; /* id of the namespace and service account: what policies speak of */
+	__u64 policy;   /* policy group that guards connections to it; 0: none applies */
+	struct weft_address address; /* its first address of each kind decides ipBlocks before a source is bound */
+	__u32 flags;
+	__u32 reserved;
+};
+
+/* `workload_addresses`: whose address and port that is. */
+struct weft_endpoint_key {
+	__u64 scope; /* netns cookie for addresses that are only valid in one namespace; 0: everywhere */
+	struct weft_address address;
+	__be16 port; /* 0: every port of the address */
+	__u8 protocol; /* 0 with port 0 */
+	__u8 reserved[5];
+};
+
+/* `cgroup_identities`: cache of the nearest enrolled ancestor, by cgroup id. */
+struct weft_cgroup_identity {
+	__u64 workload;
+	__u32 generation; /* of weft_settings.identity_generation */
+	__u32 reserved;
+};
+
+/* ------------------------------------------------------------------------------------------------ policy */
+
+/* One bit for each clause of a policy group. */
+struct weft_clauses {
+	__u64 words[WEFT_POLICY_WORDS];
+};
+
+enum weft_policy_flags {
+	WEFT_POLICY_HAS_ALLOW = 1,        /* an enforced ALLOW policy applies: no match is a denial */
+	WEFT_POLICY_HAS_SHADOW_ALLOW = 2,
+	WEFT_POLICY_BY_IDENTITY = 4,      /* some clause asks for the source's identity */
+	WEFT_POLICY_BY_ADDRESS = 8,       /* some clause asks for the source's address */
+	WEFT_POLICY_BY_PORT = 16,         /* some clause asks for the destination port */
+	WEFT_POLICY_HAS_SHADOW = 32,      /* some clause is of a dry-run or AUDIT policy */
+};
+
+/*
+ * `policies`, by group id: all AuthorizationPolicies that apply to a set of workloads, as clauses (conjunctions over
+ * identity, address and port). A clause matches when its bit is set in the bitmap of each dimension; lib/policy.h holds
+ * the decision.
+ */
+struct weft_policy {
+	struct weft_clauses deny;
+	struct weft_clauses allow;
+	struct weft_clauses shadow_deny;
+	struct weft_clauses shadow_allow;
+	struct weft_clauses audit;
+	struct weft_clauses identity_unknown; /* clauses that a source without identity satisfies */
+	struct weft_clauses identity_default; /* ... a source whose identity is not in policy_identities */
+	struct weft_clauses port_default;     /* ... a port that is not in policy_ports */
+	struct weft_clauses address_default;  /* ... an address that no entry of policy_addresses covers */
+	struct weft_clauses address_unknown;  /* ... a source whose address is not known yet (DENY matches, ALLOW not) */
+	__u64 implicit_rule;        /* rule that is counted when an ALLOW policy exists and none matched */
+	__u64 shadow_implicit_rule;
+	__u32 flags; /* enum weft_policy_flags */
+	__u32 clause_count;
+};
+
+struct weft_policy_identity_key {
+	__u64 policy;
+	__u64 identity;
+};
+
+struct weft_policy_port_key {
+	__u64 policy;
+	__be16 port;
+	__u8 reserved[6];
+};
+
+/* Longest-prefix key: WEFT_POLICY_PREFIX_BASE bits of group id, then the prefix of the address. */
+#define WEFT_POLICY_PREFIX_BASE 64
+struct weft_policy_address_key {
+	__u32 prefix_length;
+	__u32 policy_words[2]; /* the group id as it lies in memory; two words keep the key free of padding */
+	__u32 address[4];
+};
+
+/* `policy_rules`: which rule a clause came from. */
+struct weft_policy_rule_key {
+	__u64 policy;
+	__u32 clause;
+	__u32 reserved;
+};
+
+/* `rule_counters` (per CPU): decisions by rule. */
+struct weft_rule_key {
+	__u64 rule;
+	__u8 verdict; /* enum weft_verdict */
+	__u8 mode;    /* enum weft_policy_mode */
+	__u8 reserved[6];
+};
+
+/* ------------------------------------------------------------------------------------------------ accounting */
+
+/* Log2 histogram; `sum` is in the histogram's unit (microseconds everywhere). */
+struct weft_histogram {
+	__u64 sum;
+	__u64 buckets[WEFT_HISTOGRAM_BUCKETS];
+};
+
+/* `traffic` (per CPU): who talked to what, how. All ones is the overflow series. */
+struct weft_traffic_key {
+	__u64 source;      /* workload id */
+	__u64 service;     /* service id; 0 for a connection to a workload's own address, or passthrough */
+	__u64 destination; /* workload id of the backend */
+	__u8 lane;
+	__u8 reporter;
+	__u8 protocol;
+	__u8 address_class; /* enum weft_address_class, for passthrough */
+	__u8 reserved[4];
+};
+
+struct weft_traffic {
+	__u64 opened;
+	__u64 closed;
+	__u64 failed;
+	__u64 denied;
+	__u64 no_backend;
+	__u64 sent_bytes; /* by the reporter's socket: payload, retransmissions not included */
+	__u64 received_bytes;
+	__u64 sent_segments; /* TCP segments or UDP datagrams */
+	__u64 received_segments;
+	__u64 retransmits;
+	struct weft_histogram rtt_us;     /* smoothed RTT, when a connection ends and while it is busy */
+	struct weft_histogram connect_us; /* connect() to established */
+};
+
+/* `node_counters` (per CPU array), by index. */
+enum weft_node_counter {
+	WEFT_COUNT_FLOWS_LOST = 0,      /* flow records for which the ring had no room */
+	WEFT_COUNT_TRAFFIC_OVERFLOW = 1,/* updates that went to the overflow series */
+	WEFT_COUNT_SOCKETS_UNTRACKED = 2, /* sockets that got no storage: memory */
+	WEFT_COUNT_TUPLES_LOST = 3,     /* local connections whose server end will not know its client */
+	WEFT_COUNT_AFFINITY_LOST = 4,
+	WEFT_COUNT_FAIL_CLOSED = 5,     /* connections refused because a map entry was missing */
+	WEFT_COUNT_UDP_PEERS_EVICTED = 6,
+	WEFT_NODE_COUNTERS = 7,
+};
+
+/* ------------------------------------------------------------------------------------------------ sockets */
+
+enum weft_socket_role {
+	WEFT_ROLE_NONE = 0,
+	WEFT_ROLE_CLIENT = 1,
+	WEFT_ROLE_LISTENER = 2,
+	WEFT_ROLE_SERVER = 3,
+};
+
+enum weft_socket_phase {
+	WEFT_PHASE_IDLE = 0,
+	WEFT_PHASE_CONNECTING = 1,
+	WEFT_PHASE_OPEN = 2,
+	WEFT_PHASE_ENDED = 3,
+};
+
+/* `sockets`: socket-local storage of every mesh socket; a listener's is cloned to the sockets it accepts. */
+struct weft_socket {
+	struct weft_address service_address; /* what the application asked for; equal to peer when not translated */
+	struct weft_address peer_address;    /* what it got */
+	__be16 service_port;
+	__be16 peer_port;
+	__u8 protocol;
+	__u8 lane;
+	__u8 role;  /* enum weft_socket_role */
+	__u8 address_class;
+	__u32 phase; /* enum weft_socket_phase; u32 because it is exchanged atomically */
+	__u32 reserved;
+	__u64 source;      /* workload id */
+	__u64 service;     /* service id */
+	__u64 destination; /* workload id */
+	__u64 backend;     /* backend id */
+	__u64 cgroup;      /* cgroup id of the process that connected */
+	__u64 netns_cookie;
+	__u64 rule;        /* rule that allowed it */
+	__u64 started_ns;
+	__u64 established_ns;
+	/* UDP only: counted here, packet by packet. */
+	__u64 udp_sent_bytes;
+	__u64 udp_received_bytes;
+	__u64 udp_sent_datagrams;
+	__u64 udp_received_datagrams;
+	/* What `traffic` has of this socket already. */
+	__u64 counted_sent_bytes;
+	__u64 counted_received_bytes;
+	__u64 counted_sent_segments;
+	__u64 counted_received_segments;
+	__u64 counted_retransmits;
+};
+
+/* One service that an unconnected UDP socket talks to. */
+struct weft_udp_peer {
+	struct weft_address service_address;
+	struct weft_address backend_address;
+	__be16 service_port;
+	__be16 backend_port;
+	__u8 current; /* 0: superseded; kept only to translate late replies */
+	__u8 used;
+	__u8 lane;
+	__u8 address_class;
+	__u64 source;
+	__u64 service;
+	__u64 destination;
+	__u64 backend;
+	__u64 started_ns;
+	__u64 last_used_ns;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 sent_datagrams;
+	__u64 received_datagrams;
+};
+
+/* `udp_sockets`: socket-local storage of sockets that used sendto() on mesh addresses. */
+struct weft_udp_socket {
+	struct bpf_spin_lock lock;
+	__u32 reserved;
+	struct weft_udp_peer peers[WEFT_UDP_PEERS];
+};
+
+/* `tuples`: local client ends by what the server's end sees, so that both know both workloads. */
+struct weft_tuple_key {
+	__u64 scope; /* netns cookie for loopback addresses; 0 otherwise */
+	struct weft_address client_address;
+	struct weft_address server_address;
+	__be16 client_port;
+	__be16 server_port;
+	__u8 protocol;
+	__u8 reserved[3];
+};
+
+struct weft_tuple {
+	__u64 source;
+	__u64 service;
+	__u64 cookie; /* of the client's socket */
+};
+
+/* ------------------------------------------------------------------------------------------------ events */
+
+/* `flows` (ring buffer): one record for each ended, failed or denied connection. */
+struct weft_flow {
+	__u64 started_ns; /* CLOCK_MONOTONIC */
+	__u64 ended_ns;
+	__u64 connect_us; /* connect() to established; 0: not established */
+	__u64 cookie;
+	__u64 netns_cookie;
+	__u64 cgroup;
+	__u64 source;
+	__u64 service;
+	__u64 destination;
+	__u64 rule; /* that allowed or denied it; 0: no policy applied */
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	struct weft_address source_address;
+	struct weft_address service_address;
+	struct weft_address peer_address;
+	__be16 source_port;
+	__be16 service_port;
+	__be16 peer_port;
+	__u8 protocol;
+	__u8 lane;
+	__u8 event;    /* enum weft_flow_event */
+	__u8 reporter; /* enum weft_reporter */
+	__u8 address_class;
+	__u8 reserved;
+	__u32 retransmits;
+	__u32 rtt_us;
+	__u32 error; /* errno of a failed connection */
+	__u32 reserved2;
+};
+
+/* What the sweep writes for a connection that has to end: enough for SOCK_DESTROY in its namespace. */
+enum weft_doom {
+	WEFT_DOOM_POLICY = 1, /* a policy no longer allows it */
+	WEFT_DOOM_DRAINED = 2,/* its backend's drain deadline has passed */
+};
+
+struct weft_doomed {
+	__u64 cookie;
+	__u64 netns_cookie;
+	__u64 source;
+	__u64 service;
+	__u64 destination;
+	__u64 rule;
+	struct weft_address local_address;
+	struct weft_address peer_address;
+	__be16 local_port;
+	__be16 peer_port;
+	__u8 protocol;
+	__u8 reason; /* enum weft_doom */
+	__u8 family; /* AF_INET or AF_INET6: the socket's own */
+	__u8 reserved;
+};
+
+/* ------------------------------------------------------------------------------------------------ the node */
+
+/* `settings`, one entry. */
+struct weft_settings {
+	__u64 generation;        /* of the MeshSnapshot that is programmed */
+	__u64 agent_started_ns;
+	__u64 attached_cgroup;   /* cgroup id that the programs are attached to */
+	__u32 identity_generation;
+	__u32 agent_pid;         /* 0: no agent */
+	__u32 flow_wakeup_bytes; /* unread bytes in `flows` from which the agent is woken at once */
+	__u32 reserved;
+};
+
+/* What an entry of `names` names. */
+enum weft_name_kind {
+	WEFT_NAME_SERVICE = 1,  /* namespace/name:port */
+	WEFT_NAME_WORKLOAD = 2, /* namespace/name */
+	WEFT_NAME_IDENTITY = 3, /* SPIFFE id */
+	WEFT_NAME_RULE = 4,     /* namespace/policy[rule] */
+	WEFT_NAME_POLICY = 5,   /* the policies of a group */
+};
+
+/* `names`, by id: so that the CLI can speak without an agent. */
+struct weft_name {
+	__u8 kind;
+	char text[WEFT_NAME_SIZE - 1]; /* UTF-8, NUL-terminated */
+};
+
+/*
+ * The address that the self-check connects to: in 240.0.0.0/4, which nothing routes. The connect4 hook answers it with
+ * WEFT_PROBE_ERRNO, so a process of the cgroup learns whether the hook is called for it.
+ */
+#define WEFT_PROBE_ADDRESS 0xf0574546u /* 240.87.69.70, host order */
+#define WEFT_PROBE_PORT 15
+#define WEFT_PROBE_ERRNO 76 /* ENOTUNIQ, which no connect() of the kernel returns */
+
+#ifdef __cplusplus
+#define WEFT_ASSERT static_assert
+#else
+#define WEFT_ASSERT _Static_assert
+#endif
+
+WEFT_ASSERT(sizeof(struct weft_address) == 16, "weft_address");
+WEFT_ASSERT(sizeof(struct weft_service_key) == 24, "weft_service_key");
+WEFT_ASSERT(sizeof(struct weft_service) == 24, "weft_service");
+WEFT_ASSERT(sizeof(struct weft_slot_key) == 16, "weft_slot_key");
+WEFT_ASSERT(sizeof(struct weft_slot) == 24, "weft_slot");
+WEFT_ASSERT(sizeof(struct weft_backend) == 48, "weft_backend");
+WEFT_ASSERT(sizeof(struct weft_backend_load) == 16, "weft_backend_load");
+WEFT_ASSERT(sizeof(struct weft_affinity_key) == 40, "weft_affinity_key");
+WEFT_ASSERT(sizeof(struct weft_workload) == 40, "weft_workload");
+WEFT_ASSERT(sizeof(struct weft_endpoint_key) == 32, "weft_endpoint_key");
+WEFT_ASSERT(sizeof(struct weft_clauses) == 32, "weft_clauses");
+WEFT_ASSERT(sizeof(struct weft_policy) == 344, "weft_policy");
+WEFT_ASSERT(sizeof(struct weft_policy_address_key) == 28, "weft_policy_address_key");
+WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
+WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
+WEFT_ASSERT(sizeof(struct weft_socket) == 192, "weft_socket");
+WEFT_ASSERT(sizeof(struct weft_udp_peer) == 120, "weft_udp_peer");
+WEFT_ASSERT(sizeof(struct weft_udp_socket) == 968, "weft_udp_socket");
+WEFT_ASSERT(sizeof(struct weft_tuple_key) == 48, "weft_tuple_key");
+WEFT_ASSERT(sizeof(struct weft_flow) == 176, "weft_flow");
+WEFT_ASSERT(sizeof(struct weft_doomed) == 88, "weft_doomed");
+WEFT_ASSERT(sizeof(struct weft_settings) == 40, "weft_settings");
+WEFT_ASSERT(sizeof(struct weft_name) == 256, "weft_name");
+
+#endif
