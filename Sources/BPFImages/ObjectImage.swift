@@ -13,10 +13,11 @@ public struct ObjectImage: Sendable {
     public var bytes: [UInt8] {
         var decoded: [UInt8] = []
         decoded.reserveCapacity(base64.utf8CodeUnitCount / 4 * 3)
-        unsafe base64.withUTF8Buffer { text in
+        base64.withUTF8Buffer { text in
             var accumulator: UInt32 = 0
             var bits = 0
-            for character in unsafe text {
+            var characters = unsafe text.makeIterator()
+            while let character = unsafe characters.next() {
                 guard let sextet = Self.sextet(of: character) else { continue }
                 accumulator = accumulator << 6 | sextet
                 bits += 6

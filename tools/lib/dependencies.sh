@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used where this is sourced
+# Installs what Weft needs from Debian 12 and nothing when all is there. Sourced after common.sh.
+
+# To build Weft.
+build_packages=(libbpf-dev libelf-dev zlib1g-dev pkgconf git ca-certificates)
+# To see it work: servers, clients, load.
+demo_packages=(nginx-light curl iproute2 procps util-linux)
+# To test it: software at the other end that nobody here wrote, and the linters.
+test_packages=(
+    bind9-dnsutils unbound wrk prometheus iptables kmod tmux python3 python3-yaml openjdk-17-jdk-headless
+    clang-format shellcheck bpftool
+)
+# To measure it.
+bench_packages=(wrk iptables nftables python3 kmod)
+
+# Ends the tool unless a Swift toolchain of the right age is on the machine.
+require_swift() {
+    local version
+    command -v swift >/dev/null || die "no swift on the PATH: install Swift 6.3 or later (https://www.swift.org/install)"
+    version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -1)
+    # shellcheck disable=SC2086 # two words
+    set -- $version
+    [ "${1:-0}" -gt 6 ] || { [ "${1:-0}" -eq 6 ] && [ "${2:-0}" -ge 3 ]; } ||
+        die "swift $(swift --version 2>/dev/null | head -1) is too old: Weft builds with Swift 6.3 or later"
+}
+
+# Installs those of the given packages that are missing, and starts no service of theirs.
+install_packages() {
+    local missing=() package policy=/usr/sbin/policy-rc.d wrote_policy="" unit
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || die "missing: ${missing[*]}, and this is not a Debian system: install them yourself"
+
+    say "Installing ${missing[*]}"
+    # Debian starts a package's daemons when it installs it, unless this policy says no (101: forbidden).
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        wrote_policy=1
+    fi
+    {
+        as_root apt-get update -qq &&
+            as_root env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"
+    } >&2 || {
+        [ -z "$wrote_policy" ] || as_root rm -f "$policy"
+        die "apt-get could not install ${missing[*]}"
+    }
+    [ -z "$wrote_policy" ] || as_root rm -f "$policy"
+    # Nor at the next boot: only what was not here before is touched.
+    if command -v systemctl >/dev/null; then
+        for package in "${missing[@]}"; do
+            case $package in nginx-light) unit=nginx ;; unbound | prometheus) unit=$package ;; *) continue ;; esac
+            as_root systemctl disable --quiet "$unit" 2>/dev/null || true
+        done
+    fi
+}
