@@ -329,6 +329,15 @@ enum weft_node_counter {
 	WEFT_NODE_COUNTERS = 7,
 };
 
+/* How much one socket has carried; segments are datagrams for UDP. */
+struct weft_volume {
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 sent_segments;
+	__u64 received_segments;
+	__u64 retransmits;
+};
+
 /* ------------------------------------------------------------------------------------------------ sockets */
 
 enum weft_socket_role {
@@ -345,6 +354,11 @@ enum weft_socket_phase {
 	WEFT_PHASE_ENDED = 3,
 };
 
+enum weft_socket_flags {
+	WEFT_SOCKET_LOCAL_PEER = 1, /* the other end is on this node: it finds its client in `tuples` */
+	WEFT_SOCKET_LOADED = 2,     /* counted in `backend_load` */
+};
+
 /* `sockets`: socket-local storage of every mesh socket; a listener's is cloned to the sockets it accepts. */
 struct weft_socket {
 	struct weft_address service_address; /* what the application asked for; equal to peer when not translated */
@@ -356,7 +370,7 @@ struct weft_socket {
 	__u8 role;  /* enum weft_socket_role */
 	__u8 address_class;
 	__u32 phase; /* enum weft_socket_phase; u32 because it is exchanged atomically */
-	__u32 reserved;
+	__u32 flags; /* enum weft_socket_flags */
 	__u64 source;      /* workload id */
 	__u64 service;     /* service id */
 	__u64 destination; /* workload id */
@@ -366,17 +380,8 @@ struct weft_socket {
 	__u64 rule;        /* rule that allowed it */
 	__u64 started_ns;
 	__u64 established_ns;
-	/* UDP only: counted here, packet by packet. */
-	__u64 udp_sent_bytes;
-	__u64 udp_received_bytes;
-	__u64 udp_sent_datagrams;
-	__u64 udp_received_datagrams;
-	/* What `traffic` has of this socket already. */
-	__u64 counted_sent_bytes;
-	__u64 counted_received_bytes;
-	__u64 counted_sent_segments;
-	__u64 counted_received_segments;
-	__u64 counted_retransmits;
+	struct weft_volume udp;     /* UDP only: counted here, datagram by datagram */
+	struct weft_volume counted; /* what `traffic` has of this socket already */
 };
 
 /* One service that an unconnected UDP socket talks to. */
@@ -395,10 +400,9 @@ struct weft_udp_peer {
 	__u64 backend;
 	__u64 started_ns;
 	__u64 last_used_ns;
-	__u64 sent_bytes;
-	__u64 received_bytes;
-	__u64 sent_datagrams;
-	__u64 received_datagrams;
+	__u64 rule;
+	struct weft_volume volume;
+	struct weft_volume counted;
 };
 
 /* `udp_sockets`: socket-local storage of sockets that used sendto() on mesh addresses. */
@@ -539,9 +543,9 @@ WEFT_ASSERT(sizeof(struct weft_policy) == 344, "weft_policy");
 WEFT_ASSERT(sizeof(struct weft_policy_address_key) == 28, "weft_policy_address_key");
 WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
 WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
-WEFT_ASSERT(sizeof(struct weft_socket) == 192, "weft_socket");
-WEFT_ASSERT(sizeof(struct weft_udp_peer) == 120, "weft_udp_peer");
-WEFT_ASSERT(sizeof(struct weft_udp_socket) == 968, "weft_udp_socket");
+WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");
+WEFT_ASSERT(sizeof(struct weft_udp_peer) == 176, "weft_udp_peer");
+WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1416, "weft_udp_socket");
 WEFT_ASSERT(sizeof(struct weft_tuple_key) == 48, "weft_tuple_key");
 WEFT_ASSERT(sizeof(struct weft_flow) == 176, "weft_flow");
 WEFT_ASSERT(sizeof(struct weft_doomed) == 88, "weft_doomed");

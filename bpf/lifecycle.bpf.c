@@ -1,3 +1,200 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#include "maps.h"
+/*
+ * The life of TCP connections (sockops): births, deaths, what they carried, and which workloads they joined. Nothing
+ * here runs per packet.
+ */
+#include "kernel.h"
+
+#include "identity.h"
+#include "socket.h"
+
 char _license[] SEC("license") = "GPL";
+
+#define TCP_CLOSE_STATE 7
+
+static __always_inline void watch_state(struct bpf_sock_ops *ctx)
+{
+	/* Flags that another program has set stay. */
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* Before the SYN: addresses and ports are final. */
+static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock *tcp, struct weft_socket *socket)
+{
+	struct weft_address local, remote;
+	__be16 local_port, remote_port;
+	struct weft_tuple_key key;
+	struct weft_tuple tuple = {};
+
+	if (!socket || socket->role != WEFT_ROLE_CLIENT || socket->phase != WEFT_PHASE_CONNECTING)
+		return;
+	watch_state(ctx);
+	if (!(socket->flags & WEFT_SOCKET_LOCAL_PEER))
+		return;
+	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	tuple_key(&key, &local, local_port, &remote, remote_port, socket->netns_cookie);
+	tuple.source = socket->source;
+	tuple.service = socket->service;
+	if (bpf_map_update_elem(&tuples, &key, &tuple, BPF_ANY))
+		count_node(WEFT_COUNT_TUPLES_LOST);
+}
+
+static __always_inline void on_established(struct weft_socket *socket)
+{
+	if (socket && socket->role == WEFT_ROLE_CLIENT && socket->phase == WEFT_PHASE_CONNECTING)
+		socket_established(socket, bpf_ktime_get_ns());
+}
+
+/* A listener takes the identity of the workload that made it; the sockets it accepts inherit it. */
+static __always_inline void on_listen(struct bpf_sock *sk, struct tcp_sock *tcp)
+{
+	__u64 workload = workload_of_socket(tcp);
+	struct weft_socket *socket;
+
+	if (!workload)
+		return;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket) {
+		count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
+		return;
+	}
+	socket->role = WEFT_ROLE_LISTENER;
+	socket->destination = workload;
+}
+
+static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp,
+					struct weft_socket *socket)
+{
+	struct weft_address local, remote;
+	__be16 local_port, remote_port;
+	struct weft_tuple_key key;
+	struct weft_tuple *tuple;
+	__u64 workload;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (socket) {
+		workload = socket->destination;
+	} else {
+		/* The listener is older than the agent, or than its workload's enrolment. */
+		workload = workload_of_socket(tcp);
+		if (!workload)
+			return;
+		socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!socket) {
+			count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
+			return;
+		}
+	}
+	__builtin_memset(socket, 0, sizeof(*socket));
+	socket->role = WEFT_ROLE_SERVER;
+	socket->protocol = IPPROTO_TCP;
+	socket->lane = WEFT_LANE_KERNEL;
+	socket->destination = workload;
+	socket->netns_cookie = bpf_get_netns_cookie(ctx);
+	socket->started_ns = now;
+
+	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	socket->service_address = local;
+	socket->service_port = local_port;
+	socket->peer_address = remote;
+	socket->peer_port = remote_port;
+	tuple_key(&key, &remote, remote_port, &local, local_port, socket->netns_cookie);
+	tuple = bpf_map_lookup_elem(&tuples, &key);
+	if (tuple) {
+		socket->source = tuple->source;
+		socket->service = tuple->service;
+		socket->flags |= WEFT_SOCKET_LOCAL_PEER;
+	}
+	watch_state(ctx);
+	socket_established(socket, now);
+}
+
+static __always_inline void on_closed(struct tcp_sock *tcp, struct weft_socket *socket)
+{
+	struct weft_address local, remote;
+	__be16 local_port, remote_port;
+	struct weft_volume carried;
+	struct weft_traffic_key key;
+	struct weft_traffic *counters;
+	struct weft_flow *flow;
+	__u32 rtt_us = tcp->srtt_us >> 3;
+
+	if (!socket || (socket->role != WEFT_ROLE_CLIENT && socket->role != WEFT_ROLE_SERVER))
+		return;
+	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	if (socket->role == WEFT_ROLE_CLIENT && (socket->flags & WEFT_SOCKET_LOCAL_PEER)) {
+		struct weft_tuple_key tuple;
+
+		tuple_key(&tuple, &local, local_port, &remote, remote_port, socket->netns_cookie);
+		bpf_map_delete_elem(&tuples, &tuple);
+	}
+
+	tcp_volume(tcp, &carried);
+	if (socket->phase == WEFT_PHASE_OPEN && rtt_us) {
+		traffic_key_of(socket, &key);
+		counters = traffic_of(&key);
+		if (counters)
+			histogram_add(&counters->rtt_us, rtt_us);
+	}
+	flow = socket_end(socket, &carried);
+	if (!flow)
+		return;
+	flow->sent_bytes = carried.sent_bytes;
+	flow->received_bytes = carried.received_bytes;
+	flow->retransmits = carried.retransmits;
+	flow->rtt_us = rtt_us;
+	flow->error = tcp->inet_conn.icsk_inet.sk.sk_err;
+	flow->cookie = tcp->inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter;
+	flow->source_address = local;
+	flow->source_port = local_port;
+	flow_submit(flow);
+}
+
+SEC("sockops")
+int lifecycle(struct bpf_sock_ops *ctx)
+{
+	struct weft_socket *socket;
+	struct tcp_sock *tcp;
+	struct bpf_sock *sk;
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[1] != TCP_CLOSE_STATE)
+			return 1;
+		break;
+	default:
+		return 1;
+	}
+
+	sk = ctx->sk;
+	if (!sk)
+		return 1;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return 1;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		on_connect(ctx, tcp, socket);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		on_established(socket);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		on_accepted(ctx, sk, tcp, socket);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		on_listen(sk, tcp);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		on_closed(tcp, socket);
+		break;
+	}
+	return 1;
+}

@@ -32,24 +32,30 @@ struct weft_decision {
 	__u32 audit_clause;   /* the first AUDIT clause that matched, or WEFT_NO_CLAUSE */
 };
 
-/* Index of the lowest set bit of `bits & mask` over all words; WEFT_NO_CLAUSE if there is none. */
+/*
+ * Position of the lowest set bit (`bits` is not 0). BPF has no instruction for it, and a search by comparisons costs the
+ * verifier a state for each outcome: a De Bruijn sequence has no branch.
+ */
+static inline __u32 weft_lowest_bit(__u64 bits)
+{
+	static const __u8 position[64] = {
+		0,  1,  48, 2,  57, 49, 28, 3,  61, 58, 50, 42, 38, 29, 17, 4,
+		62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
+		63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11,
+		46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9,  13, 8,  7,  6,
+	};
+
+	return position[((bits & -bits) * 0x03f79d71b4cb0a89ull) >> 58 & 63];
+}
+
+/* Index of the first clause of `mask` that is set in `bits`; WEFT_NO_CLAUSE if there is none. */
 static inline __u32 weft_first_clause(const struct weft_clauses *bits, const struct weft_clauses *mask)
 {
 	for (__u32 word = 0; word < WEFT_POLICY_WORDS; word++) {
 		__u64 both = bits->words[word] & mask->words[word];
-		__u32 index = 0;
 
-		if (!both)
-			continue;
-		both &= -both;
-		/* Binary search for the one bit: __builtin_ctzll has no BPF instruction. */
-		index += (both & 0xffffffff00000000ull) ? 32 : 0;
-		index += (both & 0xffff0000ffff0000ull) ? 16 : 0;
-		index += (both & 0xff00ff00ff00ff00ull) ? 8 : 0;
-		index += (both & 0xf0f0f0f0f0f0f0f0ull) ? 4 : 0;
-		index += (both & 0xccccccccccccccccull) ? 2 : 0;
-		index += (both & 0xaaaaaaaaaaaaaaaaull) ? 1 : 0;
-		return word * 64 + index;
+		if (both)
+			return word * 64 + weft_lowest_bit(both);
 	}
 	return WEFT_NO_CLAUSE;
 }

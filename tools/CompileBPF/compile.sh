@@ -6,7 +6,7 @@ clang=$1 source=$2 name=$3 output=$4
 # linux/types.h includes asm/types.h, which Debian keeps in the multiarch directory that -target bpf does not search.
 arch=$("$clang" -print-target-triple | cut -d- -f1)
 object=${output%.swift}.o
-"$clang" -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
+"$clang" -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-function \
     -idirafter "/usr/include/$arch-linux-gnu" -c "$source" -o "$object"
 
 # Only BTF is wanted in the image; the DWARF is ten times its size.

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Counting: who talked to whom, how much, and one record for each connection that ended. */
+#ifndef WEFT_ACCOUNT_H
+#define WEFT_ACCOUNT_H
+
+#include "kernel.h"
+#include "lib/address.h"
+#include "lib/histogram.h"
+#include "maps.h"
+
+/*
+ * Per-CPU values are added to atomically: a program in process context can be interrupted by one in softirq on the
+ * same CPU, and an exact counter loses nothing to that.
+ */
+#define ADD(counter, amount) __sync_fetch_and_add(&(counter), (amount))
+
+static __always_inline void count_node(__u32 index)
+{
+	__u64 *counter = bpf_map_lookup_elem(&node_counters, &index);
+
+	if (counter)
+		ADD(*counter, 1);
+}
+
+/* The traffic entry of a key, made on first use; the overflow series when the map is full. */
+static __noinline struct weft_traffic *traffic_of(const struct weft_traffic_key *key)
+{
+	static const struct weft_traffic empty;
+	struct weft_traffic_key overflow;
+	struct weft_traffic *found = bpf_map_lookup_elem(&traffic, key);
+
+	if (found)
+		return found;
+	bpf_map_update_elem(&traffic, key, &empty, BPF_NOEXIST);
+	found = bpf_map_lookup_elem(&traffic, key);
+	if (found)
+		return found;
+
+	count_node(WEFT_COUNT_TRAFFIC_OVERFLOW);
+	__builtin_memset(&overflow, 0xff, sizeof(overflow));
+	return bpf_map_lookup_elem(&traffic, &overflow);
+}
+
+static __always_inline void histogram_add(struct weft_histogram *histogram, __u64 value)
+{
+	__u32 bucket = weft_histogram_bucket(value);
+
+	if (bucket < WEFT_HISTOGRAM_BUCKETS)
+		ADD(histogram->buckets[bucket], 1);
+	ADD(histogram->sum, value);
+}
+
+static __always_inline void traffic_key_of(const struct weft_socket *socket, struct weft_traffic_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->source = socket->source;
+	key->service = socket->service;
+	key->destination = socket->destination;
+	key->lane = socket->lane;
+	key->reporter = socket->role == WEFT_ROLE_SERVER ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE;
+	key->protocol = socket->protocol;
+	key->address_class = socket->address_class;
+}
+
+/* What a TCP socket has carried. A received FIN occupies one sequence number, which bytes_received includes. */
+static __always_inline void tcp_volume(struct tcp_sock *tcp, struct weft_volume *volume)
+{
+	volume->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
+	volume->received_bytes =
+		tcp->bytes_received - (tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE_BIT & 1);
+	volume->sent_segments = tcp->segs_out;
+	volume->received_segments = tcp->segs_in;
+	volume->retransmits = tcp->total_retrans;
+}
+
+/*
+ * Moves `counted` forward to `now` and returns the difference. The sweep and the end of a connection may do it at the
+ * same time: whoever wins adds the difference, so each byte counts once.
+ */
+static __always_inline __u64 advance(__u64 *counted, __u64 now)
+{
+	for (int attempt = 0; attempt < 4; attempt++) {
+		__u64 before = *(volatile __u64 *)counted;
+
+		if (now <= before)
+			return 0;
+		if (__sync_val_compare_and_swap(counted, before, now) == before)
+			return now - before;
+	}
+	return 0;
+}
+
+/* Adds what `now` has over `counted` to the traffic; returns whether anything moved. */
+static __always_inline int count_volume(struct weft_traffic *counters, struct weft_volume *counted,
+					const struct weft_volume *now)
+{
+	__u64 sent = advance(&counted->sent_bytes, now->sent_bytes);
+	__u64 received = advance(&counted->received_bytes, now->received_bytes);
+	__u64 sent_segments = advance(&counted->sent_segments, now->sent_segments);
+	__u64 received_segments = advance(&counted->received_segments, now->received_segments);
+	__u64 retransmits = advance(&counted->retransmits, now->retransmits);
+
+	if (sent)
+		ADD(counters->sent_bytes, sent);
+	if (received)
+		ADD(counters->received_bytes, received);
+	if (sent_segments)
+		ADD(counters->sent_segments, sent_segments);
+	if (received_segments)
+		ADD(counters->received_segments, received_segments);
+	if (retransmits)
+		ADD(counters->retransmits, retransmits);
+	return sent || received;
+}
+
+static __always_inline void backend_load_add(__u64 backend, __s64 change)
+{
+	struct weft_backend_load *load;
+
+	if (!backend)
+		return;
+	load = bpf_map_lookup_elem(&backend_load, &backend);
+	if (!load)
+		return;
+	ADD(load->active, change);
+	if (change > 0)
+		ADD(load->opened, 1);
+}
+
+/* Room for a flow record, filled from a socket; NULL (and counted) when the ring is full. */
+static __always_inline struct weft_flow *flow_reserve(const struct weft_socket *socket, __u8 event)
+{
+	struct weft_flow *flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
+
+	if (!flow) {
+		count_node(WEFT_COUNT_FLOWS_LOST);
+		return NULL;
+	}
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->started_ns = socket->started_ns;
+	flow->ended_ns = bpf_ktime_get_ns();
+	if (socket->established_ns)
+		flow->connect_us = (socket->established_ns - socket->started_ns) / 1000;
+	flow->netns_cookie = socket->netns_cookie;
+	flow->cgroup = socket->cgroup;
+	flow->source = socket->source;
+	flow->service = socket->service;
+	flow->destination = socket->destination;
+	flow->rule = socket->rule;
+	flow->sent_bytes = socket->counted.sent_bytes;
+	flow->received_bytes = socket->counted.received_bytes;
+	flow->retransmits = socket->counted.retransmits;
+	flow->service_address = socket->service_address;
+	flow->peer_address = socket->peer_address;
+	flow->service_port = socket->service_port;
+	flow->peer_port = socket->peer_port;
+	flow->protocol = socket->protocol;
+	flow->lane = socket->lane;
+	flow->event = event;
+	flow->reporter = socket->role == WEFT_ROLE_SERVER ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE;
+	flow->address_class = socket->address_class;
+	return flow;
+}
+
+/*
+ * Hands the record over. The agent is woken only when it has something to hurry for: a refusal, or a filling ring.
+ * Everything else waits for its next regular turn, so that a connection does not pay for a wake-up.
+ */
+static __always_inline void flow_submit(struct weft_flow *flow)
+{
+	__u32 zero = 0;
+	struct weft_settings *node = bpf_map_lookup_elem(&settings, &zero);
+	__u64 limit = node ? node->flow_wakeup_bytes : 0;
+	__u64 wakeup = BPF_RB_NO_WAKEUP;
+
+	if (flow->event == WEFT_FLOW_DENIED || bpf_ringbuf_query(&flows, BPF_RB_AVAIL_DATA) >= limit)
+		wakeup = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(flow, wakeup);
+}
+
+/* The key under which the server's end of a local connection finds its client. */
+static __always_inline void tuple_key(struct weft_tuple_key *key, const struct weft_address *client, __be16 client_port,
+				      const struct weft_address *server, __be16 server_port, __u64 netns_cookie)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->client_address = *client;
+	key->client_port = client_port;
+	key->server_address = *server;
+	key->server_port = server_port;
+	key->protocol = IPPROTO_TCP;
+	/* A loopback tuple is only unique within its namespace; any other one crosses namespaces. */
+	if (weft_address_is_loopback(server))
+		key->scope = netns_cookie;
+}
+
+#endif

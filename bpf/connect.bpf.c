@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Addresses at the border between application and kernel: connect() and sendmsg() turn a service's address into a
+ * backend's, getpeername() and recvmsg() turn it back, sock_release ends what the kernel does not end by itself.
+ *
+ * Every decision about a connection is made here, once, before its first packet: which service, which backend, whether
+ * policy allows it. Afterwards the connection is the kernel's own and costs nothing.
+ */
+#include "kernel.h"
+
+#include "identity.h"
+#include "select.h"
+#include "socket.h"
+#include "verdict.h"
+
+char _license[] SEC("license") = "GPL";
+
+#define PROCEED 1
+#define REFUSE 0
+
+#define TCP_CLOSE_STATE 7
+
+/* What is decided about one destination. */
+struct route {
+	struct weft_address asked; /* by the application */
+	struct weft_address peer;  /* where it goes */
+	__be16 asked_port;
+	__be16 peer_port;
+	__u8 protocol;
+	__u8 lane;
+	__u8 address_class;
+	__u8 tracked; /* 0: not the mesh's business */
+	__s32 error;  /* errno to refuse with; 0: allowed */
+	__u32 quiet;  /* decide only: the connection has been counted before */
+	__u64 source;
+	__u64 service;
+	__u64 destination;
+	__u64 backend;
+	__u64 rule;
+	__u64 netns_cookie;
+};
+
+/* The bound source address of a socket, in the normal form; unspecified if it is not bound. */
+static __always_inline struct weft_address bound_address(struct bpf_sock *sk)
+{
+	if (sk->family == AF_INET6)
+		return weft_address_v6(sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3]);
+	return weft_address_v4(sk->src_ip4);
+}
+
+/*
+ * The source address that a connection will have, as far as it is known before the route is looked up: the bound one;
+ * the loopback address towards loopback (the kernel's own choice); otherwise the workload's.
+ */
+static __noinline int source_address(const struct weft_address *bound, const struct route *route,
+				     struct verdict_request *request)
+{
+	struct weft_workload *source;
+
+	if (!weft_address_is_unspecified(bound)) {
+		request->source_address = *bound;
+		request->address_known = 1;
+		return 0;
+	}
+	if (weft_address_is_loopback(&route->peer)) {
+		request->source_address = weft_address_is_v4(&route->peer) ? weft_address_v4(bpf_htonl(0x7f000001))
+									   : route->peer;
+		request->address_known = 1;
+		return 0;
+	}
+	source = bpf_map_lookup_elem(&workloads, &request->source);
+	if (source && !weft_address_is_unspecified(&source->address) &&
+	    weft_address_is_v4(&source->address) == weft_address_is_v4(&route->peer)) {
+		request->source_address = source->address;
+		request->address_known = 1;
+	}
+	return 0;
+}
+
+/* Counts and reports a refusal. */
+static __noinline int report_refusal(const struct route *route, const struct weft_address *bound)
+{
+	struct weft_traffic_key key = {
+		.source = route->source,
+		.service = route->service,
+		.destination = route->destination,
+		.lane = route->lane,
+		.reporter = WEFT_REPORTER_SOURCE,
+		.protocol = route->protocol,
+	};
+	struct weft_traffic *counters = traffic_of(&key);
+	struct weft_flow *flow;
+
+	if (counters) {
+		if (route->error == EPERM)
+			ADD(counters->denied, 1);
+		else
+			ADD(counters->no_backend, 1);
+	}
+	flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
+	if (!flow) {
+		count_node(WEFT_COUNT_FLOWS_LOST);
+		return 0;
+	}
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->started_ns = bpf_ktime_get_ns();
+	flow->ended_ns = flow->started_ns;
+	flow->netns_cookie = route->netns_cookie;
+	flow->cgroup = bpf_get_current_cgroup_id();
+	flow->source = route->source;
+	flow->service = route->service;
+	flow->destination = route->destination;
+	flow->rule = route->rule;
+	flow->source_address = *bound;
+	flow->service_address = route->asked;
+	flow->service_port = route->asked_port;
+	flow->peer_address = route->peer;
+	flow->peer_port = route->peer_port;
+	flow->protocol = route->protocol;
+	flow->lane = route->lane;
+	flow->event = route->error == EPERM ? WEFT_FLOW_DENIED : WEFT_FLOW_NO_BACKEND;
+	flow->error = route->error;
+	flow_submit(flow);
+	return 0;
+}
+
+/* Service, backend, destination workload. */
+VERIFIED_ALONE int find_destination(struct route *route, const struct weft_address *bound)
+{
+	struct weft_service_key key = {};
+	struct weft_service *service;
+	struct weft_backend *backend;
+
+	if (!route || !bound)
+		return 0;
+	key.address = route->asked;
+	key.port = route->asked_port;
+	key.protocol = route->protocol;
+	service = bpf_map_lookup_elem(&services, &key);
+	if (!service) {
+		route->destination =
+			workload_of_address(&route->asked, route->asked_port, route->protocol, route->netns_cookie);
+		if (route->destination) {
+			route->lane = WEFT_LANE_KERNEL;
+			route->tracked = 1;
+		} else {
+			route->lane = WEFT_LANE_PASSTHROUGH;
+			route->address_class = weft_address_class_of(&route->asked);
+			route->tracked = route->source != 0;
+		}
+		return 0;
+	}
+
+	route->tracked = 1;
+	route->service = service->id;
+	route->lane = service->lane;
+	/* A socket that talks to several services by sendto() has a backend of each already. */
+	if (!route->backend || !active_backend(route->backend)) {
+		struct weft_affinity_key client = {
+			.service = service->id,
+			.netns_cookie = route->netns_cookie,
+			.workload = route->source,
+		};
+
+		if (!weft_address_is_unspecified(bound))
+			client.source = *bound;
+		route->backend = select_backend(service, &client);
+		route->quiet = 0;
+	}
+	backend = route->backend ? active_backend(route->backend) : NULL;
+	if (!backend) {
+		route->backend = 0;
+		route->error = ECONNREFUSED;
+		return 0;
+	}
+	route->peer = backend->address;
+	route->peer_port = backend->port;
+	route->destination = backend->workload;
+	return 0;
+}
+
+/* Decides everything about one destination; `asked`, `backend` (a wish, or 0) and `quiet` are filled by the caller. */
+static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
+{
+	struct verdict_request request = {};
+	struct weft_address bound;
+	struct verdict verdict;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return 0;
+	bound = bound_address(sk);
+	route->peer = route->asked;
+	route->peer_port = route->asked_port;
+	route->netns_cookie = bpf_get_netns_cookie(ctx);
+	route->source = workload_of_current();
+	find_destination(route, &bound);
+
+	if (!route->error && route->destination) {
+		request.source = route->source;
+		request.destination = route->destination;
+		request.port = route->peer_port;
+		request.quiet = route->quiet;
+		source_address(&bound, route, &request);
+		policy_verdict(&request, &verdict);
+		route->rule = verdict.rule;
+		if (verdict.denied)
+			route->error = EPERM;
+	}
+	if (route->error)
+		report_refusal(route, &bound);
+	return 0;
+}
+
+static __always_inline int refuse(int error)
+{
+	bpf_set_retval(-error);
+	return REFUSE;
+}
+
+/* Whether the other end of a connection is on this node, so that it will look for its client. */
+static __always_inline int peer_is_local(const struct route *route)
+{
+	struct weft_workload *destination;
+	__u64 id = route->destination;
+
+	if (weft_address_is_loopback(&route->peer))
+		return 1;
+	if (!id)
+		return 0;
+	destination = bpf_map_lookup_elem(&workloads, &id);
+	return destination && destination->flags & WEFT_WORKLOAD_LOCAL;
+}
+
+/* Puts a decided connection into the socket's storage. */
+static __noinline int track_socket(struct bpf_sock_addr *ctx, struct route *route)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct weft_socket *socket;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!sk)
+		return -ENOMEM;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket) {
+		/* Without it the peer's address could not be translated back: rather no connection than a wrong one. */
+		count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
+		return -ENOMEM;
+	}
+	socket_abandon(socket);
+
+	__builtin_memset(socket, 0, sizeof(*socket));
+	socket->service_address = route->asked;
+	socket->service_port = route->asked_port;
+	socket->peer_address = route->peer;
+	socket->peer_port = route->peer_port;
+	socket->protocol = route->protocol;
+	socket->lane = route->lane;
+	socket->role = WEFT_ROLE_CLIENT;
+	socket->address_class = route->address_class;
+	socket->source = route->source;
+	socket->service = route->service;
+	socket->destination = route->destination;
+	socket->backend = route->backend;
+	socket->cgroup = bpf_get_current_cgroup_id();
+	socket->netns_cookie = route->netns_cookie;
+	socket->rule = route->rule;
+	socket->started_ns = now;
+	if (peer_is_local(route))
+		socket->flags |= WEFT_SOCKET_LOCAL_PEER;
+	if (route->backend) {
+		socket->flags |= WEFT_SOCKET_LOADED;
+		backend_load_add(route->backend, 1);
+	}
+	if (route->protocol == IPPROTO_UDP)
+		socket_established(socket, now); /* a datagram socket is connected at once */
+	else
+		socket->phase = WEFT_PHASE_CONNECTING;
+	return 0;
+}
+
+/* A socket leaves the mesh: what it had there ends. */
+static __always_inline void untrack_socket(struct bpf_sock *sk)
+{
+	struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	if (socket && socket->role == WEFT_ROLE_CLIENT) {
+		socket_abandon(socket);
+		__builtin_memset(socket, 0, sizeof(*socket));
+	}
+}
+
+static __always_inline int may_connect(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return 0;
+	if (ctx->protocol == IPPROTO_UDP)
+		return 1;
+	/* connect() on a socket that is connecting or connected changes nothing: its decision has been made. */
+	return ctx->protocol == IPPROTO_TCP && sk->state == TCP_CLOSE_STATE;
+}
+
+/* Decides and records; returns 0, or the errno to refuse with. */
+static __always_inline int connect_route(struct bpf_sock_addr *ctx, struct route *route)
+{
+	struct bpf_sock *sk = ctx->sk;
+	int error;
+
+	decide(ctx, route);
+	if (route->error)
+		return route->error;
+	if (!route->tracked) {
+		if (sk)
+			untrack_socket(sk);
+		return 0;
+	}
+	error = track_socket(ctx, route);
+	return error ? -error : 0;
+}
+
+static __always_inline void write_address6(struct bpf_sock_addr *ctx, const struct weft_address *address, __be16 port)
+{
+	ctx->user_ip6[0] = weft_address_word(address, 0);
+	ctx->user_ip6[1] = weft_address_word(address, 1);
+	ctx->user_ip6[2] = weft_address_word(address, 2);
+	ctx->user_ip6[3] = weft_address_word(address, 3);
+	ctx->user_port = port;
+}
+
+static __always_inline struct weft_address read_address6(struct bpf_sock_addr *ctx)
+{
+	return weft_address_v6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]);
+}
+
+/* The port is 16 bits in a 32-bit field that may only be read whole. */
+static __always_inline __be16 read_port(struct bpf_sock_addr *ctx)
+{
+	return (__be16) * (volatile __u32 *)&ctx->user_port;
+}
+
+SEC("cgroup/connect4")
+int connect4(struct bpf_sock_addr *ctx)
+{
+	struct route route = {};
+	int error;
+
+	if (!may_connect(ctx))
+		return PROCEED;
+	if (ctx->user_ip4 == bpf_htonl(WEFT_PROBE_ADDRESS) && read_port(ctx) == bpf_htons(WEFT_PROBE_PORT))
+		return refuse(WEFT_PROBE_ERRNO);
+
+	route.asked = weft_address_v4(ctx->user_ip4);
+	route.asked_port = read_port(ctx);
+	route.protocol = ctx->protocol;
+	error = connect_route(ctx, &route);
+	if (error)
+		return refuse(error);
+	if (route.service) {
+		if (!weft_address_is_v4(&route.peer))
+			return refuse(ECONNREFUSED);
+		ctx->user_ip4 = weft_address_to_v4(&route.peer);
+		ctx->user_port = route.peer_port;
+	}
+	return PROCEED;
+}
+
+SEC("cgroup/connect6")
+int connect6(struct bpf_sock_addr *ctx)
+{
+	struct route route = {};
+	int error;
+
+	if (!may_connect(ctx))
+		return PROCEED;
+	route.asked = read_address6(ctx);
+	route.asked_port = read_port(ctx);
+	route.protocol = ctx->protocol;
+	error = connect_route(ctx, &route);
+	if (error)
+		return refuse(error);
+	if (route.service)
+		write_address6(ctx, &route.peer, route.peer_port);
+	return PROCEED;
+}
+
+/* ------------------------------------------------------------------------------------ datagrams without connect() */
+
+static __always_inline int same_service(const struct weft_udp_peer *peer, const struct route *route)
+{
+	return peer->used && peer->current && peer->service_port == route->asked_port &&
+	       weft_address_equal(&peer->service_address, &route->asked);
+}
+
+/* The backend that this socket uses for a service already, so that a conversation stays where it is. */
+static __noinline __u64 known_backend(struct weft_udp_socket *socket, const struct route *route)
+{
+	__u64 backend = 0;
+
+	bpf_spin_lock(&socket->lock);
+	for (int i = 0; i < WEFT_UDP_PEERS; i++) {
+		struct weft_udp_peer *peer = &socket->peers[i];
+
+		if (same_service(peer, route)) {
+			backend = peer->backend;
+			break;
+		}
+	}
+	bpf_spin_unlock(&socket->lock);
+	return backend;
+}
+
+/* Counts a new conversation of an unconnected socket. */
+static __noinline int open_peer(const struct route *route)
+{
+	struct weft_traffic_key key = {
+		.source = route->source,
+		.service = route->service,
+		.destination = route->destination,
+		.lane = route->lane,
+		.reporter = WEFT_REPORTER_SOURCE,
+		.protocol = IPPROTO_UDP,
+		.address_class = route->address_class,
+	};
+	struct weft_traffic *counters = traffic_of(&key);
+
+	if (counters)
+		ADD(counters->opened, 1);
+	if (route->backend)
+		backend_load_add(route->backend, 1);
+	return 0;
+}
+
+/*
+ * Finds or makes the entry of a conversation. The place of a new one is an unused entry, else the least recently used;
+ * an entry of the same service with another backend stays, superseded, so that a late reply is still translated.
+ */
+static __noinline int track_peer(struct weft_udp_socket *socket, const struct route *route)
+{
+	struct weft_udp_peer evicted = {};
+	__u64 now = bpf_ktime_get_ns();
+	__u64 oldest = ~0ull;
+	int known = 0;
+	int place = 0;
+
+	bpf_spin_lock(&socket->lock);
+	for (int i = 0; i < WEFT_UDP_PEERS; i++) {
+		struct weft_udp_peer *peer = &socket->peers[i];
+
+		if (same_service(peer, route)) {
+			if (peer->backend == route->backend && peer->backend_port == route->peer_port &&
+			    weft_address_equal(&peer->backend_address, &route->peer)) {
+				peer->last_used_ns = now;
+				known = 1;
+				break;
+			}
+			peer->current = 0;
+		}
+		if (!peer->used) {
+			if (oldest) {
+				oldest = 0;
+				place = i;
+			}
+		} else if (peer->last_used_ns < oldest) {
+			oldest = peer->last_used_ns;
+			place = i;
+		}
+	}
+	if (!known && place >= 0 && place < WEFT_UDP_PEERS) {
+		struct weft_udp_peer *peer = &socket->peers[place];
+
+		evicted = *peer;
+		__builtin_memset(peer, 0, sizeof(*peer));
+		peer->service_address = route->asked;
+		peer->service_port = route->asked_port;
+		peer->backend_address = route->peer;
+		peer->backend_port = route->peer_port;
+		peer->current = 1;
+		peer->used = 1;
+		peer->lane = route->lane;
+		peer->address_class = route->address_class;
+		peer->source = route->source;
+		peer->service = route->service;
+		peer->destination = route->destination;
+		peer->backend = route->backend;
+		peer->rule = route->rule;
+		peer->started_ns = now;
+		peer->last_used_ns = now;
+	}
+	bpf_spin_unlock(&socket->lock);
+
+	if (known)
+		return 0;
+	if (evicted.used) {
+		count_node(WEFT_COUNT_UDP_PEERS_EVICTED);
+		peer_end(&evicted);
+	}
+	open_peer(route);
+	return 0;
+}
+
+/* Decides the destination of one datagram; returns 0, or the errno to refuse with. */
+static __noinline int send_route(struct bpf_sock_addr *ctx, struct route *route)
+{
+	struct weft_udp_socket *socket;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return 0;
+	socket = bpf_sk_storage_get(&udp_sockets, sk, 0, 0);
+	if (socket) {
+		route->backend = known_backend(socket, route);
+		route->quiet = route->backend != 0;
+	}
+	decide(ctx, route);
+	if (route->error)
+		return route->error;
+	if (!route->tracked)
+		return 0;
+	if (!socket) {
+		socket = bpf_sk_storage_get(&udp_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!socket) {
+			count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
+			return ENOMEM;
+		}
+	}
+	track_peer(socket, route);
+	return 0;
+}
+
+SEC("cgroup/sendmsg4")
+int sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct route route = {};
+	int error;
+
+	route.asked = weft_address_v4(ctx->user_ip4);
+	route.asked_port = read_port(ctx);
+	route.protocol = IPPROTO_UDP;
+	error = send_route(ctx, &route);
+	if (error)
+		return refuse(error);
+	if (route.service) {
+		if (!weft_address_is_v4(&route.peer))
+			return refuse(ECONNREFUSED);
+		ctx->user_ip4 = weft_address_to_v4(&route.peer);
+		ctx->user_port = route.peer_port;
+	}
+	return PROCEED;
+}
+
+SEC("cgroup/sendmsg6")
+int sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct route route = {};
+	int error;
+
+	route.asked = read_address6(ctx);
+	route.asked_port = read_port(ctx);
+	route.protocol = IPPROTO_UDP;
+	error = send_route(ctx, &route);
+	if (error)
+		return refuse(error);
+	if (route.service)
+		write_address6(ctx, &route.peer, route.peer_port);
+	return PROCEED;
+}
+
+/* ------------------------------------------------------------------------------------------- translation backwards */
+
+/* The service address that stands for a peer on this socket; 0 when there is none and the address stays as it is. */
+static __noinline int service_of_peer(struct bpf_sock_addr *ctx, struct weft_address *address, __be16 *port, int datagram)
+{
+	struct weft_udp_socket *udp;
+	struct weft_socket *socket;
+	struct bpf_sock *sk = ctx->sk;
+	int found = 0;
+
+	if (!sk)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (socket && socket->service && socket->role == WEFT_ROLE_CLIENT && socket->peer_port == *port &&
+	    weft_address_equal(&socket->peer_address, address)) {
+		*address = socket->service_address;
+		*port = socket->service_port;
+		return 1;
+	}
+	if (!datagram)
+		return 0;
+	udp = bpf_sk_storage_get(&udp_sockets, sk, 0, 0);
+	if (!udp)
+		return 0;
+	bpf_spin_lock(&udp->lock);
+	for (int i = 0; i < WEFT_UDP_PEERS; i++) {
+		struct weft_udp_peer *peer = &udp->peers[i];
+
+		if (peer->used && peer->service && peer->backend_port == *port &&
+		    weft_address_equal(&peer->backend_address, address)) {
+			*address = peer->service_address;
+			*port = peer->service_port;
+			found = 1;
+			break;
+		}
+	}
+	bpf_spin_unlock(&udp->lock);
+	return found;
+}
+
+static __always_inline int translate_back4(struct bpf_sock_addr *ctx, int datagram)
+{
+	struct weft_address address = weft_address_v4(ctx->user_ip4);
+	__be16 port = read_port(ctx);
+
+	if (service_of_peer(ctx, &address, &port, datagram) && weft_address_is_v4(&address)) {
+		ctx->user_ip4 = weft_address_to_v4(&address);
+		ctx->user_port = port;
+	}
+	return PROCEED;
+}
+
+static __always_inline int translate_back6(struct bpf_sock_addr *ctx, int datagram)
+{
+	struct weft_address address = read_address6(ctx);
+	__be16 port = read_port(ctx);
+
+	if (service_of_peer(ctx, &address, &port, datagram))
+		write_address6(ctx, &address, port);
+	return PROCEED;
+}
+
+SEC("cgroup/recvmsg4")
+int recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return translate_back4(ctx, 1);
+}
+
+SEC("cgroup/recvmsg6")
+int recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return translate_back6(ctx, 1);
+}
+
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *ctx)
+{
+	return translate_back4(ctx, 0);
+}
+
+SEC("cgroup/getpeername6")
+int getpeername6(struct bpf_sock_addr *ctx)
+{
+	return translate_back6(ctx, 0);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- close */
+
+static __noinline int release_peer(struct weft_udp_socket *udp, int index)
+{
+	struct weft_udp_peer peer;
+
+	if (index < 0 || index >= WEFT_UDP_PEERS)
+		return 0;
+	bpf_spin_lock(&udp->lock);
+	peer = udp->peers[index];
+	udp->peers[index].used = 0;
+	bpf_spin_unlock(&udp->lock);
+	if (peer.used)
+		peer_end(&peer);
+	return 0;
+}
+
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *sk)
+{
+	struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct weft_udp_socket *udp;
+
+	/* A TCP connection ends with its state; only one that never left CLOSE is not seen to end. */
+	if (socket && socket->role == WEFT_ROLE_CLIENT && (sk->protocol == IPPROTO_UDP || sk->state == TCP_CLOSE_STATE))
+		socket_abandon(socket);
+	if (sk->protocol != IPPROTO_UDP)
+		return PROCEED;
+	udp = bpf_sk_storage_get(&udp_sockets, sk, 0, 0);
+	if (!udp)
+		return PROCEED;
+	for (int i = 0; i < WEFT_UDP_PEERS; i++)
+		release_peer(udp, i);
+	return PROCEED;
+}

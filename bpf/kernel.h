@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The few kernel structures that the programs read, with only the fields that are read. Offsets are relocated against
+ * the running kernel's BTF (CO-RE), so order and size here mean nothing.
+ */
+#ifndef WEFT_KERNEL_H
+#define WEFT_KERNEL_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define WEFT_CORE __attribute__((preserve_access_index))
+
+/*
+ * A function that the verifier checks once, by itself, instead of again on every path that calls it. Its pointers are
+ * checked to be as large as their types and may be NULL as far as it knows.
+ */
+#define VERIFIED_ALONE __attribute__((noinline))
+
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define EPERM 1
+#define ENOMEM 12
+#define ECONNREFUSED 111
+
+/* enum sock_flags: the peer's FIN has been received. */
+#define SOCK_DONE_BIT 1
+
+struct kernfs_node {
+	__u64 id;
+} WEFT_CORE;
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[];
+} WEFT_CORE;
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+} WEFT_CORE;
+
+struct net {
+	__u64 net_cookie;
+} WEFT_CORE;
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
+} WEFT_CORE;
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	unsigned long skc_flags;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	struct {
+		__s64 counter;
+	} skc_cookie;
+} WEFT_CORE;
+
+struct sock {
+	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data;
+	int sk_err;
+	__u16 sk_protocol;
+} WEFT_CORE;
+
+struct inet_sock {
+	struct sock sk;
+} WEFT_CORE;
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+} WEFT_CORE;
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u64 bytes_received;
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 total_retrans;
+	__u32 srtt_us;
+} WEFT_CORE;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+} WEFT_CORE;
+
+struct bpf_map;
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
+} WEFT_CORE;
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The life of a mesh socket: addresses, how it begins in the counters and how it ends. */
+#ifndef WEFT_SOCKET_H
+#define WEFT_SOCKET_H
+
+#include "account.h"
+
+static __always_inline struct sock_common *common_of(struct tcp_sock *tcp)
+{
+	return &tcp->inet_conn.icsk_inet.sk.__sk_common;
+}
+
+/* Local and remote ends of a socket in the normal form; ports in network order. */
+static __always_inline void socket_ends(const struct sock_common *common, struct weft_address *local, __be16 *local_port,
+					struct weft_address *remote, __be16 *remote_port)
+{
+	if (common->skc_family == AF_INET) {
+		*local = weft_address_v4(common->skc_rcv_saddr);
+		*remote = weft_address_v4(common->skc_daddr);
+	} else {
+		*local = weft_address_v6(common->skc_v6_rcv_saddr.in6_u.u6_addr32[0],
+					 common->skc_v6_rcv_saddr.in6_u.u6_addr32[1],
+					 common->skc_v6_rcv_saddr.in6_u.u6_addr32[2],
+					 common->skc_v6_rcv_saddr.in6_u.u6_addr32[3]);
+		*remote = weft_address_v6(common->skc_v6_daddr.in6_u.u6_addr32[0],
+					  common->skc_v6_daddr.in6_u.u6_addr32[1],
+					  common->skc_v6_daddr.in6_u.u6_addr32[2],
+					  common->skc_v6_daddr.in6_u.u6_addr32[3]);
+	}
+	*local_port = bpf_htons(common->skc_num);
+	*remote_port = common->skc_dport;
+}
+
+/* Counts a connection as established; once. */
+static __always_inline void socket_established(struct weft_socket *socket, __u64 now)
+{
+	struct weft_traffic_key key;
+	struct weft_traffic *counters;
+
+	socket->established_ns = now;
+	socket->phase = WEFT_PHASE_OPEN;
+	traffic_key_of(socket, &key);
+	counters = traffic_of(&key);
+	if (!counters)
+		return;
+	ADD(counters->opened, 1);
+	if (socket->role == WEFT_ROLE_CLIENT && socket->protocol == IPPROTO_TCP)
+		histogram_add(&counters->connect_us, (now - socket->started_ns) / 1000);
+}
+
+/*
+ * Ends a socket's connection in the counters, whatever ended it; the first caller does it, every other one finds it
+ * done. `now` is what the socket carried; `flow` says whether a record is wanted.
+ */
+static __noinline struct weft_flow *socket_end(struct weft_socket *socket, const struct weft_volume *now)
+{
+	__u32 before = __sync_lock_test_and_set(&socket->phase, WEFT_PHASE_ENDED);
+	struct weft_traffic_key key;
+	struct weft_traffic *counters;
+
+	if (before != WEFT_PHASE_CONNECTING && before != WEFT_PHASE_OPEN)
+		return NULL;
+	if (socket->flags & WEFT_SOCKET_LOADED)
+		backend_load_add(socket->backend, -1);
+
+	traffic_key_of(socket, &key);
+	counters = traffic_of(&key);
+	if (counters) {
+		if (before == WEFT_PHASE_OPEN)
+			ADD(counters->closed, 1);
+		else
+			ADD(counters->failed, 1);
+		count_volume(counters, &socket->counted, now);
+	}
+	/* The client's end tells the story; the server's only when its client is not of this node. */
+	if (socket->role == WEFT_ROLE_SERVER && (socket->flags & WEFT_SOCKET_LOCAL_PEER))
+		return NULL;
+	return flow_reserve(socket, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
+}
+
+/* Ends what a socket had before it is connected again, or when it is closed without TCP having noticed. */
+static __always_inline void socket_abandon(struct weft_socket *socket)
+{
+	struct weft_volume carried = socket->udp;
+	struct weft_flow *flow = socket_end(socket, &carried);
+
+	if (flow)
+		flow_submit(flow);
+}
+
+static __always_inline void peer_traffic_key(const struct weft_udp_peer *peer, struct weft_traffic_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->source = peer->source;
+	key->service = peer->service;
+	key->destination = peer->destination;
+	key->lane = peer->lane;
+	key->reporter = WEFT_REPORTER_SOURCE;
+	key->protocol = IPPROTO_UDP;
+	key->address_class = peer->address_class;
+}
+
+/* Ends one conversation of an unconnected UDP socket. `peer` is the caller's own copy. */
+static __noinline int peer_end(struct weft_udp_peer *peer)
+{
+	struct weft_traffic_key key;
+	struct weft_traffic *counters;
+	struct weft_flow *flow;
+
+	backend_load_add(peer->backend, -1);
+	peer_traffic_key(peer, &key);
+	counters = traffic_of(&key);
+	if (counters) {
+		ADD(counters->closed, 1);
+		count_volume(counters, &peer->counted, &peer->volume);
+	}
+	flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
+	if (!flow) {
+		count_node(WEFT_COUNT_FLOWS_LOST);
+		return 0;
+	}
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->started_ns = peer->started_ns;
+	flow->ended_ns = bpf_ktime_get_ns();
+	flow->source = peer->source;
+	flow->service = peer->service;
+	flow->destination = peer->destination;
+	flow->rule = peer->rule;
+	flow->sent_bytes = peer->volume.sent_bytes;
+	flow->received_bytes = peer->volume.received_bytes;
+	flow->service_address = peer->service_address;
+	flow->peer_address = peer->backend_address;
+	flow->service_port = peer->service_port;
+	flow->peer_port = peer->backend_port;
+	flow->protocol = IPPROTO_UDP;
+	flow->lane = peer->lane;
+	flow->event = WEFT_FLOW_CLOSED;
+	flow->address_class = peer->address_class;
+	flow_submit(flow);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The sweep: an iterator over the storage of all mesh sockets, run by the agent every few seconds and after each change.
+ * It moves what open connections have carried into the counters, decides each connection's policy anew, and writes to
+ * its reader those that have to end (struct weft_doomed). So the connections themselves pay nothing for any of it.
+ */
+#include "kernel.h"
+
+#include "socket.h"
+#include "verdict.h"
+
+char _license[] SEC("license") = "GPL";
+
+static __always_inline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
+{
+	struct weft_volume carried;
+	struct weft_traffic_key key;
+	struct weft_traffic *counters;
+	__u32 rtt_us = 0;
+
+	if (tcp) {
+		tcp_volume(tcp, &carried);
+		rtt_us = tcp->srtt_us >> 3;
+	} else {
+		carried = socket->udp;
+	}
+	traffic_key_of(socket, &key);
+	counters = traffic_of(&key);
+	if (counters && count_volume(counters, &socket->counted, &carried) && rtt_us)
+		histogram_add(&counters->rtt_us, rtt_us);
+}
+
+/* Why an open connection has to end; 0 if it may stay. */
+static __noinline int doom_of(const struct weft_socket *socket, const struct weft_address *local,
+			      struct weft_doomed *doomed)
+{
+	if (socket->role == WEFT_ROLE_CLIENT && socket->backend) {
+		__u64 id = socket->backend;
+		struct weft_backend *backend = bpf_map_lookup_elem(&backends, &id);
+
+		if (backend && backend->state == WEFT_BACKEND_DRAINING && backend->drain_deadline_ns &&
+		    bpf_ktime_get_ns() >= backend->drain_deadline_ns)
+			return WEFT_DOOM_DRAINED;
+	}
+	/* The client's end decides for local pairs; the server's end for clients of other nodes. */
+	if (socket->destination &&
+	    (socket->role == WEFT_ROLE_CLIENT || !(socket->flags & WEFT_SOCKET_LOCAL_PEER))) {
+		struct verdict_request request = {
+			.source = socket->source,
+			.destination = socket->destination,
+			.source_address = socket->role == WEFT_ROLE_CLIENT ? *local : socket->peer_address,
+			.port = socket->role == WEFT_ROLE_CLIENT ? socket->peer_port : socket->service_port,
+			.address_known = 1,
+			.quiet = 1,
+		};
+		struct verdict verdict;
+
+		policy_verdict(&request, &verdict);
+		if (verdict.denied) {
+			doomed->rule = verdict.rule;
+			return WEFT_DOOM_POLICY;
+		}
+	}
+	return 0;
+}
+
+SEC("iter/bpf_sk_storage_map")
+int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct sock *sk = ctx->sk;
+	struct weft_doomed doomed = {};
+	struct weft_socket *socket;
+	struct tcp_sock *tcp;
+	int reason;
+
+	if (!sk)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!socket || (socket->role != WEFT_ROLE_CLIENT && socket->role != WEFT_ROLE_SERVER) ||
+	    socket->phase != WEFT_PHASE_OPEN)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	count_open(socket, tcp);
+
+	socket_ends(&sk->__sk_common, &doomed.local_address, &doomed.local_port, &doomed.peer_address,
+		    &doomed.peer_port);
+	reason = doom_of(socket, &doomed.local_address, &doomed);
+	if (!reason)
+		return 0;
+	doomed.reason = reason;
+	doomed.cookie = sk->__sk_common.skc_cookie.counter;
+	doomed.netns_cookie = sk->__sk_common.skc_net.net->net_cookie;
+	doomed.source = socket->source;
+	doomed.service = socket->service;
+	doomed.destination = socket->destination;
+	doomed.protocol = socket->protocol;
+	doomed.family = sk->__sk_common.skc_family;
+	bpf_seq_write(ctx->meta->seq, &doomed, sizeof(doomed));
+	return 0;
+}
+
+/* Takes what one conversation has carried since the last time; 0 if there is nothing. */
+static __noinline int take_peer(struct weft_udp_socket *udp, int index, struct weft_udp_peer *copy)
+{
+	if (index < 0 || index >= WEFT_UDP_PEERS)
+		return 0;
+	bpf_spin_lock(&udp->lock);
+	*copy = udp->peers[index];
+	udp->peers[index].counted = copy->volume;
+	bpf_spin_unlock(&udp->lock);
+	return copy->used;
+}
+
+SEC("iter/bpf_sk_storage_map")
+int sweep_udp(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct sock *sk = ctx->sk;
+	struct weft_udp_socket *udp;
+
+	if (!sk)
+		return 0;
+	udp = bpf_sk_storage_get(&udp_sockets, sk, 0, 0);
+	if (!udp)
+		return 0;
+	for (int i = 0; i < WEFT_UDP_PEERS; i++) {
+		struct weft_udp_peer peer;
+		struct weft_traffic_key key;
+		struct weft_traffic *counters;
+
+		if (!take_peer(udp, i, &peer))
+			continue;
+		peer_traffic_key(&peer, &key);
+		counters = traffic_of(&key);
+		if (counters)
+			count_volume(counters, &peer.counted, &peer.volume);
+	}
+	return 0;
+}
