@@ -107,12 +107,8 @@ public struct IPBlock: Sendable, Equatable, Hashable {
         self.prefixLength = prefixLength
     }
 
+    /// A block of IPv6 addresses holds no IPv4 address, even if the mapped form of one would lie in it.
     public func contains(_ other: IPAddress) -> Bool {
-        func masked(_ word: UInt64, _ bits: Int) -> UInt64 {
-            bits <= 0 ? 0 : bits >= 64 ? word : word & ~(UInt64.max >> UInt64(bits))
-        }
-        let bits = Int(prefixLength)
-        return masked(UInt64(bigEndian: address.high), bits) == masked(UInt64(bigEndian: other.high), bits)
-            && masked(UInt64(bigEndian: address.low), bits - 64) == masked(UInt64(bigEndian: other.low), bits - 64)
+        (prefixLength >= 96 || !other.isIPv4) && other.masked(to: prefixLength) == address.masked(to: prefixLength)
     }
 }

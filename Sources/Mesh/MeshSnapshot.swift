@@ -125,6 +125,7 @@ public struct MeshWorkload: Sendable, Equatable {
     public var serviceAccount: String
     public var labels: [String: String]
     public var addresses: [IPAddress]
+    /// Its own ports of these addresses; empty: every port that no other workload declares.
     public var ports: [MeshWorkloadPort]
     /// The node it runs on; empty if unknown.
     public var node: String
@@ -148,7 +149,12 @@ public struct MeshWorkload: Sendable, Equatable {
 
     /// `spiffe://<trust domain>/ns/<namespace>/sa/<service account>` (Istio's form of the SPIFFE id).
     public func spiffeID(trustDomain: String) -> String {
-        "spiffe://\(trustDomain)/ns/\(name.namespace)/sa/\(serviceAccount)"
+        "spiffe://\(principal(trustDomain: trustDomain))"
+    }
+
+    /// What the principals of policies are compared with: the SPIFFE id without its scheme.
+    public func principal(trustDomain: String) -> String {
+        "\(trustDomain)/ns/\(name.namespace)/sa/\(serviceAccount)"
     }
 }
 

@@ -1,0 +1,149 @@
+extension MeshBuilder {
+    /// The objects whose conditions depend on a service.
+    func dependents(of service: ObjectName) -> [ObjectKey] {
+        [ObjectKey(.service, service)]
+            + (slicesOfService[service] ?? []).map { ObjectKey(.endpointSlice, $0) }
+            + (rulesOfService[service] ?? []).map { ObjectKey(.destinationRule, $0) }
+            + (policiesOfService[service] ?? []).map { ObjectKey(.trafficPolicy, $0) }
+    }
+
+    /// What is wrong with an object in the company of the others.
+    func issues(of object: MeshObject) -> [ConditionIssue] {
+        let name = object.key.name
+        switch object.resource {
+        case .service(let service): return issues(of: service, name)
+        case .endpointSlice(let slice): return issues(of: slice, name)
+        case .destinationRule(let rule): return issues(of: rule, name)
+        case .trafficPolicy(let policy): return policy.targets.flatMap { issues(ofTarget: $0, policy: name) }
+        case .pod, .workload:
+            guard let loss = workloadClaims.losses[object.key] else { return [] }
+            return [.conflict("\(loss.claim) belongs to \(loss.winner) already")]
+        case .authorizationPolicy, .namespace: return []
+        }
+    }
+
+    private func issues(of service: ServiceResource, _ name: ObjectName) -> [ConditionIssue] {
+        if let loss = serviceClaims.losses[name] {
+            return [.conflict("\(loss.claim) belongs to \(ObjectKey(.service, loss.winner)) already")]
+        }
+        var issues: [ConditionIssue] = []
+        for port in service.ports {
+            guard case .name(let target) = port.target else { continue }
+            let lacking = selectedMembers(name, service).filter { port.target.resolve(in: $0, port.transport) == nil }
+            if let first = lacking.map(\.key).min() {
+                issues.append(
+                    ConditionIssue(
+                        .resolvedRefs, reason: "PortNotFound",
+                        message: "\(first) has no \(port.transport.rawValue) port named \"\(target)\""))
+            }
+        }
+        return issues
+    }
+
+    private func issues(of slice: EndpointSliceResource, _ name: ObjectName) -> [ConditionIssue] {
+        guard let service = slice.service else {
+            return [.notFound("it has no label kubernetes.io/service-name, so it belongs to no Service")]
+        }
+        let serviceName = ObjectName(namespace: name.namespace, name: service)
+        guard case .service(let resource)? = objects[ObjectKey(.service, serviceName)]?.resource else {
+            return [.notFound("\(ObjectKey(.service, serviceName)) does not exist")]
+        }
+        let known = Set(resource.ports.map(\.name))
+        guard !slice.ports.isEmpty, !resource.ports.isEmpty, !slice.ports.contains(where: { known.contains($0.name) })
+        else { return [] }
+        let names = slice.ports.map { "\"\($0.name)\"" }.joined(separator: ", ")
+        return [
+            ConditionIssue(
+                .resolvedRefs, reason: "PortNotFound",
+                message: "none of its ports (\(names)) has the name of a port of \(ObjectKey(.service, serviceName))")
+        ]
+    }
+
+    private func issues(of rule: DestinationRuleResource, _ name: ObjectName) -> [ConditionIssue] {
+        guard let service = rule.service(from: name.namespace) else {
+            return [.notFound("the host \"\(rule.host)\" is not a Service's: write NAME, NAME.NAMESPACE or "
+                + "NAME.NAMESPACE.svc.cluster.local")]
+        }
+        guard objects[ObjectKey(.service, service)] != nil else {
+            return [.notFound("\(ObjectKey(.service, service)), which the host \"\(rule.host)\" names, does not exist")]
+        }
+        guard name.namespace == service.namespace || name.namespace == options.rootNamespace else {
+            return [.unsupported(.accepted, "a rule for clients of one namespace only: put it in the service's "
+                + "namespace (\(service.namespace)) or the root namespace (\(options.rootNamespace))")]
+        }
+        if let first = governingRule(of: service), first.name != name {
+            return [.conflict("\(ObjectKey(.destinationRule, first.name)) is in force for the same host")]
+        }
+        return []
+    }
+
+    private func issues(ofTarget target: String, policy name: ObjectName) -> [ConditionIssue] {
+        let service = ObjectName(namespace: name.namespace, name: target)
+        guard objects[ObjectKey(.service, service)] != nil else {
+            return [
+                ConditionIssue(
+                    .resolvedRefs, reason: "TargetNotFound",
+                    message: "\(ObjectKey(.service, service)) does not exist")
+            ]
+        }
+        if let first = governingPolicy(of: service), first.name != name {
+            return [
+                .conflict("\(ObjectKey(.trafficPolicy, first.name)) is in force for \(ObjectKey(.service, service))")
+            ]
+        }
+        return []
+    }
+}
+
+extension ConditionIssue {
+    /// Another object, older or earlier in name, has it already.
+    static func conflict(_ message: String) -> Self { Self(.accepted, reason: "Conflicted", message: message) }
+
+    static func notFound(_ message: String) -> Self { Self(.resolvedRefs, reason: "BackendNotFound", message: message) }
+}
+
+extension AuthorizationPolicyResource {
+    /// As it is in force; nil if it has no effect.
+    func compiled(options: MeshOptions) -> AuthorizationPolicy? {
+        guard isUsable else { return nil }
+        var policy = policy
+        policy.isMeshWide = policy.name.namespace == options.rootNamespace
+        guard options.trustDomain != AuthorizationPolicy.localTrustDomain else { return policy }
+        func translate(_ matches: [StringMatch]) -> [StringMatch] {
+            matches.map { $0.replacingTrustDomain(with: options.trustDomain) }
+        }
+        for rule in policy.rules.indices {
+            for source in policy.rules[rule].sources.indices {
+                let old = policy.rules[rule].sources[source]
+                policy.rules[rule].sources[source].principals = translate(old.principals)
+                policy.rules[rule].sources[source].notPrincipals = translate(old.notPrincipals)
+            }
+            for condition in policy.rules[rule].conditions.indices {
+                if case .sourcePrincipal(let values, let notValues) = policy.rules[rule].conditions[condition] {
+                    policy.rules[rule].conditions[condition] = .sourcePrincipal(
+                        values: translate(values), notValues: translate(notValues))
+                }
+            }
+        }
+        return policy
+    }
+}
+
+extension AuthorizationPolicy {
+    /// In principals it stands for the mesh's own trust domain, whatever that is called (as in Istio).
+    static let localTrustDomain = "cluster.local"
+}
+
+extension StringMatch {
+    fileprivate func replacingTrustDomain(with domain: String) -> StringMatch {
+        let local = AuthorizationPolicy.localTrustDomain + "/"
+        func replace(_ text: String) -> String {
+            text.hasPrefix(local) ? "\(domain)/\(text.dropFirst(local.count))" : text
+        }
+        switch self {
+        case .exact(let text): return .exact(replace(text))
+        case .prefix(let text): return .prefix(replace(text))
+        case .suffix, .present: return self
+        }
+    }
+}

@@ -1,0 +1,206 @@
+/// Computes snapshot and conditions from the objects of a configuration.
+///
+/// The result is a pure function of the objects and the options. It is kept up to date by differences: what a change
+/// does not touch is not computed again and shares its storage with the snapshot before.
+public struct MeshBuilder: Sendable {
+    public let options: MeshOptions
+    public private(set) var snapshot: MeshSnapshot
+    public private(set) var statuses = StatusTable()
+
+    var objects: [ObjectKey: MeshObject] = [:]
+    var members = MemberIndex()
+    var serviceClaims = Claims<ServiceClaim, ObjectName>()
+    var workloadClaims = Claims<WorkloadClaim, ObjectKey>()
+    /// By the service that they speak of, whether or not it exists.
+    var slicesOfService: [ObjectName: Set<ObjectName>] = [:]
+    var rulesOfService: [ObjectName: Set<ObjectName>] = [:]
+    var policiesOfService: [ObjectName: Set<ObjectName>] = [:]
+
+    /// What has to be computed again because of one change.
+    private struct Dirty {
+        var services: Set<ObjectName> = []
+        var workloads: Set<ObjectKey> = []
+        /// Addresses whose owner may be another one.
+        var addresses: Set<IPAddress> = []
+        var statuses: Set<ObjectKey> = []
+    }
+
+    public init(options: MeshOptions) {
+        self.options = options
+        snapshot = MeshSnapshot(trustDomain: options.trustDomain, node: options.node)
+    }
+
+    /// Applies a change; `time` (RFC 3339) is that of the conditions that change by it. The snapshot's generation grows
+    /// if an object changed.
+    public mutating func apply(_ change: MeshChange, time: String) {
+        for (key, location) in change.moved { statuses.relocate(key, to: location) }
+        guard !change.removed.isEmpty || !change.updated.isEmpty else { return }
+
+        var dirty = Dirty()
+        for key in change.removed {
+            retract(key, &dirty)
+            statuses.remove(key)
+        }
+        // Services first: the index files workloads under the terms that services use.
+        for isService in [true, false] {
+            for (object, location) in change.updated where (object.key.kind == .service) == isService {
+                retract(object.key, &dirty)
+                insert(object, &dirty)
+                statuses.update(object, location: location, issues: object.issues, time: time)
+            }
+        }
+
+        rebuildWorkloads(&dirty)
+        markServices(withEndpointsAt: dirty.addresses, &dirty)
+        let precedence = Precedence(objects: objects)
+        dirty.services.formUnion(serviceClaims.settle { precedence.holds(.service, $0, $1) })
+        for name in dirty.services {
+            let service = buildService(name)
+            if service != snapshot.services[name] { snapshot.services[name] = service }
+            dirty.statuses.formUnion(dependents(of: name))
+        }
+        for key in dirty.statuses {
+            guard let object = objects[key] else { continue }
+            statuses.update(object, location: nil, issues: object.issues + issues(of: object), time: time)
+        }
+        snapshot.generation += 1
+    }
+
+    /// Takes over what became of the newest snapshot in the data plane (see `StatusTable`).
+    public mutating func recordProgramming(failures: [ObjectKey: String], time: String) {
+        statuses.recordProgramming(failures: failures, time: time)
+    }
+
+    // MARK: - Objects and indices
+
+    private mutating func insert(_ object: MeshObject, _ dirty: inout Dirty) {
+        let name = object.key.name
+        objects[object.key] = object
+        dirty.statuses.insert(object.key)
+        switch object.resource {
+        case .service(let service):
+            let objects = objects
+            members.add(service: name, selector: service.selector) { objects[$0]?.labels ?? [:] }
+            for claim in service.claims { serviceClaims.add(claim, for: name) }
+            dirty.services.insert(name)
+        case .endpointSlice(let slice):
+            link(\.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
+        case .destinationRule(let rule):
+            link(\.rulesOfService, name, rule.service(from: name.namespace), &dirty)
+        case .trafficPolicy(let policy):
+            for target in policy.targets {
+                link(\.policiesOfService, name, ObjectName(namespace: name.namespace, name: target), &dirty)
+            }
+        case .authorizationPolicy(let resource):
+            snapshot.policies[name] = resource.compiled(options: options)
+        case .pod, .workload:
+            guard let member = object.member else { return }
+            members.add(member: object.key, labels: member.labels)
+            for claim in member.claims(options: options) { workloadClaims.add(claim, for: object.key) }
+            mark(member, &dirty)
+        case .namespace:
+            break
+        }
+    }
+
+    private mutating func retract(_ key: ObjectKey, _ dirty: inout Dirty) {
+        guard let object = objects.removeValue(forKey: key) else { return }
+        let name = key.name
+        switch object.resource {
+        case .service(let service):
+            members.remove(service: name, selector: service.selector)
+            for claim in service.claims { serviceClaims.remove(claim, for: name) }
+            dirty.services.insert(name)
+        case .endpointSlice(let slice):
+            unlink(\.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
+        case .destinationRule(let rule):
+            unlink(\.rulesOfService, name, rule.service(from: name.namespace), &dirty)
+        case .trafficPolicy(let policy):
+            for target in policy.targets {
+                unlink(\.policiesOfService, name, ObjectName(namespace: name.namespace, name: target), &dirty)
+            }
+        case .authorizationPolicy:
+            snapshot.policies[name] = nil
+        case .pod, .workload:
+            guard let member = object.member else { return }
+            members.remove(member: key, labels: member.labels)
+            for claim in member.claims(options: options) { workloadClaims.remove(claim, for: key) }
+            mark(member, &dirty)
+        case .namespace:
+            break
+        }
+    }
+
+    private typealias Links = WritableKeyPath<MeshBuilder, [ObjectName: Set<ObjectName>]>
+
+    private mutating func link(_ links: Links, _ name: ObjectName, _ service: ObjectName?, _ dirty: inout Dirty) {
+        guard let service else { return }
+        self[keyPath: links][service, default: []].insert(name)
+        dirty.services.insert(service)
+    }
+
+    private mutating func unlink(_ links: Links, _ name: ObjectName, _ service: ObjectName?, _ dirty: inout Dirty) {
+        guard let service else { return }
+        self[keyPath: links][service]?.remove(name)
+        if self[keyPath: links][service]?.isEmpty == true { self[keyPath: links][service] = nil }
+        dirty.services.insert(service)
+    }
+
+    private func mark(_ member: Member, _ dirty: inout Dirty) {
+        dirty.workloads.insert(member.key)
+        dirty.addresses.formUnion(member.addresses)
+        dirty.services.formUnion(members.services(namespace: member.key.name.namespace, labels: member.labels))
+    }
+
+    // MARK: - Workloads
+
+    private mutating func rebuildWorkloads(_ dirty: inout Dirty) {
+        let precedence = Precedence(objects: objects)
+        for key in workloadClaims.settle(by: { precedence.holds($0, $1) }) {
+            dirty.statuses.insert(key)
+            if let member = objects[key]?.member { mark(member, &dirty) }
+        }
+        // Losers first: a Pod and a Workload may want the same name.
+        let rebuilt = dirty.workloads.sorted { isLive($1) && !isLive($0) }
+        for key in rebuilt {
+            let workload = isLive(key) ? objects[key]?.member?.workload(options: options) : nil
+            let other = ObjectKey(key.kind == .pod ? .workload : .pod, key.name)
+            if workload == nil, isLive(other) { continue }
+            if workload != snapshot.workloads[key.name] { snapshot.workloads[key.name] = workload }
+        }
+    }
+
+    private func isLive(_ key: ObjectKey) -> Bool {
+        guard workloadClaims.losses[key] == nil, let member = objects[key]?.member else { return false }
+        return member.isLive
+    }
+
+    /// Their endpoints may belong to another workload now.
+    private func markServices(withEndpointsAt addresses: Set<IPAddress>, _ dirty: inout Dirty) {
+        guard !addresses.isEmpty else { return }
+        for (name, service) in snapshot.services where !dirty.services.contains(name) {
+            let isTouched = service.ports.contains { $0.endpoints.contains { addresses.contains($0.address) } }
+            if isTouched { dirty.services.insert(name) }
+        }
+    }
+
+    func precedes(_ kind: ResourceKind, _ a: ObjectName, _ b: ObjectName) -> Bool {
+        Precedence(objects: objects).holds(kind, a, b)
+    }
+}
+
+/// The order in which objects get what only one can have: the older first, then by name.
+struct Precedence {
+    var objects: [ObjectKey: MeshObject]
+
+    /// Whether `a` is before `b`.
+    func holds(_ a: ObjectKey, _ b: ObjectKey) -> Bool {
+        // A time that nobody wrote is later than any that somebody did.
+        let (first, second) = (objects[a]?.created ?? "~", objects[b]?.created ?? "~")
+        return first == second ? (a.name, a.kind.rawValue) < (b.name, b.kind.rawValue) : first < second
+    }
+
+    func holds(_ kind: ResourceKind, _ a: ObjectName, _ b: ObjectName) -> Bool {
+        holds(ObjectKey(kind, a), ObjectKey(kind, b))
+    }
+}
