@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -80,4 +81,11 @@ int weft_connect_in_cgroup(int cgroup_fd, uint32_t address, uint16_t port)
         return -1;
     }
     return WEXITSTATUS(status);
+}
+
+char *weft_format(const char *format, va_list arguments)
+{
+    char *text;
+
+    return vasprintf(&text, format, arguments) < 0 ? NULL : text;
 }

@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -41,3 +43,14 @@ int weft_connect_in_cgroup(int cgroup_fd, uint32_t address, uint16_t port);
 
 /// Reads errno at once: an intervening release of an object may change it.
 static inline int weft_errno(void) { return errno; }
+
+/// vasprintf(3): the formatted text, to be freed by the caller, or NULL. For C callbacks that take a va_list.
+char *weft_format(const char *format, va_list arguments);
+
+/// Sets the soft and hard limit of locked memory (RLIMIT_MEMLOCK). Returns -1 with errno.
+static inline int weft_set_memlock_limit(rlim_t bytes)
+{
+    struct rlimit limit = {bytes, bytes};
+
+    return setrlimit(RLIMIT_MEMLOCK, &limit);
+}

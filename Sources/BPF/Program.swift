@@ -1,0 +1,101 @@
+// Unsafe code of this file: bpf_prog_info and bpf_link_create_opts, which hold C pointers.
+
+import CLibbpf
+import Glibc
+
+/// A loaded program.
+public struct Program: ~Copyable, Sendable {
+    public let name: String
+    /// The hook that it was written for.
+    public let attachType: AttachType
+    /// The kernel's id of the program.
+    public let id: UInt32
+    public let type: ProgramType
+    let descriptor: FileDescriptor
+
+    /// The descriptor's number, for system calls made while this value is alive.
+    public var fd: CInt { descriptor.rawValue }
+
+    init(descriptor: consuming FileDescriptor, name: String, attachType: AttachType) throws(BPFError) {
+        let statistics = try ProgramStatistics(descriptor: descriptor.rawValue, subject: name)
+        self.name = name
+        self.attachType = attachType
+        id = statistics.id
+        type = statistics.type
+        self.descriptor = descriptor
+    }
+
+    /// Attaches the program to a cgroup, beside those of others. It is detached when the link and all its pins are gone.
+    ///
+    /// - Throws: `BPFError` with the kernel's errno.
+    public func attach(toCgroup cgroup: borrowing FileDescriptor) throws(BPFError) -> Link {
+        let result = bpf_link_create(fd, cgroup.rawValue, bpf_attach_type(attachType.rawValue), nil)
+        guard result >= 0 else {
+            throw BPFError(
+                operation: "attach to the cgroup the program", subject: name, errno: -result,
+                detail: result == -EBADF ? "the directory is not a cgroup v2" : "")
+        }
+        return Link(descriptor: FileDescriptor(owning: result), name: name)
+    }
+
+    /// Attaches an iterator program (`SEC("iter/bpf_sk_storage_map")` and the like) to the entries of a map.
+    ///
+    /// - Throws: `BPFError` with the kernel's errno, for example EINVAL when the map is of another type.
+    public func attachIterator(overMap map: CInt) throws(BPFError) -> Link {
+        var target = bpf_iter_link_info()
+        unsafe target.map.map_fd = UInt32(bitPattern: map)
+        var options = unsafe bpf_link_create_opts()
+        unsafe options.sz = unsafe MemoryLayout<bpf_link_create_opts>.size
+        let result = unsafe withUnsafeMutablePointer(to: &target) { target in
+            unsafe options.iter_info = unsafe target
+            unsafe options.iter_info_len = UInt32(MemoryLayout<bpf_iter_link_info>.size)
+            return unsafe bpf_link_create(fd, 0, BPF_TRACE_ITER, &options)
+        }
+        guard result >= 0 else {
+            throw BPFError(operation: "attach to the map's entries the iterator", subject: name, errno: -result)
+        }
+        return Link(descriptor: FileDescriptor(owning: result), name: name)
+    }
+
+    /// How often and how long the program ran; 0 unless `BPFSystem.enableRunTimeStatistics()` is in force.
+    public func statistics() throws(BPFError) -> ProgramStatistics {
+        try ProgramStatistics(descriptor: fd, subject: name)
+    }
+}
+
+/// The kernel's account of one program (bpf_prog_info).
+public struct ProgramStatistics: Sendable {
+    public let id: UInt32
+    public let type: ProgramType
+    /// At most 15 characters.
+    public let name: String
+    /// Nanoseconds that the program ran since statistics were enabled.
+    public let runTimeNanoseconds: UInt64
+    /// Runs since statistics were enabled.
+    public let runCount: UInt64
+
+    init(descriptor: CInt, subject: String) throws(BPFError) {
+        var information = bpf_prog_info()
+        var length = UInt32(MemoryLayout<bpf_prog_info>.size)
+        let result = unsafe bpf_obj_get_info_by_fd(descriptor, &information, &length)
+        guard result == 0 else { throw BPFError(operation: "describe the program", subject: subject, errno: -result) }
+        id = information.id
+        type = ProgramType(rawValue: information.type)
+        name = unsafe withUnsafeBytes(of: information.name) { bytes in
+            unsafe String(decoding: unsafe bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        runTimeNanoseconds = information.run_time_ns
+        runCount = information.run_cnt
+    }
+
+    /// The account of the program `id` of the machine; nil when it is gone.
+    ///
+    /// - Throws: `BPFError` with the kernel's errno, for example EPERM.
+    public static func of(programID id: UInt32) throws(BPFError) -> ProgramStatistics? {
+        let result = bpf_prog_get_fd_by_id(id)
+        if result == -ENOENT { return nil }
+        guard result >= 0 else { throw BPFError(operation: "open the program", subject: "id \(id)", errno: -result) }
+        let descriptor = FileDescriptor(owning: result)
+        return try ProgramStatistics(descriptor: descriptor.rawValue, subject: "program \(id)")
+    }
+}
