@@ -1,1 +1,226 @@
-// Replaced by the first file of this module.
+public import BPF
+import BPFImages
+import CLinux
+import Glibc
+public import Mesh
+public import WeftABI
+
+/// The programs and maps of one agent in the kernel: loads or adopts them, keeps them equal to the mesh, and reads what
+/// they saw. Belongs to one thread.
+public final class KernelPlane {
+    public struct Options: Sendable {
+        public var pinDirectory: String
+        /// The cgroup whose processes the programs see, with everything below it.
+        public var cgroup: String
+        /// Where the cgroup v2 hierarchy is mounted: workloads' cgroup paths are relative to it.
+        public var cgroupMount: String
+        /// Sizes of maps other than the defaults of bpf/maps.h.
+        public var mapLimits: [String: Int]
+
+        public init(pinDirectory: String, cgroup: String, cgroupMount: String, mapLimits: [String: Int] = [:]) {
+            self.pinDirectory = pinDirectory
+            self.cgroup = cgroup
+            self.cgroupMount = cgroupMount
+            self.mapLimits = mapLimits
+        }
+    }
+
+    public let options: Options
+    public let pins: PinDirectory
+    /// Whether the programs of an earlier agent were found and taken over.
+    public let adopted: Bool
+    private let lock: FileDescriptor
+    private let sweepLink: Link
+    private let datagramSweepLink: Link
+    private let datagramIn: Program
+    private let datagramOut: Program
+    private var reconciler: MapReconciler
+    private var enrolment = Enrolment()
+    private var compiled: CompiledMaps
+    private var snapshot = MeshSnapshot()
+    private var settings = weft_settings()
+    /// Drains ordered at run time.
+    public private(set) var drains: DrainDeadlines = [:]
+    /// Cgroups of workloads that do not exist (yet).
+    public private(set) var missingCgroups: [String] = []
+
+    /// Loads the programs and attaches them, or takes over what is pinned. When it throws, nothing new is left behind.
+    public init(_ options: Options) throws(BPFError) {
+        self.options = options
+        pins = PinDirectory(path: options.pinDirectory)
+        let cgroup = FileSystem.openDirectory(options.cgroup)
+        guard cgroup.rawValue >= 0, CgroupRoot.isCgroup(options.cgroup) else {
+            throw BPFError(
+                operation: "attach to the cgroup", subject: options.cgroup,
+                errno: cgroup.rawValue < 0 ? weft_errno() : EINVAL,
+                detail: "it has to be a directory of the cgroup v2 hierarchy, which is mounted at \(options.cgroupMount)")
+        }
+        try BPFSystem.raiseLockedMemoryLimit()
+        try pins.prepare()
+        lock = try pins.lock()
+        adopted = FileSystem.exists(pins.link(Loader.connectionPrograms[0].program))
+
+        let loaded: Loader.Loaded
+        do throws(BPFError) {
+            loaded = try Loader.load(pins: pins, options: options, cgroup: cgroup)
+        } catch {
+            // What was pinned before stays; what this attempt has made goes.
+            if !adopted { _ = try? pins.uninstall() }
+            throw error
+        }
+        let parts = loaded.take()
+        sweepLink = parts.sweep
+        datagramSweepLink = parts.datagramSweep
+        datagramIn = parts.datagramIn
+        datagramOut = parts.datagramOut
+        reconciler = try MapReconciler(PinnedMaps(pins))
+        compiled = CompiledMaps.empty
+
+        let now = Self.monotonicNow
+        for (id, backend) in try reconciler.maps.backends.entries()
+        where UInt32(backend.state) == WEFT_BACKEND_DRAINING.rawValue && backend.drain_deadline_ns > 0 {
+            drains[id] = backend.drain_deadline_ns
+        }
+        settings = try reconciler.maps.settings.get(0) ?? weft_settings()
+        settings.agent_started_ns = now
+        settings.attached_cgroup = FileSystem.cgroupID(options.cgroup)
+        settings.agent_pid = UInt32(getpid())
+        settings.flow_wakeup_bytes = 256 * 1024
+        try reconciler.maps.settings.set(0, settings)
+        try makeOverflowSeries()
+    }
+
+    /// The maps, for reading.
+    public func withMaps<Result, Failure: Error>(
+        _ body: (borrowing PinnedMaps) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(reconciler.maps)
+    }
+
+    /// The ring of flow records; one reader at a time.
+    public func openFlows() throws(BPFError) -> RingBuffer {
+        try RingBuffer.openPinned(
+            pins.map("flows"), name: "flows",
+            losses: PerCPUMap.openPinned(pins.map("node_counters"), name: "node_counters"),
+            lossIndex: WEFT_COUNT_FLOWS_LOST.rawValue)
+    }
+
+    private func makeOverflowSeries() throws(BPFError) {
+        var key = weft_traffic_key()
+        unsafe withUnsafeMutableBytes(of: &key) { bytes in
+            for index in bytes.indices { unsafe bytes[index] = 0xff }
+        }
+        guard try reconciler.maps.traffic.get(key) == nil else { return }
+        let empty = [weft_traffic](repeating: weft_traffic(), count: BPFSystem.possibleCPUs)
+        try reconciler.maps.traffic.set(key, empty, mode: .any)
+    }
+
+    // MARK: The mesh
+
+    /// Programs a snapshot.
+    ///
+    /// - Returns: the objects that could not be programmed; everything else is.
+    public func apply(_ snapshot: MeshSnapshot) throws(BPFError) -> [ProgrammingFailure] {
+        self.snapshot = snapshot
+        let next = CompiledMaps(snapshot, drains: drains, previous: compiled)
+        // Enrolment first: a policy must not find a source that is about to have an identity without one.
+        var failures = reconciler.apply(next)
+        compiled = next
+        do throws(BPFError) {
+            try refreshEnrolment()
+        } catch {
+            let names = snapshot.workloads.values.filter { $0.cgroup != nil }.map(\.name)
+            failures += names.map { ProgrammingFailure(kind: "Workload", name: $0, message: error.description) }
+        }
+        settings.generation = snapshot.generation
+        try reconciler.maps.settings.set(0, settings)
+        try attachDatagramPrograms(compiled.hasDatagrams)
+        return failures
+    }
+
+    /// Looks up the workloads' cgroups again: a restarted service has a new one.
+    public func refreshEnrolment() throws(BPFError) {
+        let local = compiled.workloads.values.compactMap { workload in
+            workload.cgroup.map { (cgroup: $0, id: workload.id) }
+        }
+        let result = try enrolment.refresh(local, mount: options.cgroupMount, maps: reconciler.maps)
+        missingCgroups = result.missing.sorted()
+        guard result.changed else { return }
+        settings.identity_generation &+= 1
+        try reconciler.maps.settings.set(0, settings)
+    }
+
+    private func attachDatagramPrograms(_ wanted: Bool) throws(BPFError) {
+        for (name, isIn) in [("datagram_in", true), ("datagram_out", false)] {
+            let path = pins.link(name)
+            let isAttached = FileSystem.exists(path)
+            if wanted && !isAttached {
+                let cgroup = FileSystem.openDirectory(options.cgroup)
+                let link =
+                    isIn
+                    ? try datagramIn.attach(toCgroup: cgroup)
+                    : try datagramOut.attach(toCgroup: cgroup)
+                try link.pin(at: path)
+            } else if !wanted && isAttached {
+                try Link.unpin(path)
+            }
+        }
+    }
+
+    // MARK: Draining
+
+    /// Stops giving new connections to the endpoints with these identifiers; the open ones end at the deadline.
+    ///
+    /// - Parameter deadlineNanoseconds: on CLOCK_MONOTONIC; nil takes the drain back.
+    public func drain(_ backends: [UInt64], deadlineNanoseconds: UInt64?) throws(BPFError) -> [ProgrammingFailure] {
+        for backend in backends { drains[backend] = deadlineNanoseconds }
+        return try apply(snapshot)
+    }
+
+    // MARK: The sweep
+
+    /// What one sweep did.
+    public struct SweepResult: Sendable {
+        public var doomed: [weft_doomed] = []
+        public var ended = 0
+        public var failed = 0
+        public var reason = ""
+    }
+
+    /// Moves what open connections have carried into the counters, and ends those that may no longer be.
+    public func sweep() throws(BPFError) -> SweepResult {
+        let doomed = try sweepLink.readIterator(of: weft_doomed.self)
+        if compiled.hasDatagrams { _ = try datagramSweepLink.readIterator(of: weft_doomed.self) }
+        let outcome = SocketDestroyer.destroy(doomed)
+        return SweepResult(doomed: doomed, ended: outcome.ended, failed: outcome.failed, reason: outcome.reason)
+    }
+
+    /// Removes what is left of backends that are gone, and forgets drains of endpoints that are.
+    public func tidy() {
+        reconciler.tidy()
+        let known = Set(compiled.services.values.flatMap { $0.frontends.flatMap { $0.backends.map(\.id) } })
+        drains = drains.filter { known.contains($0.key) }
+    }
+
+    // MARK: The hook
+
+    /// Whether the connect hook is called for processes of the attached cgroup: a child process in a cgroup of its own
+    /// below it tries.
+    public func verifyHook() -> HookCheck { HookCheck.run(cgroup: options.cgroup) }
+
+    /// Detaches the programs and removes all pins.
+    public func detach() throws(BPFError) { try pins.uninstall() }
+
+    /// Says in the maps that no agent runs; the programs go on.
+    public func leave() {
+        settings.agent_pid = 0
+        try? reconciler.maps.settings.set(0, settings)
+    }
+
+    /// CLOCK_MONOTONIC, the programs' clock, in nanoseconds.
+    public static var monotonicNow: UInt64 {
+        var now = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    }
+}

@@ -2,6 +2,8 @@
 // _GNU_SOURCE are in clinux.c).
 #pragma once
 
+#include "sockdiag.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>

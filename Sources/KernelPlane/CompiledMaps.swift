@@ -1,0 +1,53 @@
+public import Mesh
+import WeftABI
+
+/// What the kernel's maps have to hold for a snapshot: a pure function of it and of the drains ordered at run time.
+public struct CompiledMaps: Sendable {
+    var services: [ObjectName: CompiledService]
+    var workloads: [ObjectName: CompiledWorkload]
+    var policies: [UInt64: CompiledPolicy]
+    /// Policies that the kernel cannot hold, with the reason.
+    var failures: [ObjectName: String]
+    var generation: UInt64
+    /// Whether anything speaks UDP: datagrams are counted packet by packet, so only then.
+    var hasDatagrams: Bool
+
+    private let sources: [ObjectName: MeshService]
+    private let drains: DrainDeadlines
+
+    public static var empty: CompiledMaps { CompiledMaps(MeshSnapshot()) }
+
+    /// - Parameter previous: an earlier result. It only saves work: services that did not change are taken from it.
+    public init(_ snapshot: MeshSnapshot, drains: DrainDeadlines = [:], previous: CompiledMaps? = nil) {
+        generation = snapshot.generation
+        sources = snapshot.services
+        self.drains = drains
+
+        var services: [ObjectName: CompiledService] = [:]
+        services.reserveCapacity(snapshot.services.count)
+        let reusable = previous.flatMap { $0.drains == drains ? $0 : nil }
+        for (name, service) in snapshot.services {
+            if let reusable, reusable.sources[name] == service, let compiled = reusable.services[name] {
+                services[name] = compiled
+            } else {
+                services[name] = CompiledService(service, drains: drains)
+            }
+        }
+        self.services = services
+
+        var compiler = PolicyCompiler(snapshot)
+        var workloads: [ObjectName: CompiledWorkload] = [:]
+        let shared = CompiledWorkload.sharedAddresses(snapshot.workloads.values)
+        for (name, workload) in snapshot.workloads {
+            workloads[name] = CompiledWorkload(
+                workload, trustDomain: snapshot.trustDomain, policy: compiler.group(for: workload),
+                sharedAddresses: shared)
+        }
+        self.workloads = workloads
+        policies = compiler.groups
+        failures = compiler.failures
+        hasDatagrams =
+            snapshot.services.values.contains { $0.ports.contains { $0.transport == .udp } }
+            || snapshot.workloads.values.contains { $0.ports.contains { $0.transport == .udp } }
+    }
+}

@@ -1,0 +1,56 @@
+import Mesh
+import WeftABI
+
+/// One workload as the maps hold it.
+struct CompiledWorkload: Sendable {
+    var id: UInt64
+    var value: weft_workload
+    /// The addresses and ports at which it is found; `scope` is 0 (it is set for namespaces when that is known).
+    var endpoints: [weft_endpoint_key]
+    /// Path of its cgroup below the cgroup v2 mount; nil for a remote workload.
+    var cgroup: String?
+    var names: [CompiledName]
+
+    /// - Parameter sharedAddresses: those that several workloads have; they are found by port only.
+    init(_ workload: MeshWorkload, trustDomain: String, policy: UInt64, sharedAddresses: Set<IPAddress>) {
+        let spiffeID = workload.spiffeID(trustDomain: trustDomain)
+        id = Identifier.workload(workload.name)
+        let identity = Identifier.identity(spiffeID)
+        names = [
+            CompiledName(id, WEFT_NAME_WORKLOAD, workload.name.description),
+            CompiledName(identity, WEFT_NAME_IDENTITY, spiffeID),
+        ]
+        value = weft_workload()
+        value.identity = identity
+        value.policy = policy
+        value.address = workload.addresses.first { !$0.isLoopback }?.abi ?? weft_address()
+        value.flags = workload.isLocal ? WEFT_WORKLOAD_LOCAL.rawValue : 0
+        cgroup = workload.isLocal ? workload.cgroup : nil
+
+        endpoints = []
+        for address in workload.addresses {
+            for port in workload.ports {
+                var key = weft_endpoint_key()
+                key.address = address.abi
+                key.port = port.port.bigEndian
+                key.protocol = port.transport.number
+                endpoints.append(key)
+            }
+            // An address that nobody else has is the workload's at every port.
+            if !sharedAddresses.contains(address) && (workload.ports.isEmpty || !address.isLoopback) {
+                var key = weft_endpoint_key()
+                key.address = address.abi
+                endpoints.append(key)
+            }
+        }
+    }
+
+    static func sharedAddresses(_ workloads: some Collection<MeshWorkload>) -> Set<IPAddress> {
+        var seen: Set<IPAddress> = []
+        var shared: Set<IPAddress> = []
+        for workload in workloads {
+            for address in Set(workload.addresses) where !seen.insert(address).inserted { shared.insert(address) }
+        }
+        return shared
+    }
+}

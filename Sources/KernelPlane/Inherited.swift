@@ -1,0 +1,75 @@
+import BPF
+import WeftABI
+
+/// What an earlier agent left in the pinned maps: entries that the first snapshot does not claim are removed after it has
+/// been programmed, so that nothing that is still wanted is ever missing.
+struct Inherited: Sendable {
+    private var services: [weft_service_key]
+    private var slots: [weft_slot_key]
+    private var backends: [UInt64]
+    private var maglev: [UInt64]
+    private var workloads: [UInt64]
+    private var addresses: [weft_endpoint_key]
+    private var policies: [UInt64]
+    private var policyIdentities: [weft_policy_identity_key]
+    private var policyPorts: [weft_policy_port_key]
+    private var policyPrefixes: [weft_policy_address_key]
+    private var policyRules: [weft_policy_rule_key]
+
+    init(_ maps: borrowing PinnedMaps) throws(BPFError) {
+        services = try maps.services.keys()
+        slots = try maps.slots.keys()
+        backends = try maps.backends.keys()
+        maglev = try maps.maglev.keys()
+        workloads = try maps.workloads.keys()
+        addresses = try maps.addresses.keys()
+        policies = try maps.policies.keys()
+        policyIdentities = try maps.policyIdentities.keys()
+        policyPorts = try maps.policyPorts.keys()
+        policyPrefixes = try maps.policyPrefixes.keys()
+        policyRules = try maps.policyRules.keys()
+    }
+
+    func removeAll(from maps: borrowing PinnedMaps, keeping compiled: borrowing CompiledMaps) {
+        var keptServices: Set<ABIBytes<weft_service_key>> = []
+        var keptSlots: Set<ABIBytes<weft_slot_key>> = []
+        var keptBackends: Set<UInt64> = []
+        var keptTables: Set<UInt64> = []
+        for frontend in compiled.services.values.flatMap(\.frontends) {
+            let id = frontend.header.id
+            keptServices.formUnion(frontend.keys.map { ABIBytes($0) })
+            keptBackends.formUnion(frontend.backends.map(\.id))
+            for index in frontend.slots.indices {
+                keptSlots.insert(ABIBytes(weft_slot_key(service: id, slot: UInt32(index), reserved: 0)))
+            }
+            if frontend.maglev != nil { keptTables.insert(id) }
+        }
+        for key in services where !keptServices.contains(ABIBytes(key)) { _ = try? maps.services.delete(key) }
+        for key in slots where !keptSlots.contains(ABIBytes(key)) { _ = try? maps.slots.delete(key) }
+        for key in backends where !keptBackends.contains(key) { _ = try? maps.backends.delete(key) }
+        for key in maglev where !keptTables.contains(key) { _ = try? maps.maglev.delete(key) }
+
+        let keptWorkloads = Set(compiled.workloads.values.map(\.id))
+        let keptAddresses = Set(compiled.workloads.values.flatMap(\.endpoints).map { ABIBytes($0) })
+        for key in addresses where key.scope == 0 && !keptAddresses.contains(ABIBytes(key)) {
+            _ = try? maps.addresses.delete(key)
+        }
+        for key in workloads where !keptWorkloads.contains(key) { _ = try? maps.workloads.delete(key) }
+
+        for key in policies where compiled.policies[key] == nil { _ = try? maps.policies.delete(key) }
+        // A group that is kept has the same content, as its identifier is made from it; only identities may differ.
+        var keptIdentities: Set<ABIBytes<weft_policy_identity_key>> = []
+        for policy in compiled.policies.values {
+            keptIdentities.formUnion(policy.identities.map { ABIBytes($0.key) })
+        }
+        for key in policyIdentities where !keptIdentities.contains(ABIBytes(key)) {
+            _ = try? maps.policyIdentities.delete(key)
+        }
+        for key in policyPorts where compiled.policies[key.policy] == nil { _ = try? maps.policyPorts.delete(key) }
+        for key in policyRules where compiled.policies[key.policy] == nil { _ = try? maps.policyRules.delete(key) }
+        for key in policyPrefixes {
+            let policy = UInt64(key.policy_words.0) | UInt64(key.policy_words.1) << 32
+            if compiled.policies[policy] == nil { _ = try? maps.policyPrefixes.delete(key) }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import BPF
+import BPFImages
+import Glibc
+import WeftABI
+
+/// Loads the compiled programs over the pinned maps, and attaches them; links that are pinned already get the new program
+/// in place, so there is no moment without one.
+enum Loader {
+    /// The programs that every connection meets, in the order of attaching: what undoes a translation is there before
+    /// what makes one.
+    static let connectionPrograms: [(object: ObjectImage, program: String)] = [
+        (.connect, "sock_release"),
+        (.connect, "getpeername4"), (.connect, "getpeername6"),
+        (.connect, "recvmsg4"), (.connect, "recvmsg6"),
+        (.lifecycle, "lifecycle"),
+        (.connect, "sendmsg4"), (.connect, "sendmsg6"),
+        (.connect, "connect4"), (.connect, "connect6"),
+    ]
+
+    struct Parts: ~Copyable {
+        var sweep: Link
+        var datagramSweep: Link
+        var datagramIn: Program
+        var datagramOut: Program
+    }
+
+    /// Carries `Parts` out of a do statement.
+    final class Loaded {
+        private var parts: Parts?
+        init(_ parts: consuming Parts) { self.parts = consume parts }
+        func take() -> Parts {
+            guard let parts = parts.take() else { preconditionFailure("taken once, by the initialiser") }
+            return parts
+        }
+    }
+
+    static func load(
+        pins: PinDirectory, options: KernelPlane.Options, cgroup: borrowing FileDescriptor
+    ) throws(BPFError) -> Loaded {
+        let connect = try open(.connect, pins, options).load()
+        let lifecycle = try open(.lifecycle, pins, options).load()
+        let inbound = try open(.inbound, pins, options).load()
+        let sweep = try open(.sweep, pins, options).load()
+
+        let sockets = try sweep.descriptor(ofMap: "sockets")
+        let datagramSockets = try sweep.descriptor(ofMap: "udp_sockets")
+        let sweepLink = try sweep.program("sweep").attachIterator(overMap: sockets.rawValue)
+        let datagramSweepLink = try sweep.program("sweep_udp").attachIterator(overMap: datagramSockets.rawValue)
+
+        let cgroupID = FileSystem.cgroupID(options.cgroup)
+        for (image, name) in connectionPrograms {
+            let program = image.name == "connect" ? try connect.program(name) : try lifecycle.program(name)
+            try attach(program, pins: pins, cgroup: cgroup, cgroupID: cgroupID, path: options.cgroup)
+        }
+        let datagramIn = try inbound.program("datagram_in")
+        let datagramOut = try inbound.program("datagram_out")
+        for (program, name) in [("in", "datagram_in"), ("out", "datagram_out")]
+        where FileSystem.exists(pins.link(name)) {
+            let link = try Link.openPinned(pins.link(name))
+            if program == "in" {
+                try link.replaceProgram(with: datagramIn)
+            } else {
+                try link.replaceProgram(with: datagramOut)
+            }
+        }
+        return Loaded(
+            Parts(
+                sweep: sweepLink, datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut))
+    }
+
+    private static func open(
+        _ image: ObjectImage, _ pins: PinDirectory, _ options: KernelPlane.Options
+    ) throws(BPFError) -> OpenObject {
+        var object = try OpenObject(name: image.name, image: image.bytes)
+        for name in object.mapNames where !name.contains(".") {
+            try object.setPinPath(pins.map(name), ofMap: name)
+            if let limit = options.mapLimits[name] { try object.setMaxEntries(limit, ofMap: name) }
+        }
+        return object
+    }
+
+    private static func attach(
+        _ program: borrowing Program, pins: PinDirectory, cgroup: borrowing FileDescriptor, cgroupID: UInt64,
+        path: String
+    ) throws(BPFError) {
+        let pin = pins.link(program.name)
+        if FileSystem.exists(pin) {
+            let link = try Link.openPinned(pin)
+            let attached = try link.information.cgroupID ?? 0
+            if attached == cgroupID {
+                try link.replaceProgram(with: program)
+                return
+            }
+            guard attached == 0 else {
+                throw BPFError(
+                    operation: "take over the link", subject: pin, errno: EBUSY,
+                    detail: "it is attached to another cgroup (id \(attached)) than \(path) (id \(cgroupID)): give the"
+                        + " agent that cgroup, or another --pin-dir, or run `weft uninstall` first")
+            }
+            // Its cgroup has been removed: the link is dead.
+            try Link.unpin(pin)
+        }
+        let link = try program.attach(toCgroup: cgroup)
+        try link.pin(at: pin)
+    }
+}

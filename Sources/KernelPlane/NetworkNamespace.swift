@@ -1,0 +1,34 @@
+import BPF
+import CLinux
+import Glibc
+
+/// Network namespaces of this machine, by the cookie under which the programs know them.
+enum NetworkNamespace {
+    /// The cookie of the calling thread's namespace; 0 if the kernel has none.
+    static var currentCookie: UInt64 {
+        let descriptor = socket(AF_INET, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return 0 }
+        defer { close(descriptor) }
+        return weft_netns_cookie(descriptor)
+    }
+
+    /// Runs `body` in the namespace with that cookie, and comes back. Namespaces belong to threads: `body` must not
+    /// suspend.
+    ///
+    /// - Returns: nil if no process is in such a namespace, or it cannot be entered.
+    static func inside<Result>(_ cookie: UInt64, _ body: () -> Result) -> Result? {
+        if cookie == 0 || cookie == currentCookie { return body() }
+        let own = FileSystem.openFile("/proc/thread-self/ns/net")
+        guard own.rawValue >= 0 else { return nil }
+        var seen: Set<UInt64> = []
+        for process in FileSystem.entries(of: "/proc") where CInt(process) != nil {
+            let path = "/proc/\(process)/ns/net"
+            guard let inode = FileSystem.inode(path), seen.insert(inode).inserted else { continue }
+            let other = FileSystem.openFile(path)
+            guard other.rawValue >= 0, weft_enter_netns(other.rawValue) == 0 else { continue }
+            defer { weft_enter_netns(own.rawValue) }
+            if currentCookie == cookie { return body() }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,101 @@
+public import BPF
+public import WeftABI
+
+/// Every pinned map with its types: what the agent writes and what it, and the CLI, reads.
+///
+/// The names and the meaning of each map are in bpf/maps.h.
+public struct PinnedMaps: ~Copyable, Sendable {
+    public let services: Map<weft_service_key, weft_service>
+    public let slots: Map<weft_slot_key, weft_slot>
+    public let backends: Map<UInt64, weft_backend>
+    public let maglev: MapOfMaps<UInt64>
+    public let workloads: Map<UInt64, weft_workload>
+    public let addresses: Map<weft_endpoint_key, UInt64>
+    public let cgroups: Map<UInt64, UInt64>
+    public let policies: Map<UInt64, weft_policy>
+    public let policyIdentities: Map<weft_policy_identity_key, weft_clauses>
+    public let policyPorts: Map<weft_policy_port_key, weft_clauses>
+    public let policyPrefixes: Map<weft_policy_address_key, weft_clauses>
+    public let policyRules: Map<weft_policy_rule_key, UInt64>
+    public let names: Map<UInt64, weft_name>
+    public let settings: Map<UInt32, weft_settings>
+
+    public let backendLoad: Map<UInt64, weft_backend_load>
+    public let serviceState: Map<UInt64, weft_service_state>
+    public let affinity: Map<weft_affinity_key, weft_affinity>
+    public let cgroupCache: Map<UInt64, weft_cgroup_identity>
+    public let traffic: PerCPUMap<weft_traffic_key, weft_traffic>
+    public let ruleCounters: PerCPUMap<weft_rule_key, UInt64>
+    public let nodeCounters: PerCPUMap<UInt32, UInt64>
+    public let tuples: Map<weft_tuple_key, weft_tuple>
+
+    /// The maps whose number of entries is bounded, and whose bound the agent can be given: for `--map-limit`, the
+    /// pressure metrics and `weft map list`.
+    public static let names: [String] = [
+        "services", "slots", "backends", "maglev", "workloads", "addresses", "cgroups", "policies", "policy_ids",
+        "policy_ports", "policy_prefixes", "policy_rules", "names", "backend_load", "service_state", "affinity",
+        "cgroup_cache", "traffic", "rule_counters", "tuples",
+    ]
+
+    /// Opens the pins.
+    ///
+    /// - Throws: `BPFError` naming the map that is missing or of another layout.
+    public init(_ directory: PinDirectory) throws(BPFError) {
+        func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+            _ name: String
+        ) throws(BPFError) -> Map<Key, Value> {
+            try Map.openPinned(directory.map(name), name: name)
+        }
+        func perCPU<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+            _ name: String
+        ) throws(BPFError) -> PerCPUMap<Key, Value> {
+            try PerCPUMap.openPinned(directory.map(name), name: name)
+        }
+        // Everything is opened before anything is kept: a type without copies is whole or not there.
+        let services: Map<weft_service_key, weft_service> = try map("services")
+        let slots: Map<weft_slot_key, weft_slot> = try map("slots")
+        let backends: Map<UInt64, weft_backend> = try map("backends")
+        let maglev: MapOfMaps<UInt64> = try MapOfMaps.openPinned(directory.map("maglev"), name: "maglev")
+        let workloads: Map<UInt64, weft_workload> = try map("workloads")
+        let addresses: Map<weft_endpoint_key, UInt64> = try map("addresses")
+        let cgroups: Map<UInt64, UInt64> = try map("cgroups")
+        let policies: Map<UInt64, weft_policy> = try map("policies")
+        let policyIdentities: Map<weft_policy_identity_key, weft_clauses> = try map("policy_ids")
+        let policyPorts: Map<weft_policy_port_key, weft_clauses> = try map("policy_ports")
+        let policyPrefixes: Map<weft_policy_address_key, weft_clauses> = try map("policy_prefixes")
+        let policyRules: Map<weft_policy_rule_key, UInt64> = try map("policy_rules")
+        let names: Map<UInt64, weft_name> = try map("names")
+        let settings: Map<UInt32, weft_settings> = try map("settings")
+        let backendLoad: Map<UInt64, weft_backend_load> = try map("backend_load")
+        let serviceState: Map<UInt64, weft_service_state> = try map("service_state")
+        let affinity: Map<weft_affinity_key, weft_affinity> = try map("affinity")
+        let cgroupCache: Map<UInt64, weft_cgroup_identity> = try map("cgroup_cache")
+        let traffic: PerCPUMap<weft_traffic_key, weft_traffic> = try perCPU("traffic")
+        let ruleCounters: PerCPUMap<weft_rule_key, UInt64> = try perCPU("rule_counters")
+        let nodeCounters: PerCPUMap<UInt32, UInt64> = try perCPU("node_counters")
+        let tuples: Map<weft_tuple_key, weft_tuple> = try map("tuples")
+
+        self.services = services
+        self.slots = slots
+        self.backends = backends
+        self.maglev = maglev
+        self.workloads = workloads
+        self.addresses = addresses
+        self.cgroups = cgroups
+        self.policies = policies
+        self.policyIdentities = policyIdentities
+        self.policyPorts = policyPorts
+        self.policyPrefixes = policyPrefixes
+        self.policyRules = policyRules
+        self.names = names
+        self.settings = settings
+        self.backendLoad = backendLoad
+        self.serviceState = serviceState
+        self.affinity = affinity
+        self.cgroupCache = cgroupCache
+        self.traffic = traffic
+        self.ruleCounters = ruleCounters
+        self.nodeCounters = nodeCounters
+        self.tuples = tuples
+    }
+}
