@@ -55,7 +55,8 @@ public final class KernelPlane {
                 errno: cgroup.rawValue < 0 ? weft_errno() : EINVAL,
                 detail: "it has to be a directory of the cgroup v2 hierarchy, which is mounted at \(options.cgroupMount)")
         }
-        try BPFSystem.raiseLockedMemoryLimit()
+        // Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; the others do not ask, so a refusal here is none.
+        try? BPFSystem.raiseLockedMemoryLimit()
         try pins.prepare()
         lock = try pins.lock()
         adopted = FileSystem.exists(pins.link(Loader.connectionPrograms[0].program))

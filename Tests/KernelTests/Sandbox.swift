@@ -1,0 +1,60 @@
+import BPF
+import Foundation
+import KernelPlane
+import Mesh
+import Testing
+
+/// A place for one test: a cgroup and a bpffs of its own, removed with it.
+final class Sandbox {
+    let cgroupMount: String
+    let name: String
+    let directory: String
+    var cgroup: String { "\(cgroupMount)/\(name)" }
+    var pins: String { "\(directory)/bpf/weft" }
+
+    init(_ label: String) throws {
+        cgroupMount = try #require(CgroupRoot.find(), "no cgroup v2 hierarchy is mounted")
+        name = "weft-kernel-\(label)-\(getpid())"
+        directory = NSTemporaryDirectory() + name
+        try FileManager.default.createDirectory(atPath: "\(directory)/bpf", withIntermediateDirectories: true)
+        try BPFSystem.mountBPFFS(at: "\(directory)/bpf")
+        try FileManager.default.createDirectory(atPath: cgroup, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        _ = try? PinDirectory(path: pins).uninstall()
+        _ = unsafe umount2("\(directory)/bpf", CInt(MNT_DETACH))
+        try? FileManager.default.removeItem(atPath: directory)
+        let children = (try? FileManager.default.contentsOfDirectory(atPath: cgroup)) ?? []
+        for child in children { unsafe rmdir("\(cgroup)/\(child)") }
+        unsafe rmdir(cgroup)
+    }
+
+    func plane(limits: [String: Int] = [:]) throws -> KernelPlane {
+        try KernelPlane(.init(pinDirectory: pins, cgroup: cgroup, cgroupMount: cgroupMount, mapLimits: limits))
+    }
+
+    /// Runs a Python script in the cgroup of a workload below the sandbox's (made if need be) and returns what it prints.
+    func python(_ script: String, in workload: String = "client") throws -> String {
+        let group = "\(cgroup)/\(workload)"
+        try FileManager.default.createDirectory(atPath: group, withIntermediateDirectories: true)
+        let process = Process()
+        process.executableURL = URL(filePath: "/bin/sh")
+        process.arguments = ["-c", "echo $$ > \(group)/cgroup.procs && exec timeout 60 python3 -c \"$0\"", script]
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    func workload(_ name: String, ports: [UInt16] = [], addresses: [String] = [], enrolled: Bool = true) -> MeshWorkload {
+        MeshWorkload(
+            name: ObjectName(namespace: "shop", name: name), serviceAccount: name, labels: ["app": name],
+            addresses: addresses.compactMap { IPAddress($0) },
+            ports: ports.map { MeshWorkloadPort(name: "p\($0)", port: $0, transport: .tcp) },
+            cgroup: enrolled ? "/\(self.name)/\(name)" : nil)
+    }
+}
