@@ -53,7 +53,8 @@ let package = Package(
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI"]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux"]),
         // Real programs on the real kernel: root.
         .testTarget(
             name: "KernelTests", dependencies: ["BPF", "BPFImages", "CLinux", "KernelPlane", "Mesh", "WeftABI"]),
