@@ -1,0 +1,132 @@
+import ArgumentParser
+import KernelPlane
+import Mesh
+import WeftABI
+
+extension PolicyCommand {
+    struct Test: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Ask whether policy allows a connection, and by which rule.",
+            discussion: """
+                The decision is the kernel programs' own, over the maps that they use. Exit status 0 allowed, 1 denied \
+                (for a service: at one of its endpoints at least).
+
+                EXAMPLES
+                  weft policy test --from shop/client --to shop/web-1 --port 8080
+                  weft policy test --from shop/client --to shop/web            every endpoint of the service
+                  weft policy test --from unknown --source-ip 10.1.2.3 --to 10.0.0.7:8080
+                """)
+
+        @Option(help: ArgumentHelp("The workload that connects, or 'unknown'.", valueName: "namespace/name"))
+        var from: String
+
+        @Option(
+            help: ArgumentHelp(
+                "A workload, a service, or an address and port.", valueName: "namespace/name|address:port"))
+        var to: String
+
+        @Option(help: "The destination's port; of a workload's own, not of a service.")
+        var port: UInt16?
+
+        @Option(help: ArgumentHelp("The address that the connection comes from.", valueName: "address"))
+        var sourceIP: String?
+
+        @OptionGroup var pins: PinOptions
+        @OptionGroup var format: OutputOptions
+
+        func validate() throws {
+            if let sourceIP, IPAddress(sourceIP) == nil { throw ValidationError("'\(sourceIP)' is not an IP address.") }
+        }
+
+        func run() throws {
+            let maps = try pins.open()
+            let resolver = Resolver(maps)
+            var source = try Source(named: from, resolver)
+            source.address = sourceIP.flatMap { IPAddress($0) }
+
+            let decisions = try targets(maps, resolver).map { target in
+                let question = PolicyDecision.Question(
+                    source: source.workload, destination: target.workload,
+                    sourceAddress: try target.address.map { try source.address(towards: $0, maps) } ?? source.address,
+                    port: target.port)
+                return (target, try PolicyDecision(question, in: maps))
+            }
+            let answers = decisions.map { target, decision in
+                var object: Value.Object = [
+                    "destination": resolver.value(target.workload),
+                    "address": target.address.map {
+                        .string(Endpoint(address: $0, port: target.port, transport: 0).host)
+                    } ?? .null,
+                    "port": Value(target.port),
+                ]
+                for member in decision.fields(resolver).members { object[member.key] = member.value }
+                return Value.object(object)
+            }
+            format.print(answers.count == 1 ? answers[0] : .array(answers)) { terminal in
+                var page = Page(terminal)
+                for (target, decision) in decisions { Self.describe(target, decision, resolver, &page) }
+                return page.text
+            }
+            if decisions.contains(where: { $0.1.isDenied }) { throw end(with: .no) }
+        }
+
+        private static func describe(
+            _ target: Target, _ decision: PolicyDecision, _ resolver: Resolver, _ page: inout Page
+        ) {
+            let verdict = decision.isDenied ? "denied" : "allowed"
+            let place = "\(resolver.name(target.workload)):\(target.port)"
+            page.line("\(verdict)  \(place): \(decision.explanation(resolver))", decision.isDenied ? .bad : .good)
+            if let shadow = decision.shadowExplanation(resolver) { page.line("  shadow: \(shadow)", .caution) }
+            if decision.auditRule != 0 { page.line("  audit: counted for \(resolver.name(decision.auditRule))") }
+        }
+
+        private struct Target {
+            var workload: UInt64
+            var address: IPAddress?
+            var port: UInt16
+        }
+
+        /// What `--to` names: an address of a workload, a workload, or the endpoints of a service.
+        private func targets(_ maps: NodeMaps, _ resolver: Resolver) throws -> [Target] {
+            if let endpoint = Endpoint(to) {
+                if let service = try maps.services.get(weft_service_key(endpoint)) {
+                    return try endpoints(of: [service.id], maps, named: to)
+                }
+                return [try target(endpoint, maps)]
+            }
+            if let workload = try? resolver.id(to, .workload) {
+                guard let port else {
+                    throw Failure.usage("'\(to)' is a workload: name its port too (--port)")
+                }
+                let entry = try maps.workloads.get(workload)
+                let address = entry.map { IPAddress($0.address) }.flatMap { $0.isUnspecified ? nil : $0 }
+                return [Target(workload: workload, address: address, port: port)]
+            }
+            guard let services = try? resolver.serviceIDs(to) else {
+                throw Failure.no(
+                    "this node knows no workload or service '\(to)' (see 'weft workload list' and 'weft service list')")
+            }
+            return try endpoints(of: services, maps, named: to)
+        }
+
+        private func target(_ endpoint: Endpoint, _ maps: NodeMaps) throws -> Target {
+            let whole = Endpoint(address: endpoint.address, port: 0, transport: 0)
+            let workload = try maps.addresses.get(weft_endpoint_key(endpoint)) ?? maps.addresses.get(weft_endpoint_key(whole))
+            guard let workload else {
+                throw Failure.no("\(endpoint) is neither a service nor an address of a workload: no policy is asked")
+            }
+            return Target(workload: workload, address: endpoint.address, port: endpoint.port)
+        }
+
+        private func endpoints(of services: [UInt64], _ maps: NodeMaps, named name: String) throws -> [Target] {
+            let backends = try maps.backendsByService()
+            let targets = services.flatMap { backends[$0] ?? [] }
+                .filter { $0.entry.workload != 0 && (port == nil || $0.endpoint.port == port) }
+                .map { Target(workload: $0.entry.workload, address: $0.endpoint.address, port: $0.endpoint.port) }
+            guard !targets.isEmpty else {
+                throw Failure.no("no endpoint of \(name) belongs to a workload: no policy is asked")
+            }
+            return targets
+        }
+    }
+}

@@ -1,0 +1,265 @@
+import KernelPlane
+import Mesh
+import WeftABI
+
+/// What the connect hook would do with a connection, step by step, from the same maps and the same arithmetic.
+struct Explanation {
+    enum Outcome: String {
+        case connects, denied, refused
+        /// It depends on the backend that is selected.
+        case mixed
+    }
+
+    struct Step: Equatable {
+        var name: String
+        var text: String
+        var style: Style = .plain
+    }
+
+    struct Candidate {
+        var backend: Backend
+        var share: Double?
+        var decision: PolicyDecision?
+    }
+
+    private(set) var outcome = Outcome.connects
+    private(set) var lane = "passthrough"
+    private(set) var service: UInt64 = 0
+    private(set) var steps: [Step] = []
+    private(set) var candidates: [Candidate] = []
+    let source: Source
+    let destination: Endpoint
+    private let maps: NodeMaps
+    private let resolver: Resolver
+
+    init(_ destination: Endpoint, from source: Source, _ maps: NodeMaps, _ resolver: Resolver) throws {
+        self.destination = destination
+        self.source = source
+        self.maps = maps
+        self.resolver = resolver
+        try explainSource()
+        if let found = try maps.services.get(weft_service_key(destination)) {
+            try explain(found)
+        } else if let workload = try workloadOfAddress() {
+            try explain(workload: workload)
+        } else {
+            explainPassthrough()
+        }
+    }
+
+    private mutating func add(_ name: String, _ text: String, _ style: Style = .plain) {
+        steps.append(Step(name: name, text: text, style: style))
+    }
+
+    private mutating func explainSource() throws {
+        guard source.workload != 0 else {
+            add("source", "\(source.finding): it has no identity")
+            return
+        }
+        let identity = try maps.workloads.get(source.workload)?.identity ?? 0
+        add("source", source.finding)
+        add("identity", resolver.name(identity, none: "none"))
+    }
+
+    // MARK: a service
+
+    private mutating func explain(_ entry: weft_service) throws {
+        service = entry.id
+        lane = Terms.lane(entry.lane)
+        add("service", "\(destination) is \(resolver.name(entry.id))")
+        let backends = try maps.backendsByService()[entry.id] ?? []
+        let shares = try maps.shares(of: entry)
+        let sticky = try explainAffinity(entry, backends)
+        explainAlgorithm(entry)
+        let hashed = sticky == nil ? try maglevBackend(of: entry) : nil
+
+        for backend in backends where UInt32(backend.entry.state) == WEFT_BACKEND_ACTIVE.rawValue {
+            var share = shares[backend.id] ?? 0
+            if let chosen = sticky ?? hashed { share = chosen == backend.id ? 1 : 0 }
+            let isCounted = sticky != nil || !shares.isEmpty || backends.isEmpty
+            candidates.append(
+                Candidate(backend: backend, share: isCounted ? share : nil, decision: try decision(for: backend)))
+        }
+        let possible = candidates.filter { $0.share != 0 }
+        guard entry.backend_count > 0, !possible.isEmpty else {
+            outcome = .refused
+            add("backend", "none is active: connect() fails with ECONNREFUSED", .bad)
+            return
+        }
+        summarize(possible)
+        explainLane()
+    }
+
+    private mutating func explainAffinity(_ entry: weft_service, _ backends: [Backend]) throws -> UInt64? {
+        guard entry.affinity_seconds > 0 else { return nil }
+        let timeout = "session affinity for \(formatSeconds(Double(entry.affinity_seconds))) after the last connection"
+        guard let cookie = source.netnsCookie else {
+            add("affinity", "\(timeout); whether this client has an entry depends on its network namespace (--pid tells)")
+            return nil
+        }
+        guard var found = try maps.affinity.get(affinityKey(entry.id, cookie)),
+            unsafe weft_affinity_alive(&found, entry.affinity_seconds, monotonicNanoseconds()) != 0,
+            backends.contains(where: { $0.id == found.backend && UInt32($0.entry.state) == WEFT_BACKEND_ACTIVE.rawValue })
+        else {
+            add("affinity", "\(timeout); this client has no entry that is alive: the algorithm decides")
+            return nil
+        }
+        let age = formatSeconds(secondsSince(found.last_used_ns))
+        add("affinity", "\(timeout); this client came to \(resolver.backendName(found.backend)) \(age) ago and stays there")
+        return found.backend
+    }
+
+    private func affinityKey(_ service: UInt64, _ cookie: UInt64) -> weft_affinity_key {
+        weft_affinity_key(
+            service: service, netns_cookie: cookie, workload: source.workload,
+            source: source.address.map { weft_address($0) } ?? weft_address(high: 0, low: 0))
+    }
+
+    private mutating func explainAlgorithm(_ entry: weft_service) {
+        let text: String
+        switch UInt32(entry.algorithm) {
+        case WEFT_ALGORITHM_ROUND_ROBIN.rawValue: text = "round robin: each in its turn, in proportion to its weight"
+        case WEFT_ALGORITHM_LEAST_CONNECTIONS.rawValue:
+            text = "least connections: the less loaded of two drawn at random, by open connections per weight"
+        case WEFT_ALGORITHM_MAGLEV.rawValue:
+            text = "Maglev: the same client keeps its backend"
+                + (source.netnsCookie == nil ? "; which one depends on its network namespace (--pid tells)" : "")
+        default: text = "random: in proportion to the weights"
+        }
+        add("algorithm", text)
+    }
+
+    /// The backend that consistent hashing gives to this client, if the client is known well enough.
+    private func maglevBackend(of entry: weft_service) throws -> UInt64? {
+        guard UInt32(entry.algorithm) == WEFT_ALGORITHM_MAGLEV.rawValue, let cookie = source.netnsCookie,
+            let table = try maps.maglev.get(entry.id), !table.isEmpty
+        else { return nil }
+        var key = affinityKey(entry.id, cookie)
+        return table[Int(unsafe weft_client_hash(&key) % UInt64(table.count))]
+    }
+
+    private func decision(for backend: Backend) throws -> PolicyDecision? {
+        guard backend.entry.workload != 0 else { return nil }
+        let peer = backend.endpoint
+        return try PolicyDecision(
+            PolicyDecision.Question(
+                source: source.workload, destination: backend.entry.workload,
+                sourceAddress: source.address(towards: peer.address, maps), port: peer.port), in: maps)
+    }
+
+    private mutating func summarize(_ possible: [Candidate]) {
+        let denied = possible.filter { $0.decision?.isDenied == true }
+        if denied.isEmpty {
+            let reasons = Set(possible.map { $0.decision?.explanation(resolver) ?? "its backends belong to no workload" })
+            add("policy", "allowed: " + reasons.sorted().joined(separator: "; "), .good)
+        } else {
+            outcome = denied.count == possible.count ? .denied : .mixed
+            let reasons = Set(denied.compactMap { $0.decision?.explanation(resolver) }).sorted().joined(separator: "; ")
+            let scope = outcome == .mixed ? " at \(denied.count) of \(possible.count) backends" : ""
+            add("policy", "denied\(scope): \(reasons); connect() fails with EPERM", .bad)
+        }
+        addShadow(possible.compactMap(\.decision))
+    }
+
+    private mutating func addShadow(_ decisions: [PolicyDecision]) {
+        let shadows = Set(decisions.filter { $0.shadow.map { $0.isDenied } != $0.isDenied }.compactMap { $0.shadowExplanation(resolver) })
+        if !shadows.isEmpty { add("shadow", shadows.sorted().joined(separator: "; "), .caution) }
+        let audits = Set(decisions.map(\.auditRule)).subtracting([0])
+        if !audits.isEmpty { add("audit", "counted for \(audits.map { resolver.name($0) }.sorted().joined(separator: ", "))") }
+    }
+
+    private mutating func explainLane() {
+        let why =
+            switch lane {
+            case "kernel": "no rule that applies needs more than the kernel can do"
+            case "accelerated": "both ends are on this node and opted in to acceleration"
+            case "shortcut": "its request rules are ones that the kernel can decide"
+            case "tunnel": "the destination is on another node and mutual TLS is required"
+            case "proxy": "a rule about requests applies"
+            default: "the service says so"
+            }
+        add("lane", "\(lane): \(why)")
+    }
+
+    // MARK: no service
+
+    /// As bpf/identity.h looks for it: the address and port, then the whole address.
+    private func workloadOfAddress() throws -> UInt64? {
+        let whole = Endpoint(address: destination.address, port: 0, transport: 0)
+        let scope = source.netnsCookie ?? 0
+        for key in [
+            weft_endpoint_key(destination, scope: scope), weft_endpoint_key(destination), weft_endpoint_key(whole),
+            weft_endpoint_key(whole, scope: scope),
+        ] {
+            if let workload = try maps.addresses.get(key) { return workload }
+        }
+        return nil
+    }
+
+    private mutating func explain(workload: UInt64) throws {
+        lane = "kernel"
+        add("workload", "\(destination) is no service but an address of workload \(resolver.name(workload))")
+        let decision = try PolicyDecision(
+            PolicyDecision.Question(
+                source: source.workload, destination: workload,
+                sourceAddress: source.address(towards: destination.address, maps), port: destination.port), in: maps)
+        if decision.isDenied {
+            outcome = .denied
+            add("policy", "denied: \(decision.explanation(resolver)); connect() fails with EPERM", .bad)
+        } else {
+            add("policy", "allowed: \(decision.explanation(resolver))", .good)
+        }
+        addShadow([decision])
+        explainLane()
+    }
+
+    private mutating func explainPassthrough() {
+        var address = weft_address(destination.address)
+        let addressClass = Terms.addressClass(UInt8(unsafe weft_address_class_of(&address).rawValue))
+        add("destination", "\(destination) is neither a service nor an address of a workload")
+        add(
+            "lane",
+            "passthrough: the connection is left alone"
+                + (source.workload == 0 ? "" : " and counted as traffic to a \(addressClass) address"))
+    }
+
+    // MARK: output
+
+    var value: Value {
+        [
+            "destination": .string(destination.description),
+            "source": resolver.value(source.workload),
+            "outcome": .string(outcome.rawValue),
+            "lane": .string(lane),
+            "service": resolver.value(service),
+            "steps": .array(steps.map { ["step": .string($0.name), "text": .string($0.text)] }),
+            "candidates": .array(candidateRecords.map(\.value)),
+        ]
+    }
+
+    var candidateRecords: [Record] {
+        candidates.map { candidate in
+            var fields = [
+                Field("endpoint", .string(candidate.backend.endpoint.host)),
+                Field("workload", resolver.value(candidate.backend.entry.workload)),
+                Field("weight", Value(candidate.backend.entry.weight)),
+                Field("openConnections", Value(candidate.backend.open), title: "OPEN"),
+                Field(
+                    "probability", candidate.share.map(Value.number) ?? .null, title: "CHANCE",
+                    text: candidate.share.map(formatShare) ?? "-"),
+            ]
+            let isDenied = candidate.decision?.isDenied == true
+            fields.append(
+                Field("policy", .string(isDenied ? "denied" : "allowed"), style: isDenied ? .bad : .good))
+            fields.append(Field("rule", resolver.value(candidate.decision?.rule ?? 0)))
+            return Record(fields)
+        }
+    }
+
+    func page(_ terminal: Terminal) -> String {
+        var page = Page(terminal)
+        page.facts(steps.map { ($0.name, $0.text, $0.style) })
+        page.table("Candidates", candidateRecords)
+        return page.text
+    }
+}

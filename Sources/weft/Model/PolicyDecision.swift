@@ -1,0 +1,149 @@
+import KernelPlane
+import Mesh
+import WeftABI
+
+/// What policy would say to a connection: the programs' own decision (bpf/lib/policy.h) over the pinned bitmaps.
+struct PolicyDecision: Equatable {
+    /// A connection to a workload, as bpf/verdict.h asks about it.
+    struct Question {
+        /// Workload ids; 0 for an unknown source.
+        var source: UInt64
+        var destination: UInt64
+        /// Nil if it is not known before the connection is routed.
+        var sourceAddress: IPAddress?
+        /// Of the destination workload, in host order.
+        var port: UInt16
+    }
+
+    enum Reason: Equatable {
+        /// No policy applies to the destination.
+        case noPolicy
+        /// A clause of the rule matched.
+        case matched
+        /// Policies apply, but no ALLOW policy and no DENY rule that matches.
+        case noDenialMatched
+        /// An ALLOW policy applies and none of its rules matched.
+        case noAllowMatched
+        /// An entry that should be there is missing: the programs fail closed.
+        case incomplete
+    }
+
+    var isDenied: Bool
+    /// The rule that decided; 0 where none did.
+    var rule: UInt64
+    var reason: Reason
+    /// What it would be if the shadow policies were enforced; nil without shadow policies.
+    var shadow: Shadow?
+    /// The first AUDIT rule that matched; 0 for none.
+    var auditRule: UInt64
+
+    struct Shadow: Equatable {
+        var isDenied: Bool
+        var rule: UInt64
+    }
+
+    /// Asks the maps.
+    init(_ question: Question, in maps: NodeMaps) throws {
+        rule = 0
+        auditRule = 0
+        guard let destination = try maps.workloads.get(question.destination) else {
+            (isDenied, reason) = (true, .incomplete)
+            return
+        }
+        guard destination.policy != 0 else {
+            (isDenied, reason) = (false, .noPolicy)
+            return
+        }
+        guard var policy = try maps.policies.get(destination.policy) else {
+            (isDenied, reason) = (true, .incomplete)
+            return
+        }
+        let group = destination.policy
+        var facts = try Self.facts(policy, group, question, maps)
+        var decision = weft_decision()
+        unsafe weft_policy_decide(&policy, &facts, &decision)
+
+        func ruleID(_ clause: UInt32) throws -> UInt64 {
+            try maps.policyRules.get(weft_policy_rule_key(policy: group, clause: clause, reserved: 0)) ?? 0
+        }
+        isDenied = decision.verdict == WEFT_VERDICT_DENY.rawValue
+        if decision.clause != WEFT_NO_CLAUSE {
+            self.rule = try ruleID(decision.clause)
+            reason = .matched
+        } else {
+            self.rule = isDenied ? policy.implicit_rule : 0
+            reason = isDenied ? .noAllowMatched : .noDenialMatched
+        }
+        guard policy.flags & WEFT_POLICY_HAS_SHADOW.rawValue != 0 else { return }
+        if decision.audit_clause != WEFT_NO_CLAUSE { auditRule = try ruleID(decision.audit_clause) }
+        let shadowDenied = decision.shadow_verdict == WEFT_VERDICT_DENY.rawValue
+        let shadowRule =
+            decision.shadow_clause != WEFT_NO_CLAUSE
+            ? try ruleID(decision.shadow_clause)
+            : shadowDenied != isDenied ? policy.shadow_implicit_rule : self.rule
+        shadow = Shadow(isDenied: shadowDenied, rule: shadowRule)
+    }
+
+    /// Where the connection stands in each dimension, as `policy_facts` of bpf/verdict.h finds it.
+    private static func facts(
+        _ policy: weft_policy, _ group: UInt64, _ question: Question, _ maps: NodeMaps
+    ) throws -> weft_policy_facts {
+        func asks(_ flag: weft_policy_flags) -> Bool { policy.flags & flag.rawValue != 0 }
+        var facts = weft_policy_facts(
+            identity: policy.identity_unknown, address: policy.address_default, port: policy.port_default)
+        if asks(WEFT_POLICY_BY_IDENTITY), question.source != 0,
+            let identity = try maps.workloads.get(question.source)?.identity, identity != 0
+        {
+            let key = weft_policy_identity_key(policy: group, identity: identity)
+            facts.identity = try maps.policyIdentities.get(key) ?? policy.identity_default
+        }
+        if asks(WEFT_POLICY_BY_PORT) {
+            let key = weft_policy_port_key(policy: group, port: question.port)
+            facts.port = try maps.policyPorts.get(key) ?? policy.port_default
+        }
+        if asks(WEFT_POLICY_BY_ADDRESS) {
+            if let address = question.sourceAddress {
+                let key = weft_policy_address_key(policy: group, address: weft_address(address))
+                facts.address = try maps.policyPrefixes.get(key) ?? policy.address_default
+            } else {
+                facts.address = policy.address_unknown
+            }
+        }
+        return facts
+    }
+}
+
+extension PolicyDecision {
+    /// One sentence: who decided.
+    func explanation(_ resolver: Resolver) -> String {
+        switch reason {
+        case .noPolicy: "no policy applies to the destination"
+        case .matched: "by rule \(resolver.name(rule))"
+        case .noDenialMatched: "no DENY rule matches, and no ALLOW policy applies"
+        case .noAllowMatched: "by \(resolver.name(rule, none: "the implicit denial")): an ALLOW policy applies and no rule of it matches"
+        case .incomplete: "the destination's entries are not loaded, so the programs refuse"
+        }
+    }
+
+    /// What shadow policies would do differently; nil if nothing.
+    func shadowExplanation(_ resolver: Resolver) -> String? {
+        guard let shadow else { return nil }
+        let verdict = shadow.isDenied ? "denied" : "allowed"
+        return shadow.isDenied == isDenied
+            ? "with the shadow policies enforced it would be \(verdict) too"
+            : "with the shadow policies enforced it would be \(verdict) by \(resolver.name(shadow.rule, none: "no rule"))"
+    }
+
+    func fields(_ resolver: Resolver) -> Value.Object {
+        var object: Value.Object = [
+            "verdict": .string(isDenied ? "denied" : "allowed"), "rule": resolver.value(rule),
+            "reason": .string(explanation(resolver)),
+        ]
+        object["shadow"] =
+            shadow.map {
+                ["verdict": .string($0.isDenied ? "denied" : "allowed"), "rule": resolver.value($0.rule)]
+            } ?? .null
+        object["auditRule"] = resolver.value(auditRule)
+        return object
+    }
+}

@@ -1,0 +1,35 @@
+import BPF
+import KernelPlane
+
+/// Weft's maps that are not read by key.
+enum UnkeyedMap: String, CaseIterable {
+    case flows
+    case sockets
+    case udpSockets = "udp_sockets"
+
+    var summary: String {
+        switch self {
+        case .flows: "Records of ended and refused connections"
+        case .sockets: "State of each mesh socket"
+        case .udpSockets: "State of each datagram socket that talks to services"
+        }
+    }
+
+    /// What to do instead of reading it.
+    var advice: String {
+        switch self {
+        case .flows: "'flows' is a queue of records, not a table: read it with 'weft flows'"
+        case .sockets, .udpSockets:
+            "'\(rawValue)' is storage inside sockets, which the kernel gives out by socket only: "
+                + "'weft service show' counts open connections"
+        }
+    }
+
+    func size(in directory: PinDirectory) throws -> MapSize {
+        do {
+            return MapSize(try AnyMap.openPinned(directory.map(rawValue), name: rawValue).info, entries: nil)
+        } catch {
+            throw Failure(error)
+        }
+    }
+}

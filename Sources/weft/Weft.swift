@@ -1,0 +1,54 @@
+import ArgumentParser
+import CLinux
+import Glibc
+
+/// `weft`: what the node does, as its maps and its agent tell it.
+@main
+struct Weft: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "weft",
+        abstract: "Look at and operate the mesh data plane of this node.",
+        discussion: """
+            The kernel's maps are read directly, so everything but 'status' and 'endpoint drain' works while no agent \
+            runs. Reading them needs root.
+
+            Exit status: 0 yes or done; 1 the answer is no; 2 wrong usage; 3 it could not be found out.
+
+            EXAMPLES
+              weft check                                  is this node able to run the data plane?
+              weft service list                           what is balanced, and to how many backends
+              weft explain connect 127.96.0.10:80         what would happen to a connection, and why
+              weft flows --follow --denied                connections that policies refuse, as they happen
+            """,
+        version: weftVersion,
+        subcommands: [
+            Check.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
+            WorkloadCommand.self, PolicyCommand.self, ExplainCommand.self, Uninstall.self,
+        ])
+
+    static func main() {
+        // A parent that ignores SIGPIPE (as many runtimes do) must not make `weft ... | head` fail with a message.
+        signal(SIGPIPE, SIG_DFL)
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let failure as Failure {
+            Console.error("weft: \(failure)")
+            Glibc.exit(failure.status.rawValue)
+        } catch {
+            finish(error)
+        }
+    }
+
+    /// ArgumentParser's own ends: help and version are answers, every other one is a mistake in the command line.
+    private static func finish(_ error: any Error) -> Never {
+        let code = exitCode(for: error)
+        let message = fullMessage(for: error)
+        if code.isSuccess {
+            if !message.isEmpty { Console.line(message) }
+            Glibc.exit(ExitStatus.yes.rawValue)
+        }
+        if !message.isEmpty { Console.error(message) }
+        Glibc.exit(code == .validationFailure ? ExitStatus.usage.rawValue : code.rawValue)
+    }
+}
