@@ -55,6 +55,7 @@ let package = Package(
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux"]),
+        .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
         // Real programs on the real kernel: root.
         .testTarget(
             name: "KernelTests", dependencies: ["BPF", "BPFImages", "CLinux", "KernelPlane", "Mesh", "WeftABI"]),

@@ -48,7 +48,8 @@ struct MapCommand: ParsableCommand {
         }
 
         private static func record(_ name: String, _ size: MapSize, isOurs: Bool, _ summary: String = "") -> Record {
-            let pressure = size.entries.map { Double($0) / Double(max(1, size.maxEntries)) }
+            // Every entry of an array is there from the start.
+            let pressure = size.type.hasSuffix("array") ? nil : size.entries.map { Double($0) / Double(max(1, size.maxEntries)) }
             var fields: [Field] = isOurs ? [] : [Field("id", Value(size.id))]
             fields += [
                 Field("name", .string(name)),

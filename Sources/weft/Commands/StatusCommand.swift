@@ -1,4 +1,5 @@
 import ArgumentParser
+import Mesh
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,31 +22,30 @@ struct StatusCommand: ParsableCommand {
 
     func run() throws {
         let status = try AdminClient(runDirectory: runtime.directory).get("/v1/status", as: AgentStatus.self)
-        let objects = status.objects.filter { selects($0) }
-            .sorted { naturally("\($0.kind)/\($0.name)", "\($1.kind)/\($1.name)") }
-        if let selection, objects.isEmpty { throw Failure.no("no object matches '\(selection)'") }
+        let list = ObjectList(status.objects.filter(selects))
+        if let selection, list.objects.isEmpty { throw Failure.no("no object matches '\(selection)'") }
 
-        format.print(.array(objects.map(\.value))) { terminal in
+        format.print(list.value) { terminal in
             var page = Page(terminal)
             if selection == nil { Self.describe(status.agent, &page) }
-            if objects.count == 1, selection != nil {
-                Self.describe(objects[0], &page)
+            if selection != nil, list.objects.count == 1 {
+                Self.describe(list.objects[0], &page)
             } else {
-                page.table("Objects", ObjectTable.records(objects))
+                page.table("Objects", list.records)
             }
             return page.text
         }
-        for error in status.errors where selection == nil { Console.error(error.text) }
-        let isTroubled = objects.contains { $0.status.conditions?.contains { $0.isTrouble } ?? false }
-        if isTroubled || (selection == nil && !status.errors.isEmpty) { throw end(with: .no) }
+        let errors = selection == nil ? status.errors : []
+        for error in errors { Console.error(error.text) }
+        if list.isTroubled || !errors.isEmpty { throw end(with: .no) }
     }
 
     /// `Kind`, `Kind/name` or `Kind/namespace/name`; the kind in any case.
-    private func selects(_ object: AgentStatus.Object) -> Bool {
+    private func selects(_ object: ObjectStatus) -> Bool {
         guard let selection else { return true }
         let parts = selection.split(separator: "/", maxSplits: 1).map(String.init)
         guard let kind = parts.first, kind.lowercased() == object.kind.lowercased() else { return false }
-        return parts.count == 1 || parts[1] == object.name || parts[1] == object.metadata.name
+        return parts.count == 1 || parts[1] == object.title || parts[1] == object.name.name
     }
 
     private static func describe(_ agent: AgentStatus.Agent, _ page: inout Page) {
@@ -58,41 +58,8 @@ struct StatusCommand: ParsableCommand {
         ])
     }
 
-    private static func describe(_ object: AgentStatus.Object, _ page: inout Page) {
-        page.facts([("kind", "\(object.kind) (\(object.apiVersion))"), ("name", object.name)])
-        page.table(
-            "Conditions",
-            (object.status.conditions ?? []).map { condition in
-                Record([
-                    Field("type", .string(condition.type)),
-                    Field("status", .string(condition.status), style: condition.isTrouble ? .bad : .good),
-                    Field("reason", .optional(condition.reason)),
-                    Field("since", .optional(condition.lastTransitionTime)),
-                    Field("message", .optional(condition.message)),
-                ])
-            })
-    }
-}
-
-/// Objects as a list: each with what is wrong, or with what is right.
-enum ObjectTable {
-    static func records(_ objects: [AgentStatus.Object]) -> [Record] {
-        objects.map { object in
-            let conditions = object.status.conditions ?? []
-            let troubles = conditions.filter(\.isTrouble)
-            let shown = troubles.isEmpty ? conditions.filter { $0.status == "True" } : troubles
-            return Record([
-                Field("kind", .string(object.kind)),
-                Field("name", .string(object.name)),
-                Field(
-                    "conditions", .array(shown.map { .string(text(of: $0)) }), style: troubles.isEmpty ? .good : .bad),
-                Field("message", .string(troubles.compactMap(\.message).joined(separator: "; "))),
-            ])
-        }
-    }
-
-    private static func text(of condition: AgentStatus.Condition) -> String {
-        guard condition.isTrouble else { return condition.type }
-        return "\(condition.type)=\(condition.status)" + (condition.reason.map { "(\($0))" } ?? "")
+    private static func describe(_ object: ObjectStatus, _ page: inout Page) {
+        page.facts([("kind", "\(object.kind) (\(object.apiVersion))"), ("name", object.title)])
+        page.table("Conditions", object.conditionRecords)
     }
 }

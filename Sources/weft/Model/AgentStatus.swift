@@ -1,9 +1,10 @@
 import FoundationEssentials
+import Mesh
 
 /// `GET /v1/status` of the agent's admin API.
 struct AgentStatus: Decodable {
     var agent: Agent
-    var objects: [Object]
+    var objects: [ObjectStatus]
     var errors: [ConfigurationError]
 
     struct Agent: Decodable {
@@ -14,31 +15,6 @@ struct AgentStatus: Decodable {
         var startedAt: String
         var pinDirectory: String
         var cgroup: String
-    }
-
-    struct Object: Decodable {
-        var apiVersion: String
-        var kind: String
-        var metadata: Metadata
-        var status: Status
-    }
-
-    struct Metadata: Decodable {
-        var name: String
-        var namespace: String?
-    }
-
-    struct Status: Decodable {
-        var conditions: [Condition]?
-    }
-
-    struct Condition: Decodable {
-        var type: String
-        var status: String
-        var reason: String?
-        var message: String?
-        var lastTransitionTime: String?
-        var observedGeneration: Int64?
     }
 
     struct ConfigurationError: Decodable {
@@ -56,36 +32,6 @@ struct AgentDrain: Decodable {
     var deadline: String?
     var connectionsLeft: Int
     var state: String
-}
-
-extension AgentStatus.Object {
-    var name: String { metadata.namespace.map { "\($0)/\(metadata.name)" } ?? metadata.name }
-
-    var value: Value {
-        var metadata: Value.Object = ["name": .string(self.metadata.name)]
-        metadata["namespace"] = self.metadata.namespace.map(Value.string)
-        return [
-            "apiVersion": .string(apiVersion), "kind": .string(kind), "metadata": .object(metadata),
-            "status": ["conditions": .array((status.conditions ?? []).map(\.value))],
-        ]
-    }
-}
-
-extension AgentStatus.Condition {
-    var value: Value {
-        var object: Value.Object = ["type": .string(type), "status": .string(status)]
-        object["reason"] = reason.map(Value.string)
-        object["message"] = message.map(Value.string)
-        object["lastTransitionTime"] = lastTransitionTime.map(Value.string)
-        object["observedGeneration"] = observedGeneration.map { Value($0) }
-        return .object(object)
-    }
-
-    /// Conditions such as `Accepted` are good when they are True; those that name a trouble when they are False.
-    var isTrouble: Bool {
-        let namesTrouble = type.hasSuffix("Conflicted") || type.hasSuffix("Overflow") || type.hasSuffix("Failed")
-        return status == (namesTrouble ? "True" : "False")
-    }
 }
 
 extension AgentStatus.ConfigurationError {
