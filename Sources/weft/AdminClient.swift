@@ -16,7 +16,8 @@ struct AdminClient {
     /// Sends a request and reads the whole answer.
     ///
     /// - Parameter seconds: how long the agent may be silent.
-    func request(_ method: String, _ target: String, body: [UInt8] = [], seconds: Int = 10) throws(Failure) -> Response {
+    func request(_ method: String, _ target: String, body: [UInt8] = [], seconds: Int = 10) throws(Failure) -> Response
+    {
         var collected: [UInt8] = []
         let status = try stream(method, target, body: body, seconds: seconds) { collected += $0 }
         return Response(status: status, body: collected)

@@ -75,7 +75,8 @@ struct HTTPResponseReader {
     private mutating func readHead(_ head: String) throws(Malformed) {
         var lines = head.split(separator: "\r\n", omittingEmptySubsequences: false)[...]
         let words = (lines.popFirst() ?? "").split(separator: " ", maxSplits: 2)
-        guard words.count >= 2, words[0].hasPrefix("HTTP/1."), let code = Int(words[1]), (100...599).contains(code) else {
+        guard words.count >= 2, words[0].hasPrefix("HTTP/1."), let code = Int(words[1]), (100...599).contains(code)
+        else {
             throw Malformed(description: "a bad status line")
         }
         status = code

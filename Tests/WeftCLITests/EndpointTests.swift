@@ -1,6 +1,6 @@
 import Mesh
-import WeftABI
 import Testing
+import WeftABI
 
 @testable import weft
 
@@ -15,7 +15,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", ":", "80", "127.0.0.1", "127.0.0.1:", ":80", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:80/sctp", "fd00::1:80",
+        "", ":", "80", "127.0.0.1", "127.0.0.1:", ":80", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:80/sctp",
+        "fd00::1:80",
         "[fd00::1:80", "fd00::1]:80", "localhost:80", "127.0.0.256:1", "127.0.0.1:80/", "[fd00::1]80",
     ])
     func refusesOtherTexts(_ text: String) {
@@ -30,6 +31,8 @@ import Testing
 
     @Test func readsIdentifiers() {
         #expect(parseIdentifier("0x00000000000000fe") == 0xfe && parseIdentifier("0XFE") == 0xfe)
-        #expect(parseIdentifier("fe") == nil && parseIdentifier("0x") == nil && parseIdentifier("0x1ffffffffffffffff") == nil)
+        #expect(
+            parseIdentifier("fe") == nil && parseIdentifier("0x") == nil
+                && parseIdentifier("0x1ffffffffffffffff") == nil)
     }
 }

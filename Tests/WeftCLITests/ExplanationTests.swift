@@ -74,7 +74,10 @@ import WeftABI
     @Test func anotherWorkloadIsDeniedByTheImplicitRule() throws {
         let explanation = try explain("127.96.0.10:80", from: stranger)
         #expect(explanation.outcome == .denied)
-        #expect(explanation.steps.contains { $0.name == "policy" && $0.text.contains("shop/allow-client (no rule matched)") })
+        #expect(
+            explanation.steps.contains {
+                $0.name == "policy" && $0.text.contains("shop/allow-client (no rule matched)")
+            })
     }
 
     @Test func aProcessWithoutIdentityIsDenied() throws {
@@ -133,7 +136,8 @@ import WeftABI
 
     private func decide(_ source: UInt64, from address: String?) throws -> PolicyDecision {
         try PolicyDecision(
-            .init(source: source, destination: web, sourceAddress: address.flatMap { IPAddress($0) }, port: 8081), in: node.maps)
+            .init(source: source, destination: web, sourceAddress: address.flatMap { IPAddress($0) }, port: 8081),
+            in: node.maps)
     }
 
     @Test func theLongestPrefixThatCoversTheSourceDecides() throws {

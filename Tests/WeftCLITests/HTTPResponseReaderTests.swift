@@ -33,12 +33,14 @@ import Testing
 
     @Test func readsChunks() throws {
         let answer = try read(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n3;x=y\r\n:1}\r\n0\r\nTrailer: t\r\n\r\n")
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n3;x=y\r\n:1}\r\n0\r\nTrailer: t\r\n\r\n"
+        )
         #expect(answer == (200, "{\"a\":1}", true))
     }
 
     @Test func readsUntilTheEndOfTheConnection() throws {
-        #expect(try read("HTTP/1.0 404 Not Found\r\n\r\n{\"error\":\"x\"}", ends: true) == (404, "{\"error\":\"x\"}", true))
+        #expect(
+            try read("HTTP/1.0 404 Not Found\r\n\r\n{\"error\":\"x\"}", ends: true) == (404, "{\"error\":\"x\"}", true))
     }
 
     @Test func isNotCompleteBeforeItsLength() throws {

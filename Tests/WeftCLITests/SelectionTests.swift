@@ -25,7 +25,8 @@ import WeftABI
 
     @Test func leastConnectionsNeverTakesTheMostLoaded() {
         let shares = Selection.sharesByLoad([
-            .init(backend: 1, active: 50, weight: 1), .init(backend: 2, active: 0, weight: 1), .init(backend: 3, active: 0, weight: 1),
+            .init(backend: 1, active: 50, weight: 1), .init(backend: 2, active: 0, weight: 1),
+            .init(backend: 3, active: 0, weight: 1),
         ])
         #expect(shares[1] == nil && shares[2] == 0.5 && shares[3] == 0.5)
     }

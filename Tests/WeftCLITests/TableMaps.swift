@@ -94,7 +94,8 @@ private func table<Key: BitwiseCopyable, Value>(_ entries: [(Key, Value)]) -> Ma
         entries: { entries.map { (key: $0.0, value: $0.1) } },
         size: {
             MapSize(
-                id: 1, type: "hash", entries: entries.count, maxEntries: 100, keySize: MemoryLayout<Key>.size, valueSize: 8,
+                id: 1, type: "hash", entries: entries.count, maxEntries: 100, keySize: MemoryLayout<Key>.size,
+                valueSize: 8,
                 memoryBytes: nil)
         })
 }

@@ -40,7 +40,8 @@ import Testing
             Record([Field("name", "shop/web!"), Field("state", "active", style: .good)]),
         ]
         let lines = Table(wide).text(width: nil, colours: true).split(separator: "\n").dropFirst()
-        #expect(lines.map { String($0) } == ["店/ウェブ  \u{1b}[32mactive\u{1b}[0m", "shop/web!  \u{1b}[32mactive\u{1b}[0m"])
+        #expect(
+            lines.map { String($0) } == ["店/ウェブ  \u{1b}[32mactive\u{1b}[0m", "shop/web!  \u{1b}[32mactive\u{1b}[0m"])
     }
 
     @Test func keepsEscapeSequencesFromTheTerminal() {
@@ -52,7 +53,10 @@ import Testing
         #expect(Table([]).text(width: nil, colours: false) == "")
     }
 
-    @Test(arguments: [("127.96.0.9", "127.96.0.10", true), ("a2", "a10", true), ("a10", "a2", false), ("a", "a1", true), ("b", "a", false), ("a02", "a3", true)])
+    @Test(arguments: [
+        ("127.96.0.9", "127.96.0.10", true), ("a2", "a10", true), ("a10", "a2", false), ("a", "a1", true),
+        ("b", "a", false), ("a02", "a3", true),
+    ])
     func sortsNumbersInNamesByValue(_ a: String, _ b: String, _ isBefore: Bool) {
         #expect(naturally(a, b) == isBefore)
     }

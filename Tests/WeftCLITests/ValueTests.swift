@@ -67,7 +67,9 @@ import Testing
                 """)
     }
 
-    @Test(arguments: ["", "true", "No", "null", "1", "0x1", "-", "- a", "a: b", "a:", "#", "*x", "&x", "!t", "a b", "~", ".5", "a\nb"])
+    @Test(arguments: [
+        "", "true", "No", "null", "1", "0x1", "-", "- a", "a: b", "a:", "#", "*x", "&x", "!t", "a b", "~", ".5", "a\nb",
+    ])
     func quotesStringsThatYAMLReadsAsSomethingElse(_ text: String) {
         #expect(Value.string(text).yaml() == Value.quoted(text) + "\n")
     }

@@ -17,13 +17,15 @@ struct Check: ParsableCommand {
     @OptionGroup var format: OutputOptions
 
     func run() throws {
-        let items = SystemChecks.all() + NodeChecks(pins: pins, agent: AdminClient(runDirectory: runtime.directory)).all()
+        let items =
+            SystemChecks.all() + NodeChecks(pins: pins, agent: AdminClient(runDirectory: runtime.directory)).all()
         format.print(.array(items.map(\.value))) { terminal in
             var page = Page(terminal)
             let width = items.map { displayWidth($0.name) }.max() ?? 0
             for item in items {
                 let padding = String(repeating: " ", count: width - displayWidth(item.name) + 2)
-                page.marked(item.state.rawValue.uppercased(), item.state.style, " \(item.name)\(padding)\(item.finding)")
+                page.marked(
+                    item.state.rawValue.uppercased(), item.state.style, " \(item.name)\(padding)\(item.finding)")
                 if !item.advice.isEmpty { page.line("      → \(item.advice)") }
             }
             return page.text

@@ -35,7 +35,8 @@ struct EndpointCommand: ParsableCommand {
                 .filter { wanted?.contains($0.key) ?? true }
                 .flatMap { id, backends in
                     backends.map { backend in
-                        Record([Field("service", resolver.value(id))] + EndpointCommand.record(backend, resolver).fields)
+                        Record(
+                            [Field("service", resolver.value(id))] + EndpointCommand.record(backend, resolver).fields)
                     }
                 }
             format.print(

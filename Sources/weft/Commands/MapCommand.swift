@@ -49,7 +49,8 @@ struct MapCommand: ParsableCommand {
 
         private static func record(_ name: String, _ size: MapSize, isOurs: Bool, _ summary: String = "") -> Record {
             // Every entry of an array is there from the start.
-            let pressure = size.type.hasSuffix("array") ? nil : size.entries.map { Double($0) / Double(max(1, size.maxEntries)) }
+            let pressure =
+                size.type.hasSuffix("array") ? nil : size.entries.map { Double($0) / Double(max(1, size.maxEntries)) }
             var fields: [Field] = isOurs ? [] : [Field("id", Value(size.id))]
             fields += [
                 Field("name", .string(name)),
@@ -57,7 +58,7 @@ struct MapCommand: ParsableCommand {
             ]
             if isOurs {
                 fields += [
-                    Field("entries", size.entries.map { Value($0) } ?? .null),
+                    Field("entries", size.entries.map { Value($0) } ?? .null)
                 ]
             }
             fields.append(Field("maxEntries", Value(size.maxEntries), title: "MAX"))
@@ -65,7 +66,8 @@ struct MapCommand: ParsableCommand {
                 let style: Style = (pressure ?? 0) >= 0.95 ? .bad : (pressure ?? 0) >= 0.8 ? .caution : .plain
                 fields.append(
                     Field(
-                        "pressure", pressure.map(Value.number) ?? .null, text: pressure.map(formatShare) ?? "-", style: style))
+                        "pressure", pressure.map(Value.number) ?? .null, text: pressure.map(formatShare) ?? "-",
+                        style: style))
             }
             fields += [
                 Field("keySize", Value(size.keySize), title: "KEY"),

@@ -65,7 +65,8 @@ private struct PolicyRules {
         for (key, count) in try maps.ruleCounters.entries() {
             counts[key.rule, default: [:]][key.verdict, default: 0] &+= count
             if rules[key.rule] == nil, key.rule != 0, count > 0 {
-                rules[key.rule] = Rule(action: "-", isShadow: UInt32(key.mode) == WEFT_MODE_SHADOW.rawValue, isImplicit: false)
+                rules[key.rule] = Rule(
+                    action: "-", isShadow: UInt32(key.mode) == WEFT_MODE_SHADOW.rawValue, isImplicit: false)
             }
         }
         for (id, workload) in try maps.workloads.entries() where workload.policy != 0 {
@@ -91,7 +92,8 @@ private struct PolicyRules {
     func records() -> [Record] {
         rules.map { id, rule in
             let counts = counts[id] ?? [:]
-            let workloads = rule.groups.reduce(into: Set<String>()) { $0.formUnion(guarded[$1] ?? []) }.sorted(by: naturally)
+            let workloads = rule.groups.reduce(into: Set<String>()) { $0.formUnion(guarded[$1] ?? []) }.sorted(
+                by: naturally)
             let denied = counts[UInt8(WEFT_VERDICT_DENY.rawValue)] ?? 0
             return Record([
                 Field("rule", resolver.value(id)),

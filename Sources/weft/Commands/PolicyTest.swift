@@ -111,7 +111,8 @@ extension PolicyCommand {
 
         private func target(_ endpoint: Endpoint, _ maps: NodeMaps) throws -> Target {
             let whole = Endpoint(address: endpoint.address, port: 0, transport: 0)
-            let workload = try maps.addresses.get(weft_endpoint_key(endpoint)) ?? maps.addresses.get(weft_endpoint_key(whole))
+            let workload =
+                try maps.addresses.get(weft_endpoint_key(endpoint)) ?? maps.addresses.get(weft_endpoint_key(whole))
             guard let workload else {
                 throw Failure.no("\(endpoint) is neither a service nor an address of a workload: no policy is asked")
             }

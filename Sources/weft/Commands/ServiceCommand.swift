@@ -32,7 +32,8 @@ struct ServiceCommand: ParsableCommand {
             let backends = try maps.backendsByService()
             let records = try maps.services.entries()
                 .map { key, service in
-                    Self.record(Endpoint(key.address, key.port, key.protocol), service, backends[service.id] ?? [], resolver)
+                    Self.record(
+                        Endpoint(key.address, key.port, key.protocol), service, backends[service.id] ?? [], resolver)
                 }
             format.print(
                 records.sorted { naturally($0.sortKey, $1.sortKey) }, empty: "no services on this node")
@@ -42,7 +43,9 @@ struct ServiceCommand: ParsableCommand {
             _ address: Endpoint, _ service: weft_service, _ backends: [Backend], _ resolver: Resolver
         ) -> Record {
             let draining = backends.count { $0.isDraining }
-            let active = backends.count { UInt32($0.entry.state) == WEFT_BACKEND_ACTIVE.rawValue && $0.entry.weight > 0 }
+            let active = backends.count {
+                UInt32($0.entry.state) == WEFT_BACKEND_ACTIVE.rawValue && $0.entry.weight > 0
+            }
             let open = backends.reduce(0) { $0 + $1.open }
             let opened = backends.reduce(0) { $0 &+ $1.load.opened }
             return Record([

@@ -32,7 +32,9 @@ struct Endpoint: Hashable, Sendable, CustomStringConvertible {
             transport = named
             rest = text[..<slash]
         }
-        guard let colon = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: colon)...]) else { return nil }
+        guard let colon = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: colon)...]) else {
+            return nil
+        }
         var host = rest[..<colon]
         if host.hasPrefix("[") {
             guard host.hasSuffix("]") else { return nil }

@@ -94,18 +94,24 @@ struct Explanation {
         guard entry.affinity_seconds > 0 else { return nil }
         let timeout = "session affinity for \(formatSeconds(Double(entry.affinity_seconds))) after the last connection"
         guard let cookie = source.netnsCookie else {
-            add("affinity", "\(timeout); whether this client has an entry depends on its network namespace (--pid tells)")
+            add(
+                "affinity",
+                "\(timeout); whether this client has an entry depends on its network namespace (--pid tells)")
             return nil
         }
         guard var found = try maps.affinity.get(affinityKey(entry.id, cookie)),
             unsafe weft_affinity_alive(&found, entry.affinity_seconds, monotonicNanoseconds()) != 0,
-            backends.contains(where: { $0.id == found.backend && UInt32($0.entry.state) == WEFT_BACKEND_ACTIVE.rawValue })
+            backends.contains(where: {
+                $0.id == found.backend && UInt32($0.entry.state) == WEFT_BACKEND_ACTIVE.rawValue
+            })
         else {
             add("affinity", "\(timeout); this client has no entry that is alive: the algorithm decides")
             return nil
         }
         let age = formatSeconds(secondsSince(found.last_used_ns))
-        add("affinity", "\(timeout); this client came to \(resolver.backendName(found.backend)) \(age) ago and stays there")
+        add(
+            "affinity",
+            "\(timeout); this client came to \(resolver.backendName(found.backend)) \(age) ago and stays there")
         return found.backend
     }
 
@@ -122,7 +128,8 @@ struct Explanation {
         case WEFT_ALGORITHM_LEAST_CONNECTIONS.rawValue:
             text = "least connections: the less loaded of two drawn at random, by open connections per weight"
         case WEFT_ALGORITHM_MAGLEV.rawValue:
-            text = "Maglev: the same client keeps its backend"
+            text =
+                "Maglev: the same client keeps its backend"
                 + (source.netnsCookie == nil ? "; which one depends on its network namespace (--pid tells)" : "")
         default: text = "random: in proportion to the weights"
         }
@@ -150,7 +157,8 @@ struct Explanation {
     private mutating func summarize(_ possible: [Candidate]) {
         let denied = possible.filter { $0.decision?.isDenied == true }
         if denied.isEmpty {
-            let reasons = Set(possible.map { $0.decision?.explanation(resolver) ?? "its backends belong to no workload" })
+            let reasons = Set(
+                possible.map { $0.decision?.explanation(resolver) ?? "its backends belong to no workload" })
             add("policy", "allowed: " + reasons.sorted().joined(separator: "; "), .good)
         } else {
             outcome = denied.count == possible.count ? .denied : .mixed
@@ -162,10 +170,15 @@ struct Explanation {
     }
 
     private mutating func addShadow(_ decisions: [PolicyDecision]) {
-        let shadows = Set(decisions.filter { $0.shadow.map { $0.isDenied } != $0.isDenied }.compactMap { $0.shadowExplanation(resolver) })
+        let shadows = Set(
+            decisions.filter { $0.shadow.map { $0.isDenied } != $0.isDenied }.compactMap {
+                $0.shadowExplanation(resolver)
+            })
         if !shadows.isEmpty { add("shadow", shadows.sorted().joined(separator: "; "), .caution) }
         let audits = Set(decisions.map(\.auditRule)).subtracting([0])
-        if !audits.isEmpty { add("audit", "counted for \(audits.map { resolver.name($0) }.sorted().joined(separator: ", "))") }
+        if !audits.isEmpty {
+            add("audit", "counted for \(audits.map { resolver.name($0) }.sorted().joined(separator: ", "))")
+        }
     }
 
     private mutating func explainLane() {

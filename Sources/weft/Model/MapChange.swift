@@ -59,7 +59,10 @@ enum MapChange: Equatable {
             guard let before = old.record.fields.first(where: { $0.name == field.name }), before.value != field.value,
                 !field.name.isEmpty
             else { return nil }
-            let (from, to) = (before.text.isEmpty ? before.value.cell : before.text, field.text.isEmpty ? field.value.cell : field.text)
+            let (from, to) = (
+                before.text.isEmpty ? before.value.cell : before.text,
+                field.text.isEmpty ? field.value.cell : field.text
+            )
             // A rounded amount may read the same before and after.
             let shown = from == to ? (before.value.cell, field.value.cell) : (from, to)
             return (field.name, "\(field.name) \(shown.0) → \(shown.1)" + increase(before.value, field.value))

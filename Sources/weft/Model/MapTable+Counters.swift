@@ -35,12 +35,15 @@ extension MapTable {
             .hidden("noBackend", Value(traffic.no_backend)),
             Field("sentBytes", Value(traffic.sent_bytes), title: "SENT", text: formatBytes(traffic.sent_bytes)),
             Field(
-                "receivedBytes", Value(traffic.received_bytes), title: "RECEIVED", text: formatBytes(traffic.received_bytes)),
+                "receivedBytes", Value(traffic.received_bytes), title: "RECEIVED",
+                text: formatBytes(traffic.received_bytes)),
             .hidden("sentSegments", Value(traffic.sent_segments)),
             .hidden("receivedSegments", Value(traffic.received_segments)),
             .hidden("retransmits", Value(traffic.retransmits)),
             Field("rttMicroseconds", value(of: traffic.rtt_us), title: "RTT", text: text(of: traffic.rtt_us)),
-            Field("connectMicroseconds", value(of: traffic.connect_us), title: "CONNECT", text: text(of: traffic.connect_us)),
+            Field(
+                "connectMicroseconds", value(of: traffic.connect_us), title: "CONNECT",
+                text: text(of: traffic.connect_us)),
         ]
     }
 
@@ -75,7 +78,8 @@ extension MapTable {
         })
 
     private static let nodeCounters = MapTable(
-        "node_counters", "What was lost or refused for want of memory or of an entry", keyForm: "flowsLost, or its index",
+        "node_counters", "What was lost or refused for want of memory or of an entry",
+        keyForm: "flowsLost, or its index",
         reader: { $0.nodeCounters },
         parse: { text, _ in
             UInt32(text) ?? (0..<WEFT_NODE_COUNTERS.rawValue).first { Terms.nodeCounter($0) == text }

@@ -50,7 +50,8 @@ extension MapTable {
         })
 
     private static let backends = MapTable(
-        "backends", "Endpoints of the services", keyForm: "0x0123456789abcdef, shop/web:http@10.0.0.7:8080, 10.0.0.7:8080",
+        "backends", "Endpoints of the services",
+        keyForm: "0x0123456789abcdef, shop/web:http@10.0.0.7:8080, 10.0.0.7:8080",
         reader: { $0.backends },
         parse: { text, _ in parseIdentifier(text) },
         key: { id, resolver in

@@ -20,7 +20,8 @@ extension MapTable {
         parse: { _, _ in nil },
         key: { key, resolver in
             let source = IPAddress(key.source)
-            let client = "\(resolver.name(key.service))<\(resolver.name(key.workload, none: "unknown"))%\(key.netns_cookie)"
+            let client =
+                "\(resolver.name(key.service))<\(resolver.name(key.workload, none: "unknown"))%\(key.netns_cookie)"
             return source.high | source.low == 0 ? client : "\(client)%\(source)"
         },
         fields: { key, entry, resolver in
@@ -32,7 +33,9 @@ extension MapTable {
                 Field("netnsCookie", Value(key.netns_cookie), title: "NETNS"),
                 Field("source", source.high | source.low == 0 ? .null : .string("\(source)")),
                 Field("backend", .string(resolver.backendName(entry.backend))),
-                Field("lastUsedNanoseconds", Value(entry.last_used_ns), title: "LAST USED", text: formatSeconds(age) + " ago"),
+                Field(
+                    "lastUsedNanoseconds", Value(entry.last_used_ns), title: "LAST USED",
+                    text: formatSeconds(age) + " ago"),
             ]
         })
 
@@ -51,7 +54,8 @@ extension MapTable {
         })
 
     private static let tuples = MapTable(
-        "tuples", "Local connections that wait for or have a server's end", keyForm: "CLIENT>SERVER/tcp (as 'map dump' shows it)",
+        "tuples", "Local connections that wait for or have a server's end",
+        keyForm: "CLIENT>SERVER/tcp (as 'map dump' shows it)",
         reader: { $0.tuples },
         parse: { _, _ in nil },
         key: { key, _ in

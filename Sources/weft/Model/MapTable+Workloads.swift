@@ -40,7 +40,9 @@ extension MapTable {
         fields: { key, workload, resolver in
             [
                 Field("address", .string(IPAddress(key.address).description)),
-                Field("port", key.port == 0 ? .null : Value(UInt16(bigEndian: key.port)), text: key.port == 0 ? "any" : nil),
+                Field(
+                    "port", key.port == 0 ? .null : Value(UInt16(bigEndian: key.port)),
+                    text: key.port == 0 ? "any" : nil),
                 Field("protocol", key.port == 0 ? .null : .string(transportName(key.protocol))),
                 Field("netnsCookie", key.scope == 0 ? .null : Value(key.scope), title: "NETNS"),
                 Field("workload", resolver.value(workload)),

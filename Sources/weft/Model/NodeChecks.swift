@@ -19,7 +19,8 @@ struct NodeChecks {
         } catch {
             // A node on which nothing is installed yet can be a good one.
             let isThere = pins.directory.isInstalled
-            items.append(CheckItem("pinned maps", isThere ? .fail : .warn, "\(error)", advice: isThere ? "run as root" : ""))
+            items.append(
+                CheckItem("pinned maps", isThere ? .fail : .warn, "\(error)", advice: isThere ? "run as root" : ""))
         }
         items.append(agentItem())
         return items
@@ -37,11 +38,14 @@ struct NodeChecks {
 
     private func sizes(_ maps: NodeMaps) throws -> [CheckItem] {
         let sizes = try MapTable.all.map { ($0.name, try $0.size(maps)) }
-        let layout = CheckItem("map layout", .ok, "\(sizes.count + UnkeyedMap.allCases.count) maps of layout \(WEFT_LAYOUT)")
+        let layout = CheckItem(
+            "map layout", .ok, "\(sizes.count + UnkeyedMap.allCases.count) maps of layout \(WEFT_LAYOUT)")
         for unkeyed in UnkeyedMap.allCases { _ = try unkeyed.size(in: pins.directory) }
         let full = sizes.compactMap { name, size -> (String, Double)? in
             // These two are caches, which the kernel keeps full; arrays always are.
-            guard let entries = size.entries, !size.type.contains("lru"), !size.type.contains("array") else { return nil }
+            guard let entries = size.entries, !size.type.contains("lru"), !size.type.contains("array") else {
+                return nil
+            }
             return (name, Double(entries) / Double(max(1, size.maxEntries)))
         }.sorted { $0.1 > $1.1 }
         guard let fullest = full.first else { return [layout] }
@@ -67,7 +71,8 @@ struct NodeChecks {
         let parent = path == "/" ? root : root + path
         let directory = "\(parent)/weft-check-\(getpid())"
         guard unsafe mkdir(directory, 0o755) == 0 else {
-            return CheckItem(name, .fail, "cannot make a cgroup in \(parent): \(errorText(weft_errno()))", advice: "run as root")
+            return CheckItem(
+                name, .fail, "cannot make a cgroup in \(parent): \(errorText(weft_errno()))", advice: "run as root")
         }
         defer { unsafe rmdir(directory) }
         let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -79,7 +84,8 @@ struct NodeChecks {
         if result == WEFT_PROBE_ERRNO { return CheckItem(name, .ok, "connections in cgroup \(path) reach it") }
         let finding =
             result < 0
-            ? "the probe could not be run: \(errorText(weft_errno()))" : "a connection in cgroup \(path) was not seen by it"
+            ? "the probe could not be run: \(errorText(weft_errno()))"
+            : "a connection in cgroup \(path) was not seen by it"
         return CheckItem(name, .fail, finding, advice: advice)
     }
 
@@ -90,22 +96,26 @@ struct NodeChecks {
         return [
             CheckItem(
                 "losses", .warn, counts.joined(separator: ", "),
-                advice: "counted since the maps were made; 'weft map watch node_counters' shows whether they still grow")
+                advice: "counted since the maps were made; 'weft map watch node_counters' shows whether they still grow"
+            )
         ]
     }
 
     private func agentItem() -> CheckItem {
         do {
             let status = try agent.get("/v1/status", as: AgentStatus.self)
-            let finding = "weftd \(status.agent.version), process \(status.agent.pid), generation \(status.agent.generation)"
+            let finding =
+                "weftd \(status.agent.version), process \(status.agent.pid), generation \(status.agent.generation)"
             guard status.errors.isEmpty else {
                 return CheckItem(
-                    "agent", .warn, "\(finding), \(status.errors.count) configuration errors", advice: "see 'weft status'")
+                    "agent", .warn, "\(finding), \(status.errors.count) configuration errors",
+                    advice: "see 'weft status'")
             }
             return CheckItem("agent", .ok, finding)
         } catch {
             return CheckItem(
-                "agent", .warn, "\(error)", advice: "what is programmed goes on working; configuration changes are not taken")
+                "agent", .warn, "\(error)",
+                advice: "what is programmed goes on working; configuration changes are not taken")
         }
     }
 }

@@ -120,7 +120,8 @@ extension PolicyDecision {
         case .noPolicy: "no policy applies to the destination"
         case .matched: "by rule \(resolver.name(rule))"
         case .noDenialMatched: "no DENY rule matches, and no ALLOW policy applies"
-        case .noAllowMatched: "by \(resolver.name(rule, none: "the implicit denial")): an ALLOW policy applies and no rule of it matches"
+        case .noAllowMatched:
+            "by \(resolver.name(rule, none: "the implicit denial")): an ALLOW policy applies and no rule of it matches"
         case .incomplete: "the destination's entries are not loaded, so the programs refuse"
         }
     }

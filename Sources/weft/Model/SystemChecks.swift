@@ -26,7 +26,8 @@ enum SystemChecks {
         guard let root = CgroupRoot.find() else {
             return CheckItem(
                 "cgroup v2", .fail, "no cgroup2 file system is mounted",
-                advice: "'mount -t cgroup2 none /sys/fs/cgroup/unified', or boot with systemd.unified_cgroup_hierarchy=1")
+                advice:
+                    "'mount -t cgroup2 none /sys/fs/cgroup/unified', or boot with systemd.unified_cgroup_hierarchy=1")
         }
         return CheckItem("cgroup v2", .ok, root)
     }
@@ -39,18 +40,23 @@ enum SystemChecks {
         let present = features.filter(\.isPresent)
         let state: CheckItem.State = present.count == features.count ? .ok : .warn
         return [
-            CheckItem("kernel features", state, "\(present.count) of \(features.count)", advice: "what is missing follows")
-        ] + features.filter { !$0.isPresent }.map { feature in
             CheckItem(
-                "kernel: \(feature.name)", feature.isRequired ? .fail : .warn, "missing; it is for \(feature.purpose)",
-                advice: feature.isRequired ? "a newer kernel is needed" : "the rest works without it")
-        }
+                "kernel features", state, "\(present.count) of \(features.count)", advice: "what is missing follows")
+        ]
+            + features.filter { !$0.isPresent }.map { feature in
+                CheckItem(
+                    "kernel: \(feature.name)", feature.isRequired ? .fail : .warn,
+                    "missing; it is for \(feature.purpose)",
+                    advice: feature.isRequired ? "a newer kernel is needed" : "the rest works without it")
+            }
     }
 
     private static var compiler: CheckItem {
         let path = "/proc/sys/net/core/bpf_jit_enable"
         // Kernels with CONFIG_BPF_JIT_ALWAYS_ON have no interpreter; reading needs root.
-        guard let setting = readText(path)?.prefix(1), setting == "0" else { return CheckItem("JIT compiler", .ok, "on") }
+        guard let setting = readText(path)?.prefix(1), setting == "0" else {
+            return CheckItem("JIT compiler", .ok, "on")
+        }
         return CheckItem(
             "JIT compiler", .warn, "off: programs are interpreted, which is several times slower",
             advice: "'sysctl net.core.bpf_jit_enable=1'")

@@ -16,7 +16,8 @@ extension Value {
         case .number(let value): text += value.isFinite ? "\(value)" : "null"
         case .string(let value): text += Self.quoted(value)
         case .array(let elements):
-            Self.writeList(elements, brackets: ("[", "]"), to: &text, indentation: indentation) { element, text, inner in
+            Self.writeList(elements, brackets: ("[", "]"), to: &text, indentation: indentation) {
+                element, text, inner in
                 element.writeJSON(to: &text, indentation: inner)
             }
         case .object(let object):

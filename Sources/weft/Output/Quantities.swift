@@ -63,7 +63,8 @@ func formatShare(_ share: Double) -> String { fixed(share * 100, decimals: 2) + 
 
 /// Three significant figures, as many decimals as that needs.
 private func figures(_ number: Double) -> String {
-    number >= 99.95 ? fixed(number, decimals: 0) : number >= 9.995 ? fixed(number, decimals: 1) : fixed(number, decimals: 2)
+    number >= 99.95
+        ? fixed(number, decimals: 0) : number >= 9.995 ? fixed(number, decimals: 1) : fixed(number, decimals: 2)
 }
 
 /// A number that is not negative with a fixed count of decimals.

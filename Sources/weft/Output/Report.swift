@@ -54,7 +54,8 @@ struct Page {
 
     /// A word in its style, padded to four columns, and a text after it.
     mutating func marked(_ word: String, _ style: Style, _ rest: String) {
-        text += styled(word, style) + String(repeating: " ", count: max(0, 4 - displayWidth(word))) + printable(rest) + "\n"
+        text +=
+            styled(word, style) + String(repeating: " ", count: max(0, 4 - displayWidth(word))) + printable(rest) + "\n"
     }
 
     private func styled(_ text: String, _ style: Style) -> String { terminal.hasColours ? style.apply(to: text) : text }

@@ -50,7 +50,8 @@ struct Table {
     private func shrink(_ widths: inout [Int], to width: Int) {
         var excess = widths.reduce(0, +) + 2 * (widths.count - 1) - width
         while excess > 0 {
-            guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > Self.shortest else {
+            guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > Self.shortest
+            else {
                 return
             }
             widths[widest] -= 1

@@ -11,7 +11,9 @@ extension Value {
         return text
     }
 
-    private static func writeMapping(_ object: Object, to text: inout String, indentation: Int, continuing: Bool = false) {
+    private static func writeMapping(
+        _ object: Object, to text: inout String, indentation: Int, continuing: Bool = false
+    ) {
         for (index, member) in object.members.enumerated() {
             if index > 0 || !continuing { text += String(repeating: " ", count: indentation) }
             text += plain(member.key) + ":"
