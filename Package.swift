@@ -49,7 +49,7 @@ let package = Package(
             dependencies: ["BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "WeftABI", argumentParser, logging]),
 
         // Unit tests, unprivileged.
-        .testTarget(name: "KernelLogicTests", dependencies: ["WeftABI"]),
+        .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "WeftABI"]),
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
