@@ -44,6 +44,11 @@ public struct KernelFeatures: Sendable {
         return KernelFeatures(all: features)
     }
 
+    /// Whether the kernel has the iterator `name` (the `iter/` section's name).
+    public static func hasIterator(_ name: String) -> Bool {
+        KernelProbe.loadsIterator(name)
+    }
+
     private typealias Add = (_ name: String, _ purpose: String, _ required: Bool, _ isPresent: Bool) -> Void
 
     private static func addHooks(_ add: Add) {
