@@ -24,8 +24,7 @@ public struct BPFError: Error, Sendable, Equatable {
 
     /// The meaning of `errno` in words.
     public var reason: String {
-        // The kernel's ENOTSUPP is not in errno.h.
-        if errno == 524 { return "not supported by this kernel (ENOTSUPP)" }
+        if errno == RawMap.notSupported { return "not supported by this kernel (ENOTSUPP)" }
         return errorText(errno)
     }
 }

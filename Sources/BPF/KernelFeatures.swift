@@ -79,7 +79,7 @@ public struct KernelFeatures: Sendable {
             "cgroup_getsockopt", "original destinations for the proxy", false,
             Probe.loads(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT))
         add(
-            "cgroup_skb", "policy for remote peers, HTTP read in the kernel", false,
+            "cgroup_skb", "byte counts of UDP services, HTTP read in the kernel", false,
             Probe.loads(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS))
         add(
             "sk_lookup", "steering of inbound connections", false, Probe.loads(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP))

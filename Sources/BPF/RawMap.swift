@@ -19,6 +19,11 @@ public enum UpdateMode: UInt64, Sendable {
 struct RawMap: ~Copyable, Sendable {
     /// Entries in one batch.
     private static let batchLength = 4096
+    /// Batches in a row that may bring nothing because others change the map.
+    private static let stallLimit = 100
+
+    /// The kernel's ENOTSUPP, which is not in errno.h.
+    static let notSupported: CInt = 524
 
     let name: String
     let info: AnyMapInfo
@@ -102,6 +107,7 @@ struct RawMap: ~Copyable, Sendable {
         // Where the kernel goes on: a bucket's number in hashes, a key in others.
         var position = [UInt8](repeating: 0, count: max(keySize, 8))
         var isFirst = true
+        var stalls = 0
         while true {
             var count = UInt32(capacity)
             let result = unsafe position.withUnsafeMutableBytes { position in
@@ -114,20 +120,23 @@ struct RawMap: ~Copyable, Sendable {
                 }
             }
             switch -result {
-            case 0, ENOENT:
+            case 0, ENOENT,
+                EINTR where !isFirst && stalls < Self.stallLimit:
                 for index in 0..<min(Int(count), capacity) {
                     body(
                         keys.rawBytes.extracting(index * keySize..<(index + 1) * keySize),
                         values.rawBytes.extracting(index * valueSize..<(index + 1) * valueSize))
                 }
-                if result != 0 { return true }
+                if -result == ENOENT { return true }
+                // EINTR: keys vanished under the kernel's feet; it told how far it came, and goes on from there.
+                stalls = result == 0 || count > 0 ? 0 : stalls + 1
                 isFirst = false
-            case ENOSPC:
+            case ENOSPC where capacity <= 2 * info.maxEntries:
                 // A bucket with more entries than the buffer holds; nothing of it was handed out.
                 capacity *= 2
                 keys = [UInt8](repeating: 0, count: capacity * keySize)
                 values = [UInt8](repeating: 0, count: capacity * valueSize)
-            case 524 where isFirst, EOPNOTSUPP where isFirst, EINVAL where isFirst, EINTR where isFirst:
+            case Self.notSupported where isFirst, EOPNOTSUPP where isFirst, EINVAL where isFirst, EINTR where isFirst:
                 return false
             default:
                 throw BPFError(operation: "read the entries of map", subject: name, errno: -result)
@@ -196,7 +205,9 @@ struct RawMap: ~Copyable, Sendable {
                 // Not every kernel counts right when a batch is refused as a whole; entry by entry it becomes exact,
                 // and writing an entry again that is already there is harmless unless it must be new.
                 usesBatches = false
-                if -result != 524, -result != EOPNOTSUPP, -result != EINVAL, Int(count) < length { done += Int(count) }
+                if ![Self.notSupported, EOPNOTSUPP, EINVAL].contains(-result), Int(count) < length {
+                    done += Int(count)
+                }
                 continue
             }
             let key = hexadecimal(keys[done * info.keySize..<(done + 1) * info.keySize])

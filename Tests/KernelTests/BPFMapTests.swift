@@ -46,6 +46,21 @@ extension BPFTests {
             #expect(try map.count() == 0)
         }
 
+        /// Device maps have no batch operations.
+        @Test func mapsWithoutBatchesAreReadAndWrittenEntryByEntry() throws {
+            let map = try BPFTestObject.load().map("devices", UInt32.self, UInt32.self)
+            try map.setAll((0..<UInt32(20)).map { (key: $0 * 5, value: 1) })
+            #expect(try map.keys().sorted() == (0..<20).map { $0 * 5 })
+            #expect(try map.entries().allSatisfy { $0.value == 1 })
+            #expect(try map.deleteAll([0, 1, 5, 6, 10]) == 3)
+            #expect(try map.count() == 17)
+            let error = #expect(throws: BPFError.self) {
+                try map.setAll((200..<UInt32(250)).map { (key: $0, value: 1) })
+            }
+            #expect(error?.appliedCount == 15)
+            #expect(error?.description.contains("its limit is 32 entries") == true)
+        }
+
         @Test func aFullMapSaysSoWithItsLimit() throws {
             let map = try BPFTestObject.load().map("tiny", UInt32.self, UInt32.self)
             for key in UInt32(0)..<4 { try map.set(key, key) }

@@ -1,6 +1,7 @@
 import BPF
 import BPFImages
 import CLinux
+import Foundation
 import Testing
 
 extension BPFTests {
@@ -84,7 +85,10 @@ extension BPFTests {
         @Test func aRefusedProgramShowsTheVerifiersLog() throws {
             var object = try OpenObject(name: "weft_broken", image: BPFTestObject.brokenImage.get())
             try object.setAutoload(false, ofProgram: "walk")
+            let bpffs = try TestBPFFS()
+            try object.setPinPath(bpffs.path + "/numbers", ofMap: "numbers")
             let error = loadError(of: object)
+            #expect(!FileManager.default.fileExists(atPath: bpffs.path + "/numbers"))
             #expect(error?.errno == EACCES)
             #expect(error?.detail.contains("broken") == true)
             #expect(error?.detail.contains("map_value_or_null") == true, "\(error?.description ?? "")")
@@ -112,6 +116,28 @@ extension BPFTests {
             let link = try observe.attach(toCgroup: cgroup.descriptor)
             #expect(cgroup.connect() == EPERM)
             try link.detach()
+        }
+
+        @Test func aPinPathOutsideOfABPFFileSystemIsRefused() throws {
+            var object = try BPFTestObject.open()
+            let path = FileManager.default.temporaryDirectory.appending(path: "weft-no-bpffs-\(UUID().uuidString)").path
+            try object.setPinPath(path, ofMap: "numbers")
+            let error = loadError(of: object)
+            #expect(error?.detail.contains(path) == true, "\(error?.description ?? "")")
+        }
+
+        @Test func theKernelCountsTheRunsOfAProgram() throws {
+            let observe = try BPFTestObject.load().program("observe")
+            let cgroup = try TestCgroup()
+            let statistics = try BPFSystem.enableRunTimeStatistics()
+            let link = try observe.attach(toCgroup: cgroup.descriptor)
+            _ = cgroup.connect(times: 5)
+            #expect(try observe.statistics().runCount == 5)
+            #expect(try observe.statistics().runTimeNanoseconds > 0)
+            #expect(try ProgramStatistics.of(programID: observe.id)?.name == "observe")
+            #expect(try ProgramStatistics.of(programID: .max) == nil)
+            try link.detach()
+            #expect(statistics.rawValue >= 0)
         }
 
         @Test(arguments: [[], [0x7f, 0x45, 0x4c, 0x46], [UInt8](repeating: 0xa5, count: 5000)])

@@ -38,6 +38,7 @@ enum BPFTestObject {
         MAP(prefixes, BPF_MAP_TYPE_LPM_TRIE, 64, BPF_F_NO_PREALLOC, struct prefix, __u64);
         MAP(counted, BPF_MAP_TYPE_PERCPU_HASH, 64, BPF_F_NO_PREALLOC, __u32, struct counters);
         MAP(narrow, BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0, __u32, __u32);
+        MAP(devices, BPF_MAP_TYPE_DEVMAP_HASH, 32, 0, __u32, __u32);
         MAP(losses, BPF_MAP_TYPE_PERCPU_ARRAY, 2, 0, __u32, __u64);
 
         struct table { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(map_flags, BPF_F_INNER_MAP); __uint(max_entries, 1);

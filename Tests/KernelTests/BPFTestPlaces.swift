@@ -8,7 +8,9 @@ struct TestBPFFS: ~Copyable {
     let path: String
 
     init() throws(BPFError) {
-        path = FileManager.default.temporaryDirectory.appending(path: "weft-bpffs-\(UUID().uuidString)").path
+        _ = TestLeftovers.areRemoved
+        path =
+            FileManager.default.temporaryDirectory.appending(path: "weft-bpffs-\(getpid())-\(UUID().uuidString)").path
         try BPFSystem.mountBPFFS(at: path)
     }
 
@@ -24,6 +26,7 @@ struct TestCgroup: ~Copyable {
     let descriptor: FileDescriptor
 
     init() throws {
+        _ = TestLeftovers.areRemoved
         let mounts = try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)
         let root = mounts.split(separator: "\n").first { $0.contains(" - cgroup2 ") }?.split(separator: " ")[4]
         let path = "\(try #require(root))/weft-test-\(getpid())-\(UUID().uuidString.prefix(8))"
@@ -42,5 +45,36 @@ struct TestCgroup: ~Copyable {
 
     deinit {
         unsafe rmdir(path)
+    }
+}
+
+/// What a run that was killed left behind: file systems and cgroups with the number of a process that is gone.
+enum TestLeftovers {
+    static let areRemoved: Bool = {
+        for line in (readMounts() ?? "").split(separator: "\n") {
+            let mountPoint = line.split(separator: " ")[4]
+            if line.contains(" - cgroup2 ") { removeCgroups(in: String(mountPoint)) }
+            let name = mountPoint.split(separator: "/").last ?? ""
+            guard line.contains(" - bpf "), isLeftover(name, prefix: "weft-bpffs-") else { continue }
+            unsafe umount2(String(mountPoint), CInt(MNT_DETACH))
+            unsafe rmdir(String(mountPoint))
+        }
+        return true
+    }()
+
+    private static func readMounts() -> String? {
+        try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)
+    }
+
+    private static func removeCgroups(in root: String) {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
+        for name in names where isLeftover(name[...], prefix: "weft-test-") { unsafe rmdir(root + "/" + name) }
+    }
+
+    private static func isLeftover(_ name: Substring, prefix: String) -> Bool {
+        guard name.hasPrefix(prefix), let process = name.dropFirst(prefix.count).split(separator: "-").first,
+            let pid = pid_t(process)
+        else { return false }
+        return kill(pid, 0) != 0 && weft_errno() == ESRCH
     }
 }
