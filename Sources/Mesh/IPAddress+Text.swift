@@ -95,7 +95,8 @@ extension IPAddress: Comparable {
     /// By their bytes, so IPv4 addresses lie together in numerical order.
     public static func < (a: Self, b: Self) -> Bool {
         a.high == b.high
-            ? UInt64(bigEndian: a.low) < UInt64(bigEndian: b.low) : UInt64(bigEndian: a.high) < UInt64(bigEndian: b.high)
+            ? UInt64(bigEndian: a.low) < UInt64(bigEndian: b.low)
+            : UInt64(bigEndian: a.high) < UInt64(bigEndian: b.high)
     }
 }
 

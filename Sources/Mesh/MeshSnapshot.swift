@@ -94,7 +94,9 @@ public struct MeshEndpoint: Sendable, Equatable, Hashable {
     /// The workload that listens there, where it is known.
     public var workload: ObjectName?
 
-    public init(address: IPAddress, port: UInt16, weight: UInt16 = 1, isDraining: Bool = false, workload: ObjectName? = nil) {
+    public init(
+        address: IPAddress, port: UInt16, weight: UInt16 = 1, isDraining: Bool = false, workload: ObjectName? = nil
+    ) {
         self.address = address
         self.port = port
         self.weight = weight

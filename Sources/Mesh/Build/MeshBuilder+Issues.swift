@@ -61,15 +61,22 @@ extension MeshBuilder {
 
     private func issues(of rule: DestinationRuleResource, _ name: ObjectName) -> [ConditionIssue] {
         guard let service = rule.service(from: name.namespace) else {
-            return [.notFound("the host \"\(rule.host)\" is not a Service's: write NAME, NAME.NAMESPACE or "
-                + "NAME.NAMESPACE.svc.cluster.local")]
+            return [
+                .notFound(
+                    "the host \"\(rule.host)\" is not a Service's: write NAME, NAME.NAMESPACE or "
+                        + "NAME.NAMESPACE.svc.cluster.local")
+            ]
         }
         guard objects[ObjectKey(.service, service)] != nil else {
             return [.notFound("\(ObjectKey(.service, service)), which the host \"\(rule.host)\" names, does not exist")]
         }
         guard name.namespace == service.namespace || name.namespace == options.rootNamespace else {
-            return [.unsupported(.accepted, "a rule for clients of one namespace only: put it in the service's "
-                + "namespace (\(service.namespace)) or the root namespace (\(options.rootNamespace))")]
+            return [
+                .unsupported(
+                    .accepted,
+                    "a rule for clients of one namespace only: put it in the service's "
+                        + "namespace (\(service.namespace)) or the root namespace (\(options.rootNamespace))")
+            ]
         }
         if let first = governingRule(of: service), first.name != name {
             return [.conflict("\(ObjectKey(.destinationRule, first.name)) is in force for the same host")]

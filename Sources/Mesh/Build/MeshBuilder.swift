@@ -34,7 +34,16 @@ public struct MeshBuilder: Sendable {
     /// if an object changed.
     public mutating func apply(_ change: MeshChange, time: String) {
         for (key, location) in change.moved { statuses.relocate(key, to: location) }
-        guard !change.removed.isEmpty || !change.updated.isEmpty else { return }
+        var updated: [(object: MeshObject, location: SourceLocation)] = []
+        for (object, location) in change.updated {
+            if objects[object.key] == object {
+                statuses.relocate(object.key, to: location)
+            } else {
+                updated.append((object, location))
+            }
+        }
+        // The first configuration counts even if it is empty.
+        guard !change.removed.isEmpty || !updated.isEmpty || snapshot.generation == 0 else { return }
 
         var dirty = Dirty()
         for key in change.removed {
@@ -43,7 +52,7 @@ public struct MeshBuilder: Sendable {
         }
         // Services first: the index files workloads under the terms that services use.
         for isService in [true, false] {
-            for (object, location) in change.updated where (object.key.kind == .service) == isService {
+            for (object, location) in updated where (object.key.kind == .service) == isService {
                 retract(object.key, &dirty)
                 insert(object, &dirty)
                 statuses.update(object, location: location, issues: object.issues, time: time)
@@ -112,7 +121,8 @@ public struct MeshBuilder: Sendable {
             for claim in service.claims { serviceClaims.remove(claim, for: name) }
             dirty.services.insert(name)
         case .endpointSlice(let slice):
-            unlink(\.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
+            unlink(
+                \.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
         case .destinationRule(let rule):
             unlink(\.rulesOfService, name, rule.service(from: name.namespace), &dirty)
         case .trafficPolicy(let policy):

@@ -57,7 +57,10 @@ public struct ConditionIssue: Sendable, Equatable {
     }
 
     /// The object, or the part that `type` speaks of, uses what Weft does not support.
-    public static func unsupported(_ type: Condition.Kind = .partiallyInvalid, _ message: String) -> Self {
+    public static func unsupported(_ type: Condition.Kind, _ message: String) -> Self {
         Self(type, reason: "UnsupportedValue", message: message)
     }
+
+    /// Part of the object uses what Weft does not support.
+    public static func unsupported(_ message: String) -> Self { unsupported(.partiallyInvalid, message) }
 }
