@@ -52,6 +52,19 @@ public struct MetricWriter {
         bytes.append(UInt8(ascii: "\n"))
     }
 
+    /// One sample of the family that was begun last, with two sets of labels of which neither is empty.
+    mutating func sample(_ labels: MetricLabels, _ more: MetricLabels, _ value: UInt64) {
+        bytes.append(contentsOf: name)
+        bytes.append(UInt8(ascii: "{"))
+        bytes.append(contentsOf: labels.bytes)
+        bytes.append(UInt8(ascii: ","))
+        bytes.append(contentsOf: more.bytes)
+        bytes.append(UInt8(ascii: "}"))
+        bytes.append(UInt8(ascii: " "))
+        append(decimal: value)
+        bytes.append(UInt8(ascii: "\n"))
+    }
+
     /// One sample with a value that need not be whole.
     public mutating func sample(_ labels: MetricLabels = MetricLabels(), _ value: Double) {
         bytes.append(contentsOf: name)

@@ -1,0 +1,34 @@
+import WeftABI
+
+/// The texts of the kernel's enumerations; anything else is `unknown`.
+enum Terms {
+    static let unknown = "unknown"
+
+    static func lane(_ lane: UInt8) -> String {
+        name(lane, ["passthrough", "kernel", "accelerated", "shortcut", "tunnel", "proxy"])
+    }
+
+    static func addressClass(_ addressClass: UInt8) -> String {
+        name(addressClass, ["mesh", "loopback", "private", "link-local", "multicast", "public"])
+    }
+
+    static func verdict(_ verdict: UInt8) -> String { name(verdict, ["allow", "deny", "audit"]) }
+
+    static func mode(_ mode: UInt8) -> String { name(mode, ["enforce", "shadow"]) }
+
+    static func reporter(_ reporter: UInt8) -> String { name(reporter, ["source", "destination"]) }
+
+    static func event(_ event: UInt8) -> String { name(event, ["closed", "failed", "denied", "no_backend"]) }
+
+    static func transport(_ number: UInt8) -> String {
+        switch number {
+        case 6: "tcp"
+        case 17: "udp"
+        default: unknown
+        }
+    }
+
+    private static func name(_ value: UInt8, _ names: [String]) -> String {
+        Int(value) < names.count ? names[Int(value)] : unknown
+    }
+}
