@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Packets of mesh sockets (cgroup_skb). TCP keeps its own books and passes at once; datagrams are counted here, because
- * nobody else does. The agent attaches these programs only while the mesh has a UDP service.
+ * What arrives at workloads.
+ *
+ * sk_lookup: policy for TCP connections that no connect() hook of this node has decided, because their client is on
+ * another node or outside of the cgroup. Attached only while the mesh has a policy.
+ *
+ * cgroup_skb: TCP keeps its own books and passes at once; datagrams are counted here, because nobody else does. Attached
+ * only while the mesh has a UDP service.
  */
 #include "kernel.h"
 
+#include "identity.h"
 #include "socket.h"
+#include "verdict.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -124,4 +131,96 @@ SEC("cgroup_skb/ingress")
 int datagram_in(struct __sk_buff *skb)
 {
 	return count_datagram(skb, 0);
+}
+
+/* ------------------------------------------------------------------------------------------------- inbound policy */
+
+/* The namespace that the program is attached in; set before loading, because sk_lookup cannot ask for it. */
+const volatile __u64 attached_netns_cookie;
+
+/* Counts and reports a refusal at the destination. */
+static __noinline int report_inbound(const struct verdict_request *request, const struct verdict *verdict,
+				     const struct weft_tuple_key *ends)
+{
+	struct weft_traffic_key key = {
+		.destination = request->destination,
+		.lane = WEFT_LANE_KERNEL,
+		.reporter = WEFT_REPORTER_DESTINATION,
+		.protocol = IPPROTO_TCP,
+	};
+	struct weft_traffic *counters = traffic_of(&key);
+	struct weft_flow *flow;
+
+	if (counters)
+		ADD(counters->denied, 1);
+	flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
+	if (!flow) {
+		count_node(WEFT_COUNT_FLOWS_LOST);
+		return 0;
+	}
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->started_ns = bpf_ktime_get_ns();
+	flow->ended_ns = flow->started_ns;
+	flow->netns_cookie = attached_netns_cookie;
+	flow->destination = request->destination;
+	flow->rule = verdict->rule;
+	flow->source_address = ends->client_address;
+	flow->source_port = ends->client_port;
+	flow->service_address = ends->server_address;
+	flow->service_port = ends->server_port;
+	flow->peer_address = ends->server_address;
+	flow->peer_port = ends->server_port;
+	flow->protocol = IPPROTO_TCP;
+	flow->lane = WEFT_LANE_KERNEL;
+	flow->event = WEFT_FLOW_DENIED;
+	flow->reporter = WEFT_REPORTER_DESTINATION;
+	flow->error = EPERM;
+	flow_submit(flow);
+	return 0;
+}
+
+/*
+ * Runs when a SYN looks for its listener. A plain client has no identity: its address can satisfy ipBlocks, and nothing
+ * that asks for a principal or a namespace. Dropping answers with a reset, before the workload sees a byte.
+ */
+SEC("sk_lookup")
+int inbound_policy(struct bpf_sk_lookup *ctx)
+{
+	struct verdict_request request = {};
+	struct verdict verdict = {};
+	struct weft_tuple_key ends;
+	struct weft_address local, remote;
+	__be16 local_port = bpf_htons(ctx->local_port);
+	struct weft_workload *workload;
+
+	if (ctx->protocol != IPPROTO_TCP)
+		return SK_PASS;
+	if (ctx->family == AF_INET) {
+		local = weft_address_v4(ctx->local_ip4);
+		remote = weft_address_v4(ctx->remote_ip4);
+	} else {
+		local = weft_address_v6(ctx->local_ip6[0], ctx->local_ip6[1], ctx->local_ip6[2], ctx->local_ip6[3]);
+		remote = weft_address_v6(ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2],
+					 ctx->remote_ip6[3]);
+	}
+	request.destination = workload_of_address(&local, local_port, IPPROTO_TCP, attached_netns_cookie);
+	if (!request.destination)
+		return SK_PASS;
+	workload = bpf_map_lookup_elem(&workloads, &request.destination);
+	if (workload && (!workload->policy || !(workload->flags & WEFT_WORKLOAD_LOCAL)))
+		return SK_PASS;
+
+	/* A client of this node has been decided in its connect(), with its identity. */
+	tuple_key(&ends, &remote, ctx->remote_port, &local, local_port, attached_netns_cookie);
+	if (bpf_map_lookup_elem(&tuples, &ends))
+		return SK_PASS;
+
+	request.source_address = remote;
+	request.address_known = 1;
+	request.port = local_port;
+	policy_verdict(&request, &verdict);
+	if (!verdict.denied)
+		return SK_PASS;
+	report_inbound(&request, &verdict, &ends);
+	return SK_DROP;
 }

@@ -109,7 +109,8 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 	socket_established(socket, now);
 }
 
-static __always_inline void on_closed(struct tcp_sock *tcp, struct weft_socket *socket)
+static __always_inline void on_closed(struct bpf_sock_ops *ctx, struct tcp_sock *tcp,
+					struct weft_socket *socket)
 {
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;
@@ -144,7 +145,7 @@ static __always_inline void on_closed(struct tcp_sock *tcp, struct weft_socket *
 	flow->retransmits = carried.retransmits;
 	flow->rtt_us = rtt_us;
 	flow->error = tcp->inet_conn.icsk_inet.sk.sk_err;
-	flow->cookie = tcp->inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter;
+	flow->cookie = bpf_get_socket_cookie(ctx);
 	flow->source_address = local;
 	flow->source_port = local_port;
 	flow_submit(flow);
@@ -193,7 +194,7 @@ int lifecycle(struct bpf_sock_ops *ctx)
 		on_listen(sk, tcp);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		on_closed(tcp, socket);
+		on_closed(ctx, tcp, socket);
 		break;
 	}
 	return 1;

@@ -1,1 +1,321 @@
-// Replaced by the first file of this module.
+import BPF
+import CLinux
+import ConfigSources
+import FoundationEssentials
+import Glibc
+import KernelPlane
+import Logging
+import Mesh
+import Telemetry
+import WeftABI
+
+/// The composition root: configuration in, kernel plane kept equal to it, facts out. Everything but the reading of the
+/// configuration happens on one thread, the reactor's.
+public final class Agent {
+    /// Open connections are counted, and checked against policy and drains, this often.
+    private static let sweepInterval = Duration.seconds(1)
+    /// Flow records that nobody was woken for are collected this often.
+    private static let flowInterval = Duration.milliseconds(250)
+    private static let tidyInterval = Duration.seconds(30)
+
+    let options: AgentOptions
+    let plane: KernelPlane
+    let reactor: Reactor
+    let flows: FlowWindow
+    private var ring: RingBuffer
+    let logger = Logger(label: "weftd")
+    let features: KernelFeatures
+    let startedAt: UInt64
+    /// The last configuration that was read, and what became of it.
+    private(set) var config = ConfigState()
+    /// Names of the snapshot in force, and of the rules that were ever counted.
+    var directory: MeshDirectory { names.directory }
+    private let names: NameBox
+    private let metrics: MetricsScrape
+    private var watcher: ConfigWatcher?
+    private var responders: [HTTPResponder] = []
+    private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
+    private var isReady = false
+    private var reports = LogLimiter()
+
+    /// Takes the kernel: when it throws, nothing is left attached that was not before.
+    public init(_ options: AgentOptions) throws(AgentError) {
+        self.options = options
+        guard geteuid() == 0 else {
+            throw AgentError(
+                "it needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN) to load programs into the"
+                    + " kernel, and runs as user \(geteuid()): start it as root")
+        }
+        guard let mount = CgroupRoot.find() else {
+            throw AgentError("no cgroup v2 hierarchy is mounted: mount one with `mount -t cgroup2 none /sys/fs/cgroup`")
+        }
+        features = KernelFeatures.probe()
+        let missing = features.missing
+        guard missing.isEmpty else {
+            let list = missing.map { "\($0.name) (for \($0.purpose))" }.joined(separator: ", ")
+            throw AgentError("this kernel lacks what the programs need: \(list). Run `weft check` for the whole list")
+        }
+        Reactor.ignoreBrokenPipes()
+        BPFSystem.configure { [logger] level, text in
+            if level == .warning { logger.debug("libbpf: \(text)") }
+        }
+        do throws(SystemError) {
+            reactor = try Reactor()
+        } catch {
+            throw AgentError("\(error)")
+        }
+        do throws(BPFError) {
+            plane = try KernelPlane(
+                .init(
+                    pinDirectory: options.pinDirectory, cgroup: options.cgroup ?? mount, cgroupMount: mount,
+                    mapLimits: options.mapLimits))
+            ring = try plane.openFlows()
+        } catch {
+            throw AgentError("\(error)")
+        }
+        let names = NameBox(MeshDirectory(MeshSnapshot(), generation: 0, rules: plane.ruleNames))
+        self.names = names
+        flows = FlowWindow { names.directory }
+        metrics = MetricsScrape(maxSeries: options.maxSeries)
+        startedAt = Reactor.now()
+    }
+
+    /// Serves until it is told to stop by SIGTERM or SIGINT.
+    public func run() throws(AgentError) {
+        do throws(SystemError) {
+            for signal in [SIGTERM, SIGINT] {
+                try reactor.onSignal(signal) { [unowned self] in
+                    logger.info("stopping", metadata: ["signal": "\(signal)"])
+                    manager.stopping()
+                    reactor.stop()
+                }
+            }
+            try listen()
+            let mailbox = reactor.mailbox
+            let agent = Unchecked(self)
+            watcher = try ConfigWatcher(
+                path: options.configDirectory,
+                options: MeshOptions(
+                    trustDomain: options.trustDomain, node: options.node, rootNamespace: options.rootNamespace)
+            ) { outcome in
+                mailbox.post { _ in agent.value.take(outcome) }
+            }
+            // The programs wake the agent for refusals, and before the ring is full; the rest waits for the timer.
+            try reactor.register(ring.fd, .readable) { [unowned self] _ in collectFlows() }
+            startTimers()
+            logger.info(
+                plane.adopted ? "running with the programs of an earlier agent" : "running",
+                metadata: ["node": "\(options.node)", "cgroup": "\(plane.options.cgroup)", "pins": "\(plane.pins.path)"])
+            checkHook()
+            try reactor.run()
+        } catch {
+            plane.leave()
+            throw AgentError("\(error)")
+        }
+        shutDown()
+    }
+
+    private func shutDown() {
+        watcher?.stop()
+        for responder in responders { responder.close() }
+        _ = try? plane.sweep()
+        if options.detachOnExit {
+            do throws(BPFError) {
+                try plane.detach()
+                logger.info("the programs and maps are removed from the kernel")
+            } catch {
+                logger.error("the programs could not be removed: \(error)")
+            }
+        } else {
+            plane.leave()
+            logger.info("stopped; the kernel goes on with the programs that are pinned", metadata: ["pins": "\(plane.pins.path)"])
+        }
+    }
+
+    // MARK: Configuration
+
+    /// Takes what the configuration means now. A rejected one changes nothing but what is said about it.
+    private func take(_ outcome: ConfigOutcome) {
+        config.errors = outcome.errors
+        for error in outcome.errors { logger.error("configuration: \(error)") }
+        guard let snapshot = outcome.snapshot else {
+            logger.warning("the configuration is not taken: the last good one stays in force")
+            becomeReady()
+            return
+        }
+        let started = Reactor.now()
+        do throws(BPFError) {
+            config.failures = try plane.apply(snapshot)
+        } catch {
+            logger.error("the kernel could not be programmed: \(error)")
+            config.failures = []
+        }
+        config.snapshot = snapshot
+        config.table = outcome.table
+        config.programmedAt = Date.now.formatted(.iso8601)
+        config.acceptedAt = Date.now.timeIntervalSince1970
+        names.directory = MeshDirectory(snapshot, generation: snapshot.generation, rules: plane.ruleNames)
+        for failure in config.failures { logger.error("\(failure.kind) \(failure.name): \(failure.message)") }
+        logger.info(
+            "configuration in force",
+            metadata: [
+                "generation": "\(snapshot.generation)", "services": "\(snapshot.services.count)",
+                "workloads": "\(snapshot.workloads.count)", "policies": "\(snapshot.policies.count)",
+                "milliseconds": "\((Reactor.now() - started) / 1_000_000)",
+            ])
+        sweep()
+        becomeReady()
+    }
+
+    private func becomeReady() {
+        guard !isReady else { return }
+        isReady = true
+        manager.ready(status: "generation \(config.snapshot.generation)")
+    }
+
+    /// Records that an endpoint is to be drained, or no longer.
+    func drain(_ backends: [UInt64], deadline: UInt64?) throws(BPFError) {
+        config.failures = try plane.drain(backends, deadlineNanoseconds: deadline)
+        if let deadline {
+            let now = Reactor.now()
+            reactor.after(.nanoseconds(deadline > now ? deadline - now : 0)) { [unowned self] in sweep() }
+        }
+    }
+
+    // MARK: Turns
+
+    private func startTimers() {
+        manager.keepAlive(on: reactor)
+        reactor.every(Self.sweepInterval) { [unowned self] in
+            refreshEnrolment()
+            sweep()
+        }
+        reactor.every(Self.flowInterval) { [unowned self] in collectFlows() }
+        reactor.every(Self.tidyInterval) { [unowned self] in plane.tidy() }
+    }
+
+    private func refreshEnrolment() {
+        do throws(BPFError) {
+            try plane.refreshEnrolment()
+        } catch {
+            if reports.admit("enrolment") != nil { logger.error("workloads' cgroups could not be enrolled: \(error)") }
+        }
+    }
+
+    private func sweep() {
+        do throws(BPFError) {
+            let result = try plane.sweep()
+            if result.ended > 0 { logger.info("ended connections", metadata: ["count": "\(result.ended)"]) }
+            if result.failed > 0 && reports.admit("destroy") != nil {
+                logger.error("\(result.failed) connections that may no longer be could not be ended: \(result.reason)")
+            }
+        } catch {
+            if reports.admit("sweep") != nil { logger.error("open connections could not be looked at: \(error)") }
+        }
+    }
+
+    /// Takes the records that the programs have written.
+    func collectFlows() {
+        _ = ring.consume { record in
+            guard record.byteCount >= MemoryLayout<weft_flow>.size else { return }
+            flows.append(unsafe record.unsafeLoadUnaligned(as: weft_flow.self))
+        }
+    }
+
+    private func checkHook() {
+        switch plane.verifyHook() {
+        case .called: break
+        case .notCalled:
+            logger.critical(
+                "the programs are attached but not called for processes of the cgroup: nothing is balanced or policed",
+                metadata: ["cgroup": "\(plane.options.cgroup)"])
+        case .unknown(let reason):
+            logger.warning("whether the programs are called could not be tried: \(reason)")
+        }
+    }
+
+    // MARK: Listeners
+
+    private func listen() throws(SystemError) {
+        makeRunDirectory()
+        let admin = HTTPResponder(reactor: reactor) { [unowned self] in AdminAPI(agent: self).answer($0) }
+        let metrics = HTTPResponder(reactor: reactor) { [unowned self] in
+            $0.path == "/metrics" || $0.path == "/stats/prometheus" ? scrape() : .notFound
+        }
+        let ready = HTTPResponder(reactor: reactor) { [unowned self] in
+            guard $0.path == "/healthz/ready" else { return .notFound }
+            return isReady ? .text(200, "ready") : .text(503, "the first configuration has not been read yet")
+        }
+        for (responder, address) in [
+            (admin, "unix:\(options.runDirectory)/admin.sock"), (admin, options.adminListen),
+            (metrics, options.metricsListen), (ready, options.readyListen),
+        ] {
+            let parsed: HTTPListenAddress
+            do throws(HTTPListenAddress.Invalid) {
+                parsed = try HTTPListenAddress(address)
+            } catch {
+                throw SystemError(error.description, code: EINVAL)
+            }
+            let bound = try responder.listen(on: parsed)
+            logger.debug("listening", metadata: ["address": "\(bound)"])
+        }
+        responders = [admin, metrics, ready]
+    }
+
+    private func scrape() -> HTTPResponse {
+        do throws(BPFError) {
+            return .full(200, contentType: MetricWriter.contentType, body: try metrics.render(self))
+        } catch {
+            return .text(500, "\(error)")
+        }
+    }
+
+    private func makeRunDirectory() {
+        // A failure shows when the socket is bound, with the path.
+        _ = unsafe mkdir(options.runDirectory, 0o755)
+    }
+}
+
+/// What is known about the configuration.
+struct ConfigState {
+    /// In force.
+    var snapshot = MeshSnapshot()
+    var table = StatusTable()
+    /// Of the newest reading; empty if it was taken.
+    var errors: [ConfigError] = []
+    /// Objects that the kernel could not be given.
+    var failures: [ProgrammingFailure] = []
+    /// When the snapshot was programmed (RFC 3339).
+    var programmedAt = ""
+    /// When the last configuration was taken, in seconds since the epoch.
+    var acceptedAt: Double?
+
+    /// Every object's status. The `Programmed` conditions are made here, when somebody asks, and not at every change.
+    var statuses: [ObjectStatus] {
+        var table = table
+        var messages: [ObjectKey: String] = [:]
+        for failure in failures {
+            let kinds: [ResourceKind] =
+                switch failure.kind {
+                case "Service": [.service]
+                case "Workload": [.workload, .pod]
+                default: [.authorizationPolicy]
+                }
+            for kind in kinds { messages[ObjectKey(kind, failure.name)] = failure.message }
+        }
+        table.recordProgramming(failures: messages, time: programmedAt)
+        return table.statuses
+    }
+}
+
+/// Where the flow window finds the names that are valid now.
+private final class NameBox {
+    var directory: MeshDirectory
+    init(_ directory: MeshDirectory) { self.directory = directory }
+}
+
+/// Carries the agent into closures that other threads hold but only the reactor's thread runs.
+private struct Unchecked<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}

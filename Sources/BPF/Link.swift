@@ -75,6 +75,8 @@ public struct Link: ~Copyable, Sendable {
         public let attachType: AttachType?
         /// The cgroup's id; nil for links of other kinds. 0 once the cgroup is gone or the link detached.
         public let cgroupID: UInt64?
+        /// The inode of the network namespace; nil for links of other kinds, 0 if the namespace is gone.
+        public let networkNamespace: UInt32?
     }
 
     /// What the kernel knows of the link now.
@@ -90,7 +92,8 @@ public struct Link: ~Copyable, Sendable {
                 isCgroup ? information.cgroup.attach_type : isNamespace ? information.netns.attach_type : nil
             return Information(
                 id: information.id, programID: information.prog_id,
-                attachType: attachType.map(AttachType.init), cgroupID: isCgroup ? information.cgroup.cgroup_id : nil)
+                attachType: attachType.map(AttachType.init), cgroupID: isCgroup ? information.cgroup.cgroup_id : nil,
+                networkNamespace: isNamespace ? information.netns.netns_ino : nil)
         }
     }
 

@@ -38,6 +38,17 @@ public struct Program: ~Copyable, Sendable {
         return Link(descriptor: FileDescriptor(owning: result), name: name)
     }
 
+    /// Attaches the program (`SEC("sk_lookup")`) to a network namespace, given by its file in /proc or elsewhere.
+    ///
+    /// - Throws: `BPFError` with the kernel's errno.
+    public func attach(toNetworkNamespace namespace: borrowing FileDescriptor) throws(BPFError) -> Link {
+        let result = bpf_link_create(fd, namespace.rawValue, bpf_attach_type(attachType.rawValue), nil)
+        guard result >= 0 else {
+            throw BPFError(operation: "attach to the network namespace the program", subject: name, errno: -result)
+        }
+        return Link(descriptor: FileDescriptor(owning: result), name: name)
+    }
+
     /// Attaches an iterator program (`SEC("iter/bpf_sk_storage_map")` and the like) to the entries of a map.
     ///
     /// - Throws: `BPFError` with the kernel's errno, for example EINVAL when the map is of another type.

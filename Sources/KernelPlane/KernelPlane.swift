@@ -34,6 +34,7 @@ public final class KernelPlane {
     private let datagramSweepLink: Link
     private let datagramIn: Program
     private let datagramOut: Program
+    private let inboundPolicy: Program
     private var reconciler: MapReconciler
     private var enrolment = Enrolment()
     private var compiled: CompiledMaps
@@ -41,6 +42,8 @@ public final class KernelPlane {
     private var settings = weft_settings()
     /// Drains ordered at run time.
     public private(set) var drains: DrainDeadlines = [:]
+    /// Names of the rules that have been in the maps since the first agent on these pins: what they counted stays.
+    public private(set) var ruleNames: [UInt64: String] = [:]
     /// Cgroups of workloads that do not exist (yet).
     public private(set) var missingCgroups: [String] = []
 
@@ -74,6 +77,7 @@ public final class KernelPlane {
         datagramSweepLink = parts.datagramSweep
         datagramIn = parts.datagramIn
         datagramOut = parts.datagramOut
+        inboundPolicy = parts.inboundPolicy
         reconciler = try MapReconciler(PinnedMaps(pins))
         compiled = CompiledMaps.empty
 
@@ -81,6 +85,11 @@ public final class KernelPlane {
         for (id, backend) in try reconciler.maps.backends.entries()
         where UInt32(backend.state) == WEFT_BACKEND_DRAINING.rawValue && backend.drain_deadline_ns > 0 {
             drains[id] = backend.drain_deadline_ns
+        }
+        if adopted {
+            for (id, name) in try reconciler.maps.names.entries() where UInt32(name.kind) == WEFT_NAME_RULE.rawValue {
+                ruleNames[id] = name.string
+            }
         }
         settings = try reconciler.maps.settings.get(0) ?? weft_settings()
         settings.agent_started_ns = now
@@ -127,6 +136,9 @@ public final class KernelPlane {
         // Enrolment first: a policy must not find a source that is about to have an identity without one.
         var failures = reconciler.apply(next)
         compiled = next
+        for name in next.policies.values.flatMap(\.names) where UInt32(name.kind) == WEFT_NAME_RULE.rawValue {
+            ruleNames[name.id] = name.text
+        }
         do throws(BPFError) {
             try refreshEnrolment()
         } catch {
@@ -136,6 +148,7 @@ public final class KernelPlane {
         settings.generation = snapshot.generation
         try reconciler.maps.settings.set(0, settings)
         try attachDatagramPrograms(compiled.hasDatagrams)
+        try attachInboundPolicy(!compiled.policies.isEmpty)
         return failures
     }
 
@@ -149,6 +162,18 @@ public final class KernelPlane {
         guard result.changed else { return }
         settings.identity_generation &+= 1
         try reconciler.maps.settings.set(0, settings)
+    }
+
+    /// Policy at the destination costs every new connection a lookup, so it is there only when there is a policy.
+    private func attachInboundPolicy(_ wanted: Bool) throws(BPFError) {
+        let path = pins.link("inbound_policy")
+        let isAttached = FileSystem.exists(path)
+        if wanted && !isAttached {
+            let namespace = FileSystem.openFile("/proc/thread-self/ns/net")
+            try inboundPolicy.attach(toNetworkNamespace: namespace).pin(at: path)
+        } else if !wanted && isAttached {
+            try Link.unpin(path)
+        }
     }
 
     private func attachDatagramPrograms(_ wanted: Bool) throws(BPFError) {

@@ -22,6 +22,7 @@ enum Loader {
         var datagramSweep: Link
         var datagramIn: Program
         var datagramOut: Program
+        var inboundPolicy: Program
     }
 
     /// Carries `Parts` out of a do statement.
@@ -39,7 +40,9 @@ enum Loader {
     ) throws(BPFError) -> Loaded {
         let connect = try open(.connect, pins, options).load()
         let lifecycle = try open(.lifecycle, pins, options).load()
-        let inbound = try open(.inbound, pins, options).load()
+        var inboundObject = try open(.inbound, pins, options)
+        try inboundObject.setReadOnlyData("attached_netns_cookie", to: NetworkNamespace.currentCookie)
+        let inbound = try inboundObject.load()
         let sweep = try open(.sweep, pins, options).load()
 
         let sockets = try sweep.descriptor(ofMap: "sockets")
@@ -65,7 +68,25 @@ enum Loader {
         }
         return Loaded(
             Parts(
-                sweep: sweepLink, datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut))
+                sweep: sweepLink, datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut,
+                inboundPolicy: try takeOverInboundPolicy(inbound, pins)))
+    }
+
+    /// The link of an earlier agent gets the new program, unless it belongs to another network namespace than this one's.
+    private static func takeOverInboundPolicy(
+        _ object: borrowing LoadedObject, _ pins: PinDirectory
+    ) throws(BPFError) -> Program {
+        let program = try object.program("inbound_policy")
+        let pin = pins.link(program.name)
+        guard FileSystem.exists(pin) else { return program }
+        let link = try Link.openPinned(pin)
+        let namespace = try link.information.networkNamespace ?? 0
+        if UInt64(namespace) == FileSystem.inode("/proc/thread-self/ns/net") {
+            try link.replaceProgram(with: program)
+        } else {
+            try Link.unpin(pin)
+        }
+        return program
     }
 
     private static func open(

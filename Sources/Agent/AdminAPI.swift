@@ -1,0 +1,203 @@
+import BPF
+import ConfigSources
+import FoundationEssentials
+import Glibc
+import KernelPlane
+import Mesh
+import Telemetry
+import WeftABI
+
+/// The admin API: JSON over HTTP, on the socket in the run directory and on the admin address.
+///
+///     GET    /v1/status            the agent, every object with its conditions, configuration errors
+///     GET    /v1/flows             flow records as NDJSON; follow=1 keeps the response open
+///     GET    /v1/drains            endpoints being drained, with the connections that are left
+///     POST   /v1/endpoints/drain   {"service": "ns/name", "endpoint": "ip:port", "deadlineSeconds": 30}
+///     DELETE /v1/endpoints/drain   takes a drain back
+struct AdminAPI {
+    let agent: Agent
+
+    func answer(_ request: HTTPRequest) -> HTTPResponse {
+        switch request.path {
+        case "/v1/status": request.method == .get ? status() : .methodNotAllowed([.get])
+        case "/v1/flows": request.method == .get ? flows(request) : .methodNotAllowed([.get])
+        case "/v1/drains": request.method == .get ? drains() : .methodNotAllowed([.get])
+        case "/v1/endpoints/drain":
+            switch request.method {
+            case .post: drain(request, isUndone: false)
+            case .delete: drain(request, isUndone: true)
+            default: .methodNotAllowed([.post, .delete])
+            }
+        default: Self.error(404, "there is nothing at \(request.path); see /v1/status, /v1/flows, /v1/drains")
+        }
+    }
+
+    // MARK: Status
+
+    private struct Status: Encodable {
+        struct Agent: Encodable {
+            var version: String
+            var pid: Int32
+            var node: String
+            var generation: UInt64
+            var startedAt: String
+            var pinDirectory: String
+            var cgroup: String
+            var missingCgroups: [String]
+        }
+        struct Problem: Encodable {
+            var file: String
+            var line: Int
+            var path: String
+            var message: String
+        }
+
+        var agent: Agent
+        var objects: [ObjectStatus]
+        var errors: [Problem]
+    }
+
+    private func status() -> HTTPResponse {
+        let age = Double(Reactor.now() - agent.startedAt) / 1e9
+        return Self.json(
+            200,
+            Status(
+                agent: .init(
+                    version: AgentVersion.current, pid: getpid(), node: agent.options.node,
+                    generation: agent.config.snapshot.generation,
+                    startedAt: Date(timeIntervalSinceNow: -age).formatted(.iso8601),
+                    pinDirectory: agent.plane.pins.path, cgroup: agent.plane.options.cgroup,
+                    missingCgroups: agent.plane.missingCgroups),
+                objects: agent.config.statuses,
+                errors: agent.config.errors.map {
+                    .init(file: $0.file, line: $0.line, path: $0.path, message: $0.message)
+                }))
+    }
+
+    // MARK: Flows
+
+    private func flows(_ request: HTTPRequest) -> HTTPResponse {
+        let filter: FlowFilter
+        do throws(FlowFilter.Invalid) {
+            filter = try FlowFilter(query: request.query, now: Reactor.now())
+        } catch {
+            return Self.error(400, error.description)
+        }
+        agent.collectFlows()
+        let records = agent.flows.records(matching: filter, limit: request.query("limit").flatMap { Int($0) } ?? .max)
+        let contentType = "application/x-ndjson"
+        guard request.query("follow") == "1" else {
+            return .full(200, contentType: contentType, body: records.flatMap(Self.line))
+        }
+        let window = agent.flows
+        return .stream(contentType: contentType) { stream in
+            for record in records where !stream.write(Self.line(record)) { return }
+            let subscription = window.subscribe(filter) { _ = stream.write(Self.line($0)) }
+            stream.onClose = { window.unsubscribe(subscription) }
+        }
+    }
+
+    private static func line(_ record: FlowRecord) -> [UInt8] {
+        var bytes: [UInt8] = []
+        record.writeJSON(to: &bytes)
+        bytes.append(UInt8(ascii: "\n"))
+        return bytes
+    }
+
+    // MARK: Draining
+
+    private struct DrainRequest: Decodable {
+        var service: String
+        var endpoint: String
+        var deadlineSeconds: Double?
+    }
+
+    private struct Drain: Encodable {
+        var service: String
+        var endpoint: String
+        /// Seconds until its connections are ended; 0 when that time has come.
+        var deadlineSeconds: Double
+        var connectionsLeft: Int64
+        /// `draining` or `drained`.
+        var state: String
+    }
+
+    private func drains() -> HTTPResponse {
+        let now = Reactor.now()
+        do throws(BPFError) {
+            let drains = try agent.plane.withMaps { maps throws(BPFError) -> [Drain] in
+                var drains: [Drain] = []
+                for (id, deadline) in agent.plane.drains {
+                    guard let backend = try maps.backends.get(id) else { continue }
+                    let left = try maps.backendLoad.get(id)?.active ?? 0
+                    drains.append(
+                        Drain(
+                            service: try maps.names.get(backend.service)?.string ?? "",
+                            endpoint: Self.endpoint(backend),
+                            deadlineSeconds: deadline > now ? Double(deadline - now) / 1e9 : 0,
+                            connectionsLeft: max(0, left), state: left > 0 ? "draining" : "drained"))
+                }
+                return drains.sorted { ($0.service, $0.endpoint) < ($1.service, $1.endpoint) }
+            }
+            return Self.json(200, drains)
+        } catch {
+            return Self.error(500, "\(error)")
+        }
+    }
+
+    private func drain(_ request: HTTPRequest, isUndone: Bool) -> HTTPResponse {
+        let order: DrainRequest
+        do {
+            order = try JSONDecoder().decode(DrainRequest.self, from: Data(request.body))
+        } catch {
+            return Self.error(
+                400, #"the body has to be {"service": "ns/name", "endpoint": "ip:port", "deadlineSeconds": 30}"#)
+        }
+        let seconds = order.deadlineSeconds ?? 30
+        guard seconds >= 0, seconds <= 7 * 24 * 3600 else {
+            return Self.error(400, "deadlineSeconds has to be between 0 and 604800 (a week)")
+        }
+        do throws(BPFError) {
+            let backends = try agent.plane.withMaps { maps throws(BPFError) in try maps.backends.entries() }
+            let matching = try agent.plane.withMaps { maps throws(BPFError) -> [UInt64] in
+                var found: [UInt64] = []
+                for (id, backend) in backends where Self.endpoint(backend) == order.endpoint {
+                    // `ns/name` or, for one port of it, `ns/name:port`.
+                    let name = try maps.names.get(backend.service)?.string ?? ""
+                    let plain = name.lastIndex(of: ":").map { String(name[..<$0]) } ?? name
+                    if order.service == name || order.service == plain { found.append(id) }
+                }
+                return found
+            }
+            guard !matching.isEmpty else {
+                return Self.error(404, "service \(order.service) has no endpoint \(order.endpoint)")
+            }
+            let deadline = Reactor.now() + UInt64(seconds * 1e9)
+            try agent.drain(matching, deadline: isUndone ? nil : max(1, deadline))
+            return Self.json(200, ["drained": matching.count])
+        } catch {
+            return Self.error(500, "\(error)")
+        }
+    }
+
+    /// `ip:port`, as the CLI prints it.
+    private static func endpoint(_ backend: weft_backend) -> String {
+        let address = IPAddress(backend.address)
+        let port = UInt16(bigEndian: backend.port)
+        return address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+    }
+
+    // MARK: Answers
+
+    private static func json(_ status: UInt16, _ value: some Encodable) -> HTTPResponse {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let body = try? encoder.encode(value) else { return error(500, "the answer could not be encoded") }
+        return .full(status, contentType: "application/json", body: Array(body))
+    }
+
+    private static func error(_ status: UInt16, _ message: String) -> HTTPResponse {
+        let body = (try? JSONEncoder().encode(["error": message])) ?? Data()
+        return .full(status, contentType: "application/json", body: Array(body))
+    }
+}

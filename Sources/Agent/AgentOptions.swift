@@ -1,0 +1,36 @@
+/// What `weftd run` is told by its flags and `WEFT_*` variables.
+public struct AgentOptions: Sendable {
+    /// The directory of the mesh's configuration.
+    public var configDirectory = "/etc/weft/mesh.d"
+    /// The cgroup that the programs are attached to; nil: the root of the cgroup v2 hierarchy.
+    public var cgroup: String?
+    public var pinDirectory: String
+    public var stateDirectory = "/var/lib/weft"
+    public var runDirectory = "/run/weft"
+    /// This node's name.
+    public var node: String
+    public var trustDomain = "cluster.local"
+    /// The namespace whose policies apply to the whole mesh.
+    public var rootNamespace = "istio-system"
+    public var adminListen = "127.0.0.1:15000"
+    public var metricsListen = "127.0.0.1:15020"
+    public var readyListen = "127.0.0.1:15021"
+    /// Whether stopping removes the programs and maps from the kernel.
+    public var detachOnExit = false
+    /// Sizes of maps other than the defaults, by map name.
+    public var mapLimits: [String: Int] = [:]
+    /// The most series that one group of metrics may have; the rest is counted in an overflow series.
+    public var maxSeries = 5000
+
+    public init(pinDirectory: String, node: String) {
+        self.pinDirectory = pinDirectory
+        self.node = node
+    }
+}
+
+/// Why the agent could not start or go on: one sentence for people, with what to do about it.
+public struct AgentError: Error, CustomStringConvertible {
+    public let description: String
+
+    public init(_ description: String) { self.description = description }
+}

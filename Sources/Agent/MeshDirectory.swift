@@ -1,0 +1,39 @@
+import KernelPlane
+import Mesh
+import Telemetry
+
+/// The names of a snapshot by the identifiers of the kernel plane.
+struct MeshDirectory: NameDirectory {
+    let generation: UInt64
+    private var workloads: [UInt64: WorkloadLabels] = [:]
+    private var services: [UInt64: ServiceLabels] = [:]
+    private var rules: [UInt64: String]
+
+    /// - Parameter rules: the names that the maps have; a rule that was removed may still be counted.
+    init(_ snapshot: MeshSnapshot, generation: UInt64, rules: [UInt64: String]) {
+        self.generation = generation
+        self.rules = rules
+        for workload in snapshot.workloads.values {
+            workloads[Identifier.workload(workload.name)] = WorkloadLabels(
+                workload: workload.name.name, namespace: workload.name.namespace,
+                principal: workload.spiffeID(trustDomain: snapshot.trustDomain), labels: workload.labels)
+        }
+        services.reserveCapacity(snapshot.services.count)
+        for service in snapshot.services.values {
+            for port in service.ports {
+                let labels = ServiceLabels(
+                    host: "\(service.name.name).\(service.name.namespace).svc.cluster.local", name: service.name.name,
+                    namespace: service.name.namespace, port: port.port)
+                for isIPv4 in [true, false] where service.addresses.contains(where: { $0.isIPv4 == isIPv4 }) {
+                    let id = Identifier.service(
+                        service.name, port: port.port, transport: port.transport, isIPv4: isIPv4)
+                    services[id] = labels
+                }
+            }
+        }
+    }
+
+    func workload(_ id: UInt64) -> WorkloadLabels? { workloads[id] }
+    func service(_ id: UInt64) -> ServiceLabels? { services[id] }
+    func rule(_ id: UInt64) -> String? { rules[id] }
+}
