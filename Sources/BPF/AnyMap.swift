@@ -1,6 +1,3 @@
-import CLibbpf
-import Glibc
-
 /// A map of any type, read as bytes.
 public struct AnyMap: ~Copyable, Sendable {
     private let raw: RawMap
@@ -24,9 +21,7 @@ public struct AnyMap: ~Copyable, Sendable {
 
     /// The map that is pinned at `path`.
     public static func openPinned(_ path: String, name: String) throws(BPFError) -> AnyMap {
-        let result = unsafe bpf_obj_get(path)
-        guard result >= 0 else { throw BPFError(operation: "open the pinned map", subject: path, errno: -result) }
-        return try AnyMap(descriptor: FileDescriptor(owning: result), name: name)
+        try AnyMap(descriptor: FileDescriptor(pinnedAt: path, as: "map"), name: name)
     }
 
     /// An entry as bytes: one value, or one for each CPU.

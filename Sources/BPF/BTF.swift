@@ -40,8 +40,10 @@ public struct BTF: Sendable {
 
     /// Steps through typedefs, arrays and qualifiers that a walk may take.
     static let depthLimit = 32
-    /// Largest BTF that is read: the kernel's own is about 6 MB.
-    private static let sizeLimit = 64 << 20
+    /// The kernel's own limit (BTF_MAX_SIZE).
+    private static let sizeLimit = 16 << 20
+    /// Bytes of a name that are read; the kernel's limit is 512.
+    private static let nameLimit = 512
 
     private let bytes: [UInt8]
     private let entries: [Entry]
@@ -121,7 +123,8 @@ public struct BTF: Sendable {
     func string(_ offset: UInt32) -> String {
         let start = strings.lowerBound + Int(offset)
         guard start < strings.upperBound else { return "" }
-        return String(decoding: bytes[start..<strings.upperBound].prefix { $0 != 0 }, as: UTF8.self)
+        return String(
+            decoding: bytes[start..<strings.upperBound].prefix(Self.nameLimit).prefix { $0 != 0 }, as: UTF8.self)
     }
 
     /// The type behind typedefs and qualifiers; nil for void, or when there is no end to them.

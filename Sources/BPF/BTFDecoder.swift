@@ -60,6 +60,7 @@ private struct Walk {
             return integer(entry, bits: bits(at: offset, size), size: size, isNetworkOrder: isNetworkOrder(id))
                 ?? raw(offset, size)
         case .enumeration, .enumeration64:
+            nodesLeft -= entry.memberCount / 256
             return bits(at: offset, size).map { enumerator(entry, $0, width: size * 8) } ?? raw(offset, size)
         case .float:
             switch size {
@@ -82,6 +83,7 @@ private struct Walk {
         var fields: [BTFValue.Field] = []
         for index in 0..<entry.memberCount {
             guard nodesLeft > 0 else { break }
+            nodesLeft -= 1
             let name = btf.string(btf.word(entry, index * 3))
             let type = btf.word(entry, index * 3 + 1)
             let place = btf.word(entry, index * 3 + 2)

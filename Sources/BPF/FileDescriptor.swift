@@ -1,3 +1,4 @@
+import CLibbpf
 import CLinux
 import Glibc
 
@@ -34,6 +35,23 @@ public struct FileDescriptor: ~Copyable, Sendable {
     /// - Throws: `BPFError`, for example with EMFILE at the limit of open files.
     public func duplicate() throws(BPFError) -> FileDescriptor {
         try FileDescriptor(duplicating: rawValue, subject: "descriptor \(rawValue)")
+    }
+
+    /// What is pinned at `path` in a BPF file system; `kind` names it in errors.
+    init(pinnedAt path: String, as kind: String) throws(BPFError) {
+        let result = unsafe bpf_obj_get(path)
+        guard result >= 0 else { throw BPFError(operation: "open the pinned \(kind)", subject: path, errno: -result) }
+        rawValue = result
+    }
+
+    /// What is pinned at `path`; nil when nothing is.
+    static func ifPinned(at path: String, as kind: String) throws(BPFError) -> FileDescriptor? {
+        do throws(BPFError) {
+            return try FileDescriptor(pinnedAt: path, as: kind)
+        } catch {
+            if error.errno == ENOENT { return nil }
+            throw error
+        }
     }
 
     init(duplicating descriptor: CInt, subject: String) throws(BPFError) {

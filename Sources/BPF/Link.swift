@@ -30,11 +30,9 @@ public struct Link: ~Copyable, Sendable {
     ///
     /// - Throws: `BPFError` with ENOENT when nothing is pinned there, EINVAL when it is not a link.
     public static func openPinned(_ path: String) throws(BPFError) -> Link {
-        let result = unsafe bpf_obj_get(path)
-        guard result >= 0 else { throw BPFError(operation: "open the pinned link", subject: path, errno: -result) }
-        let link = Link(descriptor: FileDescriptor(owning: result), name: path)
+        let link = try Link(descriptor: FileDescriptor(pinnedAt: path, as: "link"), name: path)
         // A map's or a program's pin opens just as well, and is described by another structure of another length.
-        guard (readSmallFile("/proc/self/fdinfo/\(result)") ?? "").contains("link_id:") else {
+        guard (readSmallFile("/proc/self/fdinfo/\(link.fd)") ?? "").contains("link_id:") else {
             throw BPFError(operation: "open the pinned link", subject: path, errno: EINVAL, detail: "it is not a link")
         }
         return link

@@ -1,3 +1,5 @@
+// Unsafe code of this file: libbpf's handles, borrowed from ObjectHandle for one call.
+
 import CLibbpf
 
 /// An object whose maps and programs are in the kernel. What is taken from it lives on its own.
@@ -33,9 +35,11 @@ public struct LoadedObject: ~Copyable {
         try MapOfMaps(descriptor: descriptor(ofMap: name), name: name)
     }
 
-    /// The ring buffer `name`.
-    public func ringBuffer(_ name: String) throws(BPFError) -> RingBuffer {
-        try RingBuffer(descriptor: descriptor(ofMap: name), name: name)
+    /// The ring buffer `name`; `losses` as in `RingBuffer.init`.
+    public func ringBuffer(
+        _ name: String, losses: consuming PerCPUMap<UInt32, UInt64>? = nil, lossIndex: UInt32 = 0
+    ) throws(BPFError) -> RingBuffer {
+        try RingBuffer(descriptor: descriptor(ofMap: name), name: name, losses: losses, lossIndex: lossIndex)
     }
 
     /// A descriptor of its own for the map `name`, for maps that user space does not read (socket storage).

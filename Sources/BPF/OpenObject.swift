@@ -1,56 +1,8 @@
-// An object that is open but not loaded: the time for settings.
-//
-// Unsafe code of this file: libbpf's handles, which are owned by ObjectHandle and never leave it but for a call.
+// Unsafe code of this file: libbpf's handles, borrowed from ObjectHandle for one call.
 
 import CLibbpf
 import CLinux
 import Glibc
-
-/// Owns a libbpf object; every map and program handle taken from it is valid as long as it lives.
-@safe struct ObjectHandle: ~Copyable {
-    let pointer: OpaquePointer
-    let name: String
-
-    deinit {
-        unsafe bpf_object__close(pointer)
-    }
-
-    func map(_ name: String) throws(BPFError) -> OpaquePointer {
-        guard let map = unsafe bpf_object__find_map_by_name(pointer, name) else {
-            throw BPFError(
-                operation: "find the map", subject: name, errno: ENOENT, detail: "object \(self.name) has none")
-        }
-        return unsafe map
-    }
-
-    func program(_ name: String) throws(BPFError) -> OpaquePointer {
-        guard let program = unsafe bpf_object__find_program_by_name(pointer, name) else {
-            throw BPFError(
-                operation: "find the program", subject: name, errno: ENOENT, detail: "object \(self.name) has none")
-        }
-        return unsafe program
-    }
-
-    var mapNames: [String] {
-        var names: [String] = []
-        var map = unsafe bpf_object__next_map(pointer, nil)
-        while let current = unsafe map {
-            names.append(unsafe string(bpf_map__name(current)))
-            unsafe map = unsafe bpf_object__next_map(pointer, current)
-        }
-        return names
-    }
-
-    var programNames: [String] {
-        var names: [String] = []
-        var program = unsafe bpf_object__next_program(pointer, nil)
-        while let current = unsafe program {
-            names.append(unsafe string(bpf_program__name(current)))
-            unsafe program = unsafe bpf_object__next_program(pointer, current)
-        }
-        return names
-    }
-}
 
 /// A BPF object (ELF image) whose maps and programs can be configured before `load()` gives them to the kernel.
 public struct OpenObject: ~Copyable {
@@ -161,12 +113,7 @@ public struct OpenObject: ~Copyable {
 
     /// libbpf says only "parameter mismatch": find out what differs before it does.
     private func checkPinned(map name: String, path: String) throws(BPFError) {
-        let pinned = unsafe bpf_obj_get(path)
-        guard pinned >= 0 else {
-            if pinned == -ENOENT { return }
-            throw BPFError(operation: "open the pinned map", subject: path, errno: -pinned)
-        }
-        let descriptor = FileDescriptor(owning: pinned)
+        guard let descriptor = try FileDescriptor.ifPinned(at: path, as: "map") else { return }
         let found = try AnyMapInfo(descriptor: descriptor.rawValue, subject: path)
         let map = unsafe try handle.map(name)
         let wanted = unsafe MapDefinition(map: map)

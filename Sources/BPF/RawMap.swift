@@ -40,9 +40,7 @@ struct RawMap: ~Copyable, Sendable {
     }
 
     init(pinnedAt path: String, name: String) throws(BPFError) {
-        let result = unsafe bpf_obj_get(path)
-        guard result >= 0 else { throw BPFError(operation: "open the pinned map", subject: path, errno: -result) }
-        try self.init(descriptor: FileDescriptor(owning: result), name: name)
+        try self.init(descriptor: FileDescriptor(pinnedAt: path, as: "map"), name: name)
     }
 
     // MARK: one entry
@@ -161,7 +159,12 @@ struct RawMap: ~Copyable, Sendable {
                 }
             }
             if result == -ENOENT { return }
-            guard result == 0 else { throw BPFError(operation: "list the keys of map", subject: name, errno: -result) }
+            guard result == 0 else {
+                let isListable = ![Self.notSupported, EOPNOTSUPP].contains(-result)
+                throw BPFError(
+                    operation: "list the keys of map", subject: name, errno: -result,
+                    detail: isListable ? "" : "user space cannot list the entries of a \(info.type)")
+            }
             isFirst = false
             swap(&key, &next)
             guard seen.insert(key).inserted else { continue }

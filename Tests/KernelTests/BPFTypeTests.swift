@@ -65,6 +65,12 @@ extension BPFTests {
             #expect(decoder.value([1, 0xab]) == .bytes("0x01ab"))
         }
 
+        @Test func mapsWhoseEntriesCannotBeListedSaySo() throws {
+            let map = try AnyMap(descriptor: BPFTestObject.load().descriptor(ofMap: "storage"), name: "storage")
+            let error = #expect(throws: BPFError.self) { _ = try map.entries() }
+            #expect(error?.detail == "user space cannot list the entries of a sk_storage")
+        }
+
         @Test func hostileTypesAreRefusedOrBounded() throws {
             var seed = SystemRandomNumberGenerator()
             let good = rawBTF(types: [(1, 1, 0, 4, [32])])
@@ -91,6 +97,12 @@ extension BPFTests {
             #expect(BTFDecoder(array, keyType: 1, valueType: 1).value([7]) == .bytes("0x07"))
             let huge = try BTF(bytes: rawBTF(types: [(1, 1, 0, 4, [32]), (0, 3, 0, 0, [1, 1, .max])]))
             #expect(BTFDecoder(huge, keyType: 1, valueType: 2).value([7]) == .bytes("0x07"))
+            // Each of 16,000 structures with 30,000 bit-fields: what is decoded is bounded.
+            let fields = (0..<UInt32(30000)).flatMap { _ in [1, 1, 1 << 24] as [UInt32] }
+            let wide = try BTF(
+                bytes: rawBTF(types: [(1, 1, 0, 4, [32]), (1, 0x84, 30000, 1, fields), (0, 3, 0, 0, [2, 2, 16000])]))
+            let value = BTFDecoder(wide, keyType: 1, valueType: 3).value([UInt8](repeating: 1, count: 16000))
+            #expect(value.description.utf8.count < 1_000_000)
             let empty = try BTF(bytes: rawBTF(types: [(1, 4, 0, 0, []), (0, 3, 0, 0, [1, 1, .max])]))
             _ = BTFDecoder(empty, keyType: 1, valueType: 2).value([7])
         }
