@@ -82,7 +82,9 @@ enum KernelProbe {
 
     /// Asks to end a connection between two ports 0, which cannot be: the kernel looks for it or says that it cannot.
     static var canDestroySockets: Bool {
-        let result = socket(AF_NETLINK, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), 4 /* NETLINK_SOCK_DIAG */)
+        let sockDiag: CInt = 4  // NETLINK_SOCK_DIAG
+        let errorMessage: UInt16 = 2  // NLMSG_ERROR
+        let result = socket(AF_NETLINK, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), sockDiag)
         guard result >= 0 else { return false }
         let netlink = FileDescriptor(owning: result)
         // nlmsghdr: length, SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, sequence, port; then inet_diag_req_v2: family,
@@ -95,7 +97,7 @@ enum KernelProbe {
         var answer = [UInt8](repeating: 0, count: 256)
         let length = answer.count
         let count = unsafe recv(netlink.rawValue, &answer, length, CInt(MSG_DONTWAIT))
-        guard count >= 20, answer.rawBytes.value(at: 4, as: UInt16.self) == 2 /* NLMSG_ERROR */ else { return false }
+        guard count >= 20, answer.rawBytes.value(at: 4, as: UInt16.self) == errorMessage else { return false }
         return answer.rawBytes.value(at: 16, as: CInt.self) == -ENOENT
     }
 }
