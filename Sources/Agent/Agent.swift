@@ -73,7 +73,8 @@ public final class Agent {
         } catch {
             throw AgentError("\(error)")
         }
-        let names = NameBox(MeshDirectory(MeshSnapshot(), generation: 0, rules: plane.ruleNames))
+        let rules = plane.ruleNames
+        let names = NameBox { MeshDirectory(MeshSnapshot(), generation: 0, rules: rules) }
         self.names = names
         flows = FlowWindow { names.directory }
         metrics = MetricsScrape(maxSeries: options.maxSeries)
@@ -143,6 +144,13 @@ public final class Agent {
             becomeReady()
             return
         }
+        config.table = outcome.table
+        config.acceptedAt = Date.now.timeIntervalSince1970
+        if snapshot.generation == config.snapshot.generation && config.failures.isEmpty {
+            // Files were touched, or repaired to what is in force already.
+            becomeReady()
+            return
+        }
         let started = Reactor.now()
         do throws(BPFError) {
             config.failures = try plane.apply(snapshot)
@@ -151,10 +159,9 @@ public final class Agent {
             config.failures = []
         }
         config.snapshot = snapshot
-        config.table = outcome.table
         config.programmedAt = Date.now.formatted(.iso8601)
-        config.acceptedAt = Date.now.timeIntervalSince1970
-        names.directory = MeshDirectory(snapshot, generation: snapshot.generation, rules: plane.ruleNames)
+        let rules = plane.ruleNames
+        names.replace { MeshDirectory(snapshot, generation: snapshot.generation, rules: rules) }
         for failure in config.failures { logger.error("\(failure.kind) \(failure.name): \(failure.message)") }
         logger.info(
             "configuration in force",
@@ -308,10 +315,25 @@ struct ConfigState {
     }
 }
 
-/// Where the flow window finds the names that are valid now.
+/// The names that are valid now. They are put together when somebody asks: most changes of the configuration are never
+/// looked at.
 private final class NameBox {
-    var directory: MeshDirectory
-    init(_ directory: MeshDirectory) { self.directory = directory }
+    private var made: MeshDirectory?
+    private var make: () -> MeshDirectory
+
+    init(_ make: @escaping () -> MeshDirectory) { self.make = make }
+
+    var directory: MeshDirectory {
+        if let made { return made }
+        let directory = make()
+        made = directory
+        return directory
+    }
+
+    func replace(_ make: @escaping () -> MeshDirectory) {
+        made = nil
+        self.make = make
+    }
 }
 
 /// Carries the agent into closures that other threads hold but only the reactor's thread runs.
