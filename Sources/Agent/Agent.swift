@@ -146,7 +146,7 @@ public final class Agent {
         }
         config.table = outcome.table
         config.acceptedAt = Date.now.timeIntervalSince1970
-        if snapshot.generation == config.snapshot.generation && config.failures.isEmpty {
+        if snapshot.generation == config.snapshot.generation && config.failures.isEmpty && config.isProgrammed {
             // Files were touched, or repaired to what is in force already.
             becomeReady()
             return
@@ -154,9 +154,10 @@ public final class Agent {
         let started = Reactor.now()
         do throws(BPFError) {
             config.failures = try plane.apply(snapshot)
+            config.isProgrammed = true
         } catch {
             logger.error("the kernel could not be programmed: \(error)")
-            config.failures = []
+            config.isProgrammed = false
         }
         config.snapshot = snapshot
         config.programmedAt = Date.now.formatted(.iso8601)
@@ -292,6 +293,8 @@ struct ConfigState {
     var errors: [ConfigError] = []
     /// Objects that the kernel could not be given.
     var failures: [ProgrammingFailure] = []
+    /// Whether the kernel was given the snapshot at all.
+    var isProgrammed = false
     /// When the snapshot was programmed (RFC 3339).
     var programmedAt = ""
     /// When the last configuration was taken, in seconds since the epoch.
