@@ -55,7 +55,7 @@ enum weft_lane {
 
 /* How a service selects among its backends. */
 enum weft_algorithm {
-	WEFT_ALGORITHM_RANDOM = 0,            /* weighted random, exact in proportion */
+	WEFT_ALGORITHM_RANDOM = 0, /* weighted random, exact in proportion */
 	WEFT_ALGORITHM_ROUND_ROBIN = 1,
 	WEFT_ALGORITHM_LEAST_CONNECTIONS = 2, /* power of two choices over open connections per weight */
 	WEFT_ALGORITHM_MAGLEV = 3,            /* consistent by client */
@@ -137,7 +137,7 @@ struct weft_slot_key {
 
 struct weft_slot {
 	__u64 backend;
-	__u64 alias;     /* taken when a 32-bit random number is >= threshold */
+	__u64 alias; /* taken when a 32-bit random number is >= threshold */
 	__u32 threshold;
 	__u32 reserved;
 };
@@ -187,8 +187,8 @@ enum weft_workload_flags {
 
 /* `workloads`, by workload id. */
 struct weft_workload {
-	__u64 identity; /* id of the namespace and service account: what policies speak of */
-	__u64 policy;   /* policy group that guards connections to it; 0: none applies */
+	__u64 identity;              /* id of the namespace and service account: what policies speak of */
+	__u64 policy;                /* policy group that guards connections to it; 0: none applies */
 	struct weft_address address; /* its first address of each kind decides ipBlocks before a source is bound */
 	__u32 flags;
 	__u32 reserved;
@@ -198,7 +198,7 @@ struct weft_workload {
 struct weft_endpoint_key {
 	__u64 scope; /* netns cookie for addresses that are only valid in one namespace; 0: everywhere */
 	struct weft_address address;
-	__be16 port; /* 0: every port of the address */
+	__be16 port;   /* 0: every port of the address */
 	__u8 protocol; /* 0 with port 0 */
 	__u8 reserved[5];
 };
@@ -218,12 +218,12 @@ struct weft_clauses {
 };
 
 enum weft_policy_flags {
-	WEFT_POLICY_HAS_ALLOW = 1,        /* an enforced ALLOW policy applies: no match is a denial */
+	WEFT_POLICY_HAS_ALLOW = 1, /* an enforced ALLOW policy applies: no match is a denial */
 	WEFT_POLICY_HAS_SHADOW_ALLOW = 2,
-	WEFT_POLICY_BY_IDENTITY = 4,      /* some clause asks for the source's identity */
-	WEFT_POLICY_BY_ADDRESS = 8,       /* some clause asks for the source's address */
-	WEFT_POLICY_BY_PORT = 16,         /* some clause asks for the destination port */
-	WEFT_POLICY_HAS_SHADOW = 32,      /* some clause is of a dry-run or AUDIT policy */
+	WEFT_POLICY_BY_IDENTITY = 4, /* some clause asks for the source's identity */
+	WEFT_POLICY_BY_ADDRESS = 8,  /* some clause asks for the source's address */
+	WEFT_POLICY_BY_PORT = 16,    /* some clause asks for the destination port */
+	WEFT_POLICY_HAS_SHADOW = 32, /* some clause is of a dry-run or AUDIT policy */
 };
 
 /*
@@ -241,8 +241,8 @@ struct weft_policy {
 	struct weft_clauses identity_default; /* ... a source whose identity is not in policy_identities */
 	struct weft_clauses port_default;     /* ... a port that is not in policy_ports */
 	struct weft_clauses address_default;  /* ... an address that no entry of policy_addresses covers */
-	struct weft_clauses address_unknown;  /* ... a source whose address is not known yet (DENY matches, ALLOW not) */
-	__u64 implicit_rule;        /* rule that is counted when an ALLOW policy exists and none matched */
+	struct weft_clauses address_unknown; /* ... a source whose address is not known yet (DENY matches, ALLOW not) */
+	__u64 implicit_rule;                 /* rule that is counted when an ALLOW policy exists and none matched */
 	__u64 shadow_implicit_rule;
 	__u32 flags; /* enum weft_policy_flags */
 	__u32 clause_count;
@@ -319,12 +319,12 @@ struct weft_traffic {
 
 /* `node_counters` (per CPU array), by index. */
 enum weft_node_counter {
-	WEFT_COUNT_FLOWS_LOST = 0,      /* flow records for which the ring had no room */
-	WEFT_COUNT_TRAFFIC_OVERFLOW = 1,/* updates that went to the overflow series */
+	WEFT_COUNT_FLOWS_LOST = 0,        /* flow records for which the ring had no room */
+	WEFT_COUNT_TRAFFIC_OVERFLOW = 1,  /* updates that went to the overflow series */
 	WEFT_COUNT_SOCKETS_UNTRACKED = 2, /* sockets that got no storage: memory */
-	WEFT_COUNT_TUPLES_LOST = 3,     /* local connections whose server end will not know its client */
+	WEFT_COUNT_TUPLES_LOST = 3,       /* local connections whose server end will not know its client */
 	WEFT_COUNT_AFFINITY_LOST = 4,
-	WEFT_COUNT_FAIL_CLOSED = 5,     /* connections refused because a map entry was missing */
+	WEFT_COUNT_FAIL_CLOSED = 5, /* connections refused because a map entry was missing */
 	WEFT_COUNT_UDP_PEERS_EVICTED = 6,
 	WEFT_NODE_COUNTERS = 7,
 };
@@ -367,17 +367,17 @@ struct weft_socket {
 	__be16 peer_port;
 	__u8 protocol;
 	__u8 lane;
-	__u8 role;  /* enum weft_socket_role */
+	__u8 role; /* enum weft_socket_role */
 	__u8 address_class;
-	__u32 phase; /* enum weft_socket_phase; u32 because it is exchanged atomically */
-	__u32 flags; /* enum weft_socket_flags */
+	__u32 phase;       /* enum weft_socket_phase; u32 because it is exchanged atomically */
+	__u32 flags;       /* enum weft_socket_flags */
 	__u64 source;      /* workload id */
 	__u64 service;     /* service id */
 	__u64 destination; /* workload id */
 	__u64 backend;     /* backend id */
 	__u64 cgroup;      /* cgroup id of the process that connected */
 	__u64 netns_cookie;
-	__u64 rule;        /* rule that allowed it */
+	__u64 rule; /* rule that allowed it */
 	__u64 started_ns;
 	__u64 established_ns;
 	struct weft_volume udp;     /* UDP only: counted here, datagram by datagram */
@@ -465,8 +465,8 @@ struct weft_flow {
 
 /* What the sweep writes for a connection that has to end: enough for SOCK_DESTROY in its namespace. */
 enum weft_doom {
-	WEFT_DOOM_POLICY = 1, /* a policy no longer allows it */
-	WEFT_DOOM_DRAINED = 2,/* its backend's drain deadline has passed */
+	WEFT_DOOM_POLICY = 1,  /* a policy no longer allows it */
+	WEFT_DOOM_DRAINED = 2, /* its backend's drain deadline has passed */
 };
 
 struct weft_doomed {
@@ -490,9 +490,9 @@ struct weft_doomed {
 
 /* `settings`, one entry. */
 struct weft_settings {
-	__u64 generation;        /* of the MeshSnapshot that is programmed */
+	__u64 generation; /* of the MeshSnapshot that is programmed */
 	__u64 agent_started_ns;
-	__u64 attached_cgroup;   /* cgroup id that the programs are attached to */
+	__u64 attached_cgroup; /* cgroup id that the programs are attached to */
 	__u32 identity_generation;
 	__u32 agent_pid;         /* 0: no agent */
 	__u32 flow_wakeup_bytes; /* unread bytes in `flows` from which the agent is woken at once */

@@ -67,7 +67,7 @@ static __always_inline void tcp_volume(struct tcp_sock *tcp, struct weft_volume 
 {
 	volume->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
 	volume->received_bytes =
-		tcp->bytes_received - (tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE_BIT & 1);
+	    tcp->bytes_received - (tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE_BIT & 1);
 	volume->sent_segments = tcp->segs_out;
 	volume->received_segments = tcp->segs_in;
 	volume->retransmits = tcp->total_retrans;
@@ -92,7 +92,7 @@ static __always_inline __u64 advance(__u64 *counted, __u64 now)
 
 /* Adds what `now` has over `counted` to the traffic; returns whether anything moved. */
 static __always_inline int count_volume(struct weft_traffic *counters, struct weft_volume *counted,
-					const struct weft_volume *now)
+                                        const struct weft_volume *now)
 {
 	__u64 sent = advance(&counted->sent_bytes, now->sent_bytes);
 	__u64 received = advance(&counted->received_bytes, now->received_bytes);
@@ -180,7 +180,7 @@ static __always_inline void flow_submit(struct weft_flow *flow)
 
 /* The key under which the server's end of a local connection finds its client. */
 static __always_inline void tuple_key(struct weft_tuple_key *key, const struct weft_address *client, __be16 client_port,
-				      const struct weft_address *server, __be16 server_port, __u64 netns_cookie)
+                                      const struct weft_address *server, __be16 server_port, __u64 netns_cookie)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	key->client_address = *client;

@@ -53,7 +53,7 @@ static __always_inline struct weft_address bound_address(struct bpf_sock *sk)
  * the loopback address towards loopback (the kernel's own choice); otherwise the workload's.
  */
 static __noinline int source_address(const struct weft_address *bound, const struct route *route,
-				     struct verdict_request *request)
+                                     struct verdict_request *request)
 {
 	struct weft_workload *source;
 
@@ -63,8 +63,8 @@ static __noinline int source_address(const struct weft_address *bound, const str
 		return 0;
 	}
 	if (weft_address_is_loopback(&route->peer)) {
-		request->source_address = weft_address_is_v4(&route->peer) ? weft_address_v4(bpf_htonl(0x7f000001))
-									   : route->peer;
+		request->source_address =
+		    weft_address_is_v4(&route->peer) ? weft_address_v4(bpf_htonl(0x7f000001)) : route->peer;
 		request->address_known = 1;
 		return 0;
 	}
@@ -139,7 +139,7 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 	service = bpf_map_lookup_elem(&services, &key);
 	if (!service) {
 		route->destination =
-			workload_of_address(&route->asked, route->asked_port, route->protocol, route->netns_cookie);
+		    workload_of_address(&route->asked, route->asked_port, route->protocol, route->netns_cookie);
 		if (route->destination) {
 			route->lane = WEFT_LANE_KERNEL;
 			route->tracked = 1;
@@ -570,7 +570,8 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 /* ------------------------------------------------------------------------------------------- translation backwards */
 
 /* The service address that stands for a peer on this socket; 0 when there is none and the address stays as it is. */
-static __noinline int service_of_peer(struct bpf_sock_addr *ctx, struct weft_address *address, __be16 *port, int datagram)
+static __noinline int service_of_peer(struct bpf_sock_addr *ctx, struct weft_address *address, __be16 *port,
+                                      int datagram)
 {
 	struct weft_udp_socket *udp;
 	struct weft_socket *socket;

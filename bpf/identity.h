@@ -79,15 +79,15 @@ static __noinline __u64 workload_of_socket(struct tcp_sock *tcp)
 		if (level > group->level)
 			break;
 		bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
-				      (void *)group + bpf_core_field_offset(struct cgroup, ancestors) +
-					      level * sizeof(ancestor));
+		                      (void *)group + bpf_core_field_offset(struct cgroup, ancestors) +
+		                          level * sizeof(ancestor));
 		if (!ancestor)
 			break;
 		bpf_probe_read_kernel(&node, sizeof(node), (void *)ancestor + bpf_core_field_offset(struct cgroup, kn));
 		if (!node)
 			break;
 		bpf_probe_read_kernel(&ancestor_id, sizeof(ancestor_id),
-				      (void *)node + bpf_core_field_offset(struct kernfs_node, id));
+		                      (void *)node + bpf_core_field_offset(struct kernfs_node, id));
 		enrolled = bpf_map_lookup_elem(&cgroups, &ancestor_id);
 		if (enrolled)
 			workload = *enrolled;
@@ -98,7 +98,7 @@ static __noinline __u64 workload_of_socket(struct tcp_sock *tcp)
 
 /* The workload that owns an address and port, seen from a namespace; 0 if none does. */
 static __noinline __u64 workload_of_address(const struct weft_address *address, __be16 port, __u8 protocol,
-					    __u64 netns_cookie)
+                                            __u64 netns_cookie)
 {
 	struct weft_endpoint_key key = { .address = *address, .port = port, .protocol = protocol };
 	__u64 *workload;

@@ -5,8 +5,8 @@
  * sk_lookup: policy for TCP connections that no connect() hook of this node has decided, because their client is on
  * another node or outside of the cgroup. Attached only while the mesh has a policy.
  *
- * cgroup_skb: TCP keeps its own books and passes at once; datagrams are counted here, because nobody else does. Attached
- * only while the mesh has a UDP service.
+ * cgroup_skb: TCP keeps its own books and passes at once; datagrams are counted here, because nobody else does.
+ * Attached only while the mesh has a UDP service.
  */
 #include "kernel.h"
 
@@ -140,7 +140,7 @@ const volatile __u64 attached_netns_cookie;
 
 /* Counts and reports a refusal at the destination. */
 static __noinline int report_inbound(const struct verdict_request *request, const struct verdict *verdict,
-				     const struct weft_tuple_key *ends)
+                                     const struct weft_tuple_key *ends)
 {
 	struct weft_traffic_key key = {
 		.destination = request->destination,
@@ -200,8 +200,8 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 		remote = weft_address_v4(ctx->remote_ip4);
 	} else {
 		local = weft_address_v6(ctx->local_ip6[0], ctx->local_ip6[1], ctx->local_ip6[2], ctx->local_ip6[3]);
-		remote = weft_address_v6(ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2],
-					 ctx->remote_ip6[3]);
+		remote =
+		    weft_address_v6(ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]);
 	}
 	request.destination = workload_of_address(&local, local_port, IPPROTO_TCP, attached_netns_cookie);
 	if (!request.destination)

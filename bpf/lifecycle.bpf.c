@@ -63,7 +63,7 @@ static __always_inline void on_listen(struct bpf_sock *sk, struct tcp_sock *tcp)
 }
 
 static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp,
-					struct weft_socket *socket)
+                                        struct weft_socket *socket)
 {
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;
@@ -109,8 +109,7 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 	socket_established(socket, now);
 }
 
-static __always_inline void on_closed(struct bpf_sock_ops *ctx, struct tcp_sock *tcp,
-					struct weft_socket *socket)
+static __always_inline void on_closed(struct bpf_sock_ops *ctx, struct tcp_sock *tcp, struct weft_socket *socket)
 {
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;

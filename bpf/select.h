@@ -82,9 +82,9 @@ static __noinline __u64 select_least_connections(const struct weft_service *serv
 	if (!b)
 		return slot_a->backend;
 	return weft_less_loaded(active_connections(slot_a->backend), a->weight, active_connections(slot_b->backend),
-				b->weight)
-		       ? slot_a->backend
-		       : slot_b->backend;
+	                        b->weight)
+	           ? slot_a->backend
+	           : slot_b->backend;
 }
 
 static __noinline __u64 select_maglev(const struct weft_service *service, const struct weft_affinity_key *client)

@@ -11,21 +11,19 @@ static __always_inline struct sock_common *common_of(struct tcp_sock *tcp)
 }
 
 /* Local and remote ends of a socket in the normal form; ports in network order. */
-static __always_inline void socket_ends(const struct sock_common *common, struct weft_address *local, __be16 *local_port,
-					struct weft_address *remote, __be16 *remote_port)
+static __always_inline void socket_ends(const struct sock_common *common, struct weft_address *local,
+                                        __be16 *local_port, struct weft_address *remote, __be16 *remote_port)
 {
 	if (common->skc_family == AF_INET) {
 		*local = weft_address_v4(common->skc_rcv_saddr);
 		*remote = weft_address_v4(common->skc_daddr);
 	} else {
-		*local = weft_address_v6(common->skc_v6_rcv_saddr.in6_u.u6_addr32[0],
-					 common->skc_v6_rcv_saddr.in6_u.u6_addr32[1],
-					 common->skc_v6_rcv_saddr.in6_u.u6_addr32[2],
-					 common->skc_v6_rcv_saddr.in6_u.u6_addr32[3]);
-		*remote = weft_address_v6(common->skc_v6_daddr.in6_u.u6_addr32[0],
-					  common->skc_v6_daddr.in6_u.u6_addr32[1],
-					  common->skc_v6_daddr.in6_u.u6_addr32[2],
-					  common->skc_v6_daddr.in6_u.u6_addr32[3]);
+		*local = weft_address_v6(
+		    common->skc_v6_rcv_saddr.in6_u.u6_addr32[0], common->skc_v6_rcv_saddr.in6_u.u6_addr32[1],
+		    common->skc_v6_rcv_saddr.in6_u.u6_addr32[2], common->skc_v6_rcv_saddr.in6_u.u6_addr32[3]);
+		*remote =
+		    weft_address_v6(common->skc_v6_daddr.in6_u.u6_addr32[0], common->skc_v6_daddr.in6_u.u6_addr32[1],
+		                    common->skc_v6_daddr.in6_u.u6_addr32[2], common->skc_v6_daddr.in6_u.u6_addr32[3]);
 	}
 	*local_port = bpf_htons(common->skc_num);
 	*remote_port = common->skc_dport;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The sweep: an iterator over the storage of all mesh sockets, run by the agent every few seconds and after each change.
- * It moves what open connections have carried into the counters, decides each connection's policy anew, and writes to
- * its reader those that have to end (struct weft_doomed). So the connections themselves pay nothing for any of it.
+ * The sweep: an iterator over the storage of all mesh sockets, run by the agent every few seconds and after each
+ * change. It moves what open connections have carried into the counters, decides each connection's policy anew, and
+ * writes to its reader those that have to end (struct weft_doomed). So the connections themselves pay nothing for any
+ * of it.
  */
 #include "kernel.h"
 
@@ -32,7 +33,7 @@ static __always_inline void count_open(struct weft_socket *socket, struct tcp_so
 
 /* Why an open connection has to end; 0 if it may stay. */
 static __noinline int doom_of(const struct weft_socket *socket, const struct weft_address *local,
-			      struct weft_doomed *doomed)
+                              struct weft_doomed *doomed)
 {
 	if (socket->role == WEFT_ROLE_CLIENT && socket->backend) {
 		__u64 id = socket->backend;
@@ -43,8 +44,7 @@ static __noinline int doom_of(const struct weft_socket *socket, const struct wef
 			return WEFT_DOOM_DRAINED;
 	}
 	/* The client's end decides for local pairs; the server's end for clients of other nodes. */
-	if (socket->destination &&
-	    (socket->role == WEFT_ROLE_CLIENT || !(socket->flags & WEFT_SOCKET_LOCAL_PEER))) {
+	if (socket->destination && (socket->role == WEFT_ROLE_CLIENT || !(socket->flags & WEFT_SOCKET_LOCAL_PEER))) {
 		struct verdict_request request = {
 			.source = socket->source,
 			.destination = socket->destination,
@@ -83,7 +83,7 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 	count_open(socket, tcp);
 
 	socket_ends(&sk->__sk_common, &doomed.local_address, &doomed.local_port, &doomed.peer_address,
-		    &doomed.peer_port);
+	            &doomed.peer_port);
 	reason = doom_of(socket, &doomed.local_address, &doomed);
 	if (!reason)
 		return 0;

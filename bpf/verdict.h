@@ -43,8 +43,8 @@ static __always_inline __u64 rule_of_clause(__u64 policy, __u32 clause)
 }
 
 /* Where the request stands in each dimension. Dimensions that no clause asks for cost no lookup. */
-static __noinline void policy_facts(const struct weft_policy *policy, __u64 group, const struct verdict_request *request,
-				    struct weft_policy_facts *facts)
+static __noinline void policy_facts(const struct weft_policy *policy, __u64 group,
+                                    const struct verdict_request *request, struct weft_policy_facts *facts)
 {
 	const struct weft_clauses *found;
 
@@ -142,7 +142,7 @@ VERIFIED_ALONE int policy_verdict(const struct verdict_request *request, struct 
 			count_rule(rule_of_clause(group, decision.audit_clause), WEFT_VERDICT_AUDIT, WEFT_MODE_ENFORCE);
 		if (decision.shadow_clause != WEFT_NO_CLAUSE)
 			count_rule(rule_of_clause(group, decision.shadow_clause), decision.shadow_verdict,
-				   WEFT_MODE_SHADOW);
+			           WEFT_MODE_SHADOW);
 		else if (decision.shadow_verdict != decision.verdict)
 			count_rule(policy->shadow_implicit_rule, decision.shadow_verdict, WEFT_MODE_SHADOW);
 	}

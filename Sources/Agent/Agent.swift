@@ -106,7 +106,9 @@ public final class Agent {
             startTimers()
             logger.info(
                 plane.adopted ? "running with the programs of an earlier agent" : "running",
-                metadata: ["node": "\(options.node)", "cgroup": "\(plane.options.cgroup)", "pins": "\(plane.pins.path)"])
+                metadata: [
+                    "node": "\(options.node)", "cgroup": "\(plane.options.cgroup)", "pins": "\(plane.pins.path)",
+                ])
             checkHook()
             try reactor.run()
         } catch {
@@ -129,7 +131,9 @@ public final class Agent {
             }
         } else {
             plane.leave()
-            logger.info("stopped; the kernel goes on with the programs that are pinned", metadata: ["pins": "\(plane.pins.path)"])
+            logger.info(
+                "stopped; the kernel goes on with the programs that are pinned",
+                metadata: ["pins": "\(plane.pins.path)"])
         }
     }
 

@@ -73,28 +73,31 @@ final class MetricsScrape {
     private static func countEntries(
         _ plane: KernelPlane
     ) throws(BPFError) -> [AgentMetrics.MapUsage] {
-        try plane.withMaps { maps throws(BPFError) in
+        func usage(_ name: String, _ entries: Int, _ limit: Int) -> AgentMetrics.MapUsage {
+            .init(name: name, entries: UInt64(entries), capacity: UInt64(limit))
+        }
+        return try plane.withMaps { maps throws(BPFError) in
             [
-                .init(name: "services", entries: UInt64(try maps.services.count()), capacity: UInt64(maps.services.maxEntries)),
-                .init(name: "slots", entries: UInt64(try maps.slots.count()), capacity: UInt64(maps.slots.maxEntries)),
-                .init(name: "backends", entries: UInt64(try maps.backends.count()), capacity: UInt64(maps.backends.maxEntries)),
-                .init(name: "maglev", entries: UInt64(try maps.maglev.count()), capacity: UInt64(maps.maglev.maxEntries)),
-                .init(name: "workloads", entries: UInt64(try maps.workloads.count()), capacity: UInt64(maps.workloads.maxEntries)),
-                .init(name: "addresses", entries: UInt64(try maps.addresses.count()), capacity: UInt64(maps.addresses.maxEntries)),
-                .init(name: "cgroups", entries: UInt64(try maps.cgroups.count()), capacity: UInt64(maps.cgroups.maxEntries)),
-                .init(name: "policies", entries: UInt64(try maps.policies.count()), capacity: UInt64(maps.policies.maxEntries)),
-                .init(name: "policy_ids", entries: UInt64(try maps.policyIdentities.count()), capacity: UInt64(maps.policyIdentities.maxEntries)),
-                .init(name: "policy_ports", entries: UInt64(try maps.policyPorts.count()), capacity: UInt64(maps.policyPorts.maxEntries)),
-                .init(name: "policy_prefixes", entries: UInt64(try maps.policyPrefixes.count()), capacity: UInt64(maps.policyPrefixes.maxEntries)),
-                .init(name: "policy_rules", entries: UInt64(try maps.policyRules.count()), capacity: UInt64(maps.policyRules.maxEntries)),
-                .init(name: "names", entries: UInt64(try maps.names.count()), capacity: UInt64(maps.names.maxEntries)),
-                .init(name: "backend_load", entries: UInt64(try maps.backendLoad.count()), capacity: UInt64(maps.backendLoad.maxEntries)),
-                .init(name: "service_state", entries: UInt64(try maps.serviceState.count()), capacity: UInt64(maps.serviceState.maxEntries)),
-                .init(name: "affinity", entries: UInt64(try maps.affinity.count()), capacity: UInt64(maps.affinity.maxEntries)),
-                .init(name: "cgroup_cache", entries: UInt64(try maps.cgroupCache.count()), capacity: UInt64(maps.cgroupCache.maxEntries)),
-                .init(name: "traffic", entries: UInt64(try maps.traffic.count()), capacity: UInt64(maps.traffic.maxEntries)),
-                .init(name: "rule_counters", entries: UInt64(try maps.ruleCounters.count()), capacity: UInt64(maps.ruleCounters.maxEntries)),
-                .init(name: "tuples", entries: UInt64(try maps.tuples.count()), capacity: UInt64(maps.tuples.maxEntries)),
+                usage("services", try maps.services.count(), maps.services.maxEntries),
+                usage("slots", try maps.slots.count(), maps.slots.maxEntries),
+                usage("backends", try maps.backends.count(), maps.backends.maxEntries),
+                usage("maglev", try maps.maglev.count(), maps.maglev.maxEntries),
+                usage("workloads", try maps.workloads.count(), maps.workloads.maxEntries),
+                usage("addresses", try maps.addresses.count(), maps.addresses.maxEntries),
+                usage("cgroups", try maps.cgroups.count(), maps.cgroups.maxEntries),
+                usage("policies", try maps.policies.count(), maps.policies.maxEntries),
+                usage("policy_ids", try maps.policyIdentities.count(), maps.policyIdentities.maxEntries),
+                usage("policy_ports", try maps.policyPorts.count(), maps.policyPorts.maxEntries),
+                usage("policy_prefixes", try maps.policyPrefixes.count(), maps.policyPrefixes.maxEntries),
+                usage("policy_rules", try maps.policyRules.count(), maps.policyRules.maxEntries),
+                usage("names", try maps.names.count(), maps.names.maxEntries),
+                usage("backend_load", try maps.backendLoad.count(), maps.backendLoad.maxEntries),
+                usage("service_state", try maps.serviceState.count(), maps.serviceState.maxEntries),
+                usage("affinity", try maps.affinity.count(), maps.affinity.maxEntries),
+                usage("cgroup_cache", try maps.cgroupCache.count(), maps.cgroupCache.maxEntries),
+                usage("traffic", try maps.traffic.count(), maps.traffic.maxEntries),
+                usage("rule_counters", try maps.ruleCounters.count(), maps.ruleCounters.maxEntries),
+                usage("tuples", try maps.tuples.count(), maps.tuples.maxEntries),
             ]
         }
     }

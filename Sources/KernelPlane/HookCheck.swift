@@ -22,7 +22,8 @@ public enum HookCheck: Sendable, Equatable {
         guard directory.rawValue >= 0 else {
             return .unknown("cannot open the cgroup \(child): errno \(weft_errno())")
         }
-        switch weft_connect_in_cgroup(directory.rawValue, UInt32(WEFT_PROBE_ADDRESS).bigEndian, UInt16(WEFT_PROBE_PORT)) {
+        switch weft_connect_in_cgroup(directory.rawValue, UInt32(WEFT_PROBE_ADDRESS).bigEndian, UInt16(WEFT_PROBE_PORT))
+        {
         case CInt(WEFT_PROBE_ERRNO): return .called
         case -1: return .unknown("cannot start a process in the cgroup \(child): errno \(weft_errno())")
         default: return .notCalled

@@ -56,7 +56,8 @@ public final class KernelPlane {
             throw BPFError(
                 operation: "attach to the cgroup", subject: options.cgroup,
                 errno: cgroup.rawValue < 0 ? weft_errno() : EINVAL,
-                detail: "it has to be a directory of the cgroup v2 hierarchy, which is mounted at \(options.cgroupMount)")
+                detail:
+                    "it has to be a directory of the cgroup v2 hierarchy, which is mounted at \(options.cgroupMount)")
         }
         // Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; the others do not ask, so a refusal here is none.
         try? BPFSystem.raiseLockedMemoryLimit()

@@ -184,7 +184,9 @@ struct MapReconciler: ~Copyable {
                     failures.append(
                         ProgrammingFailure(
                             kind: "Workload", name: name,
-                            message: "connections to it are denied, because its policies could not be programmed: \(reason)"))
+                            message:
+                                "connections to it are denied, because its policies could not be programmed: \(reason)")
+                    )
                 }
             } catch {
                 failures.append(ProgrammingFailure(kind: "Workload", name: name, message: error.description))

@@ -76,7 +76,8 @@ struct Run: ParsableCommand {
 
     func run() throws {
         guard let level = Logger.Level(rawValue: logLevel) else {
-            throw ValidationError("--log-level: \(logLevel) is not trace, debug, info, notice, warning, error or critical")
+            throw ValidationError(
+                "--log-level: \(logLevel) is not trace, debug, info, notice, warning, error or critical")
         }
         guard let format = LogFormat(rawValue: logFormat) else {
             throw ValidationError("--log-format: \(logFormat) is not text or json")
@@ -112,7 +113,8 @@ struct Run: ParsableCommand {
             }
             guard PinnedMaps.names.contains(parts[0]) else {
                 throw ValidationError(
-                    "--map-limit: there is no map \(parts[0]); the maps are \(PinnedMaps.names.joined(separator: ", "))")
+                    "--map-limit: there is no map \(parts[0]); the maps are \(PinnedMaps.names.joined(separator: ", "))"
+                )
             }
             limits[parts[0]] = count
         }

@@ -69,7 +69,9 @@ struct ConnectTests {
                 sum.received += value.received_bytes
             }
         }
-        let clients = traffic.filter { $0.key.reporter == UInt8(WEFT_REPORTER_SOURCE.rawValue) && $0.key.service != .max }
+        let clients = traffic.filter {
+            $0.key.reporter == UInt8(WEFT_REPORTER_SOURCE.rawValue) && $0.key.service != .max
+        }
         #expect(clients.count == 1)
         #expect(clients.first?.key.source == Identifier.workload(ObjectName(namespace: "shop", name: "client")))
         #expect(clients.first?.sum.opened == 100)

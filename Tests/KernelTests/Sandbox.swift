@@ -50,7 +50,8 @@ final class Sandbox {
         return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    func workload(_ name: String, ports: [UInt16] = [], addresses: [String] = [], enrolled: Bool = true) -> MeshWorkload {
+    func workload(_ name: String, ports: [UInt16] = [], addresses: [String] = [], enrolled: Bool = true) -> MeshWorkload
+    {
         MeshWorkload(
             name: ObjectName(namespace: "shop", name: name), serviceAccount: name, labels: ["app": name],
             addresses: addresses.compactMap { IPAddress($0) },

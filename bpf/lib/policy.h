@@ -25,24 +25,23 @@ struct weft_policy_facts {
 };
 
 struct weft_decision {
-	__u32 verdict; /* enum weft_verdict: ALLOW or DENY */
-	__u32 clause;  /* that decided, or WEFT_NO_CLAUSE: the default, or the implicit rule if denied */
+	__u32 verdict;        /* enum weft_verdict: ALLOW or DENY */
+	__u32 clause;         /* that decided, or WEFT_NO_CLAUSE: the default, or the implicit rule if denied */
 	__u32 shadow_verdict; /* what it would be with the shadow policies enforced */
 	__u32 shadow_clause;
-	__u32 audit_clause;   /* the first AUDIT clause that matched, or WEFT_NO_CLAUSE */
+	__u32 audit_clause; /* the first AUDIT clause that matched, or WEFT_NO_CLAUSE */
 };
 
 /*
- * Position of the lowest set bit (`bits` is not 0). BPF has no instruction for it, and a search by comparisons costs the
- * verifier a state for each outcome: a De Bruijn sequence has no branch.
+ * Position of the lowest set bit (`bits` is not 0). BPF has no instruction for it, and a search by comparisons costs
+ * the verifier a state for each outcome: a De Bruijn sequence has no branch.
  */
 static inline __u32 weft_lowest_bit(__u64 bits)
 {
 	static const __u8 position[64] = {
-		0,  1,  48, 2,  57, 49, 28, 3,  61, 58, 50, 42, 38, 29, 17, 4,
-		62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
-		63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11,
-		46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9,  13, 8,  7,  6,
+		0,  1,  48, 2,  57, 49, 28, 3,  61, 58, 50, 42, 38, 29, 17, 4,  62, 55, 59, 36, 53, 51,
+		43, 22, 45, 39, 33, 30, 24, 18, 12, 5,  63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21,
+		44, 32, 23, 11, 46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9,  13, 8,  7,  6,
 	};
 
 	return position[((bits & -bits) * 0x03f79d71b4cb0a89ull) >> 58 & 63];
@@ -61,13 +60,14 @@ static inline __u32 weft_first_clause(const struct weft_clauses *bits, const str
 }
 
 static inline void weft_policy_decide(const struct weft_policy *policy, const struct weft_policy_facts *facts,
-				      struct weft_decision *decision)
+                                      struct weft_decision *decision)
 {
 	struct weft_clauses matched;
 	__u32 clause;
 
 	for (__u32 word = 0; word < WEFT_POLICY_WORDS; word++)
-		matched.words[word] = facts->identity.words[word] & facts->address.words[word] & facts->port.words[word];
+		matched.words[word] =
+		    facts->identity.words[word] & facts->address.words[word] & facts->port.words[word];
 
 	decision->verdict = WEFT_VERDICT_ALLOW;
 	decision->clause = weft_first_clause(&matched, &policy->deny);
