@@ -414,7 +414,7 @@ struct weft_udp_socket {
 
 /* `tuples`: local client ends by what the server's end sees, so that both know both workloads. */
 struct weft_tuple_key {
-	__u64 scope; /* netns cookie for loopback addresses; 0 otherwise */
+	__u64 scope; /* netns cookie of the client; 0: for servers in other namespaces */
 	struct weft_address client_address;
 	struct weft_address server_address;
 	__be16 client_port;

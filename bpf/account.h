@@ -178,19 +178,52 @@ static __always_inline void flow_submit(struct weft_flow *flow)
 	bpf_ringbuf_submit(flow, wakeup);
 }
 
-/* The key under which the server's end of a local connection finds its client. */
+/*
+ * Local client ends by what the server's end sees. A tuple is only unique within a network namespace, so a client is
+ * entered under its own; under no namespace as well, unless the address is a loopback one, because the server may be in
+ * another. A server looks in its own namespace first, so that equal addresses in two namespaces do not mix.
+ */
 static __always_inline void tuple_key(struct weft_tuple_key *key, const struct weft_address *client, __be16 client_port,
                                       const struct weft_address *server, __be16 server_port, __u64 netns_cookie)
 {
 	__builtin_memset(key, 0, sizeof(*key));
+	key->scope = netns_cookie;
 	key->client_address = *client;
 	key->client_port = client_port;
 	key->server_address = *server;
 	key->server_port = server_port;
 	key->protocol = IPPROTO_TCP;
-	/* A loopback tuple is only unique within its namespace; any other one crosses namespaces. */
-	if (weft_address_is_loopback(server))
-		key->scope = netns_cookie;
+}
+
+static __always_inline void tuple_insert(struct weft_tuple_key *key, const struct weft_tuple *tuple)
+{
+	int failed = bpf_map_update_elem(&tuples, key, tuple, BPF_ANY) != 0;
+
+	if (!weft_address_is_loopback(&key->server_address)) {
+		key->scope = 0;
+		failed |= bpf_map_update_elem(&tuples, key, tuple, BPF_ANY) != 0;
+	}
+	if (failed)
+		count_node(WEFT_COUNT_TUPLES_LOST);
+}
+
+static __always_inline void tuple_remove(struct weft_tuple_key *key)
+{
+	bpf_map_delete_elem(&tuples, key);
+	if (!weft_address_is_loopback(&key->server_address)) {
+		key->scope = 0;
+		bpf_map_delete_elem(&tuples, key);
+	}
+}
+
+static __always_inline struct weft_tuple *tuple_find(struct weft_tuple_key *key)
+{
+	struct weft_tuple *tuple = bpf_map_lookup_elem(&tuples, key);
+
+	if (tuple || weft_address_is_loopback(&key->server_address))
+		return tuple;
+	key->scope = 0;
+	return bpf_map_lookup_elem(&tuples, key);
 }
 
 #endif

@@ -212,7 +212,7 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 
 	/* A client of this node has been decided in its connect(), with its identity. */
 	tuple_key(&ends, &remote, ctx->remote_port, &local, local_port, attached_netns_cookie);
-	if (bpf_map_lookup_elem(&tuples, &ends))
+	if (tuple_find(&ends))
 		return SK_PASS;
 
 	request.source_address = remote;

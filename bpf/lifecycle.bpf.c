@@ -35,8 +35,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock
 	tuple_key(&key, &local, local_port, &remote, remote_port, socket->netns_cookie);
 	tuple.source = socket->source;
 	tuple.service = socket->service;
-	if (bpf_map_update_elem(&tuples, &key, &tuple, BPF_ANY))
-		count_node(WEFT_COUNT_TUPLES_LOST);
+	tuple_insert(&key, &tuple);
 }
 
 static __always_inline void on_established(struct weft_socket *socket)
@@ -99,7 +98,7 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 	socket->peer_address = remote;
 	socket->peer_port = remote_port;
 	tuple_key(&key, &remote, remote_port, &local, local_port, socket->netns_cookie);
-	tuple = bpf_map_lookup_elem(&tuples, &key);
+	tuple = tuple_find(&key);
 	if (tuple) {
 		socket->source = tuple->source;
 		socket->service = tuple->service;
@@ -126,7 +125,7 @@ static __always_inline void on_closed(struct bpf_sock_ops *ctx, struct tcp_sock 
 		struct weft_tuple_key tuple;
 
 		tuple_key(&tuple, &local, local_port, &remote, remote_port, socket->netns_cookie);
-		bpf_map_delete_elem(&tuples, &tuple);
+		tuple_remove(&tuple);
 	}
 
 	tcp_volume(tcp, &carried);

@@ -12,6 +12,17 @@ public struct CompiledMaps: Sendable {
     /// Whether anything speaks UDP: datagrams are counted packet by packet, so only then.
     var hasDatagrams: Bool
 
+    /// With workloads' loopback addresses in the network namespaces that they are in.
+    ///
+    /// - Parameter namespaces: netns cookies by workload; those that are not in it are in `own`.
+    func scoped(to namespaces: [UInt64: UInt64], own: UInt64) -> CompiledMaps {
+        var scoped = self
+        scoped.workloads = workloads.mapValues { workload in
+            workload.hasLoopbackAddress ? workload.scoped(to: namespaces[workload.id] ?? own) : workload
+        }
+        return scoped
+    }
+
     private let sources: [ObjectName: MeshService]
     private let drains: DrainDeadlines
 

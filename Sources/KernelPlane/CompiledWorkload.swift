@@ -5,7 +5,8 @@ import WeftABI
 struct CompiledWorkload: Sendable {
     var id: UInt64
     var value: weft_workload
-    /// The addresses and ports at which it is found; `scope` is 0 (it is set for namespaces when that is known).
+    /// The addresses and ports at which it is found. A loopback address belongs to one network namespace: its `scope` is
+    /// set by `scoped(to:)`, when that is known.
     var endpoints: [weft_endpoint_key]
     /// Path of its cgroup below the cgroup v2 mount; nil for a remote workload.
     var cgroup: String?
@@ -44,6 +45,17 @@ struct CompiledWorkload: Sendable {
             }
         }
     }
+
+    /// With its loopback addresses valid in the network namespace of that cookie only.
+    func scoped(to namespace: UInt64) -> CompiledWorkload {
+        var scoped = self
+        for index in endpoints.indices where IPAddress(endpoints[index].address).isLoopback {
+            scoped.endpoints[index].scope = namespace
+        }
+        return scoped
+    }
+
+    var hasLoopbackAddress: Bool { endpoints.contains { IPAddress($0.address).isLoopback } }
 
     static func sharedAddresses(_ workloads: some Collection<MeshWorkload>) -> Set<IPAddress> {
         var seen: Set<IPAddress> = []

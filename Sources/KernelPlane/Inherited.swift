@@ -51,7 +51,7 @@ struct Inherited: Sendable {
 
         let keptWorkloads = Set(compiled.workloads.values.map(\.id))
         let keptAddresses = Set(compiled.workloads.values.flatMap(\.endpoints).map { ABIBytes($0) })
-        for key in addresses where key.scope == 0 && !keptAddresses.contains(ABIBytes(key)) {
+        for key in addresses where !keptAddresses.contains(ABIBytes(key)) {
             _ = try? maps.addresses.delete(key)
         }
         for key in workloads where !keptWorkloads.contains(key) { _ = try? maps.workloads.delete(key) }

@@ -40,6 +40,8 @@ public final class KernelPlane {
     private var compiled: CompiledMaps
     private var snapshot = MeshSnapshot()
     private var settings = weft_settings()
+    private let ownNamespace = NetworkNamespace.currentCookie
+    private var namespaces: [UInt64: UInt64] = [:]
     /// Drains ordered at run time.
     public private(set) var drains: DrainDeadlines = [:]
     /// Names of the rules that have been in the maps since the first agent on these pins: what they counted stays.
@@ -135,7 +137,8 @@ public final class KernelPlane {
         self.snapshot = snapshot
         let next = CompiledMaps(snapshot, drains: drains, previous: compiled)
         // Enrolment first: a policy must not find a source that is about to have an identity without one.
-        var failures = reconciler.apply(next)
+        namespaces = findNamespaces(of: next)
+        var failures = reconciler.apply(next.scoped(to: namespaces, own: ownNamespace))
         compiled = next
         for name in next.policies.values.flatMap(\.names) where UInt32(name.kind) == WEFT_NAME_RULE.rawValue {
             ruleNames[name.id] = name.text
@@ -153,8 +156,13 @@ public final class KernelPlane {
         return failures
     }
 
-    /// Looks up the workloads' cgroups again: a restarted service has a new one.
+    /// Looks up the workloads' cgroups and network namespaces again: a restarted service has new ones.
     public func refreshEnrolment() throws(BPFError) {
+        let found = findNamespaces(of: compiled)
+        if found != namespaces {
+            namespaces = found
+            _ = reconciler.apply(compiled.scoped(to: namespaces, own: ownNamespace))
+        }
         let local = compiled.workloads.values.compactMap { workload in
             workload.cgroup.map { (cgroup: $0, id: workload.id) }
         }
@@ -163,6 +171,18 @@ public final class KernelPlane {
         guard result.changed else { return }
         settings.identity_generation &+= 1
         try reconciler.maps.settings.set(0, settings)
+    }
+
+    /// The network namespaces, other than the agent's, of local workloads that have a loopback address.
+    private func findNamespaces(of compiled: borrowing CompiledMaps) -> [UInt64: UInt64] {
+        var found: [UInt64: UInt64] = [:]
+        for workload in compiled.workloads.values where workload.hasLoopbackAddress {
+            guard let cgroup = workload.cgroup,
+                let cookie = NetworkNamespace.cookie(ofCgroup: options.cgroupMount + cgroup), cookie != ownNamespace
+            else { continue }
+            found[workload.id] = cookie
+        }
+        return found
     }
 
     /// Policy at the destination costs every new connection a lookup, so it is there only when there is a policy.

@@ -12,6 +12,28 @@ enum NetworkNamespace {
         return weft_netns_cookie(descriptor)
     }
 
+    /// The cookie of the namespace in which a cgroup's processes are; nil if it has none. A sub-cgroup counts.
+    static func cookie(ofCgroup path: String) -> UInt64? {
+        guard let process = firstProcess(of: path, depth: 4) else { return nil }
+        let file = "/proc/\(process)/ns/net"
+        guard let inode = FileSystem.inode(file) else { return nil }
+        if inode == FileSystem.inode("/proc/thread-self/ns/net") { return currentCookie }
+        let own = FileSystem.openFile("/proc/thread-self/ns/net")
+        let other = FileSystem.openFile(file)
+        guard own.rawValue >= 0, other.rawValue >= 0, weft_enter_netns(other.rawValue) == 0 else { return nil }
+        defer { weft_enter_netns(own.rawValue) }
+        return currentCookie
+    }
+
+    private static func firstProcess(of cgroup: String, depth: Int) -> Substring? {
+        if let process = FileSystem.text("\(cgroup)/cgroup.procs")?.split(separator: "\n").first { return process }
+        guard depth > 0 else { return nil }
+        for child in FileSystem.entries(of: cgroup) {
+            if let process = firstProcess(of: "\(cgroup)/\(child)", depth: depth - 1) { return process }
+        }
+        return nil
+    }
+
     /// Runs `body` in the namespace with that cookie, and comes back. Namespaces belong to threads: `body` must not
     /// suspend.
     ///
