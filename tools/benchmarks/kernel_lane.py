@@ -218,7 +218,8 @@ class KernelLane:
         wait = inside([self.client, "await", variant.moving.address, "80", str(port)], f"{variant.group}/client",
                       variant.network)
         with subprocess.Popen(wait, stdout=subprocess.PIPE, text=True) as waiting:
-            time.sleep(0.2)
+            # Longer than the agent's patience with bursts: each change is one that comes alone.
+            time.sleep(1)
             changed = time.monotonic()
             write(variant.config, variant.moving.manifest(connect_port=port), name)
             reached = waiting.communicate()[0]
