@@ -125,10 +125,7 @@ struct LifeTests {
         var mesh = snapshot([web], [server, sandbox.workload("client")])
         #expect(try plane.apply(mesh).isEmpty)
 
-        let process = Process()
-        process.executableURL = URL(filePath: "/bin/sh")
-        process.arguments = [
-            "-c", "echo $$ > \(sandbox.cgroup)/client/cgroup.procs && exec timeout 60 python3 -uc \"$0\"",
+        let (process, output) = try sandbox.start(
             """
             import socket
             s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -139,11 +136,7 @@ struct LifeTests {
             print('open'); c.settimeout(20)
             try: print('read', c.recv(1))
             except OSError as e: print('ended', e.errno)
-            """,
-        ]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
+            """)
         _ = output.fileHandleForReading.availableData
         let id = Identifier.service(web.name, port: 80, transport: .tcp, isIPv4: true)
         #expect(try plane.sweep().doomed.isEmpty)

@@ -34,17 +34,27 @@ final class Sandbox {
         try KernelPlane(.init(pinDirectory: pins, cgroup: cgroup, cgroupMount: cgroupMount, mapLimits: limits))
     }
 
-    /// Runs a Python script in the cgroup of a workload below the sandbox's (made if need be) and returns what it prints.
-    func python(_ script: String, in workload: String = "client") throws -> String {
+    /// Starts a Python script in the cgroup of a workload below the sandbox's (made if need be), in a network namespace of
+    /// its own, so that tests at the same time do not meet at a port.
+    func start(_ script: String, in workload: String = "client") throws -> (process: Process, output: Pipe) {
         let group = "\(cgroup)/\(workload)"
         try FileManager.default.createDirectory(atPath: group, withIntermediateDirectories: true)
         let process = Process()
-        process.executableURL = URL(filePath: "/bin/sh")
-        process.arguments = ["-c", "echo $$ > \(group)/cgroup.procs && exec timeout 60 python3 -c \"$0\"", script]
+        process.executableURL = URL(filePath: "/usr/bin/unshare")
+        process.arguments = [
+            "--net", "/bin/sh", "-c",
+            "ip link set lo up && echo $$ > \(group)/cgroup.procs && exec timeout 60 python3 -uc \"$0\"", script,
+        ]
         let output = Pipe()
         process.standardOutput = output
         process.standardError = output
         try process.run()
+        return (process, output)
+    }
+
+    /// Runs a Python script as `start` does, and returns what it prints.
+    func python(_ script: String, in workload: String = "client") throws -> String {
+        let (process, output) = try start(script, in: workload)
         let data = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
