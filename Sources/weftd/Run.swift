@@ -57,6 +57,9 @@ struct Run: ParsableCommand {
     @Option(help: ArgumentHelp("Where /healthz/ready is served.", valueName: "ip:port"))
     var readyListen = Environment.value("READY_LISTEN") ?? "127.0.0.1:15021"
 
+    @OptionGroup(title: "Options of the proxy and tunnel lanes, which have no listener yet")
+    var lanes: LaneOptions
+
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
     var logLevel = Environment.value("LOG_LEVEL") ?? "info"
 
@@ -82,6 +85,7 @@ struct Run: ParsableCommand {
         guard let format = LogFormat(rawValue: logFormat) else {
             throw ValidationError("--log-format: \(logFormat) is not text or json")
         }
+        try lanes.check()
         var options = AgentOptions(pinDirectory: pinDir, node: node)
         options.configDirectory = config
         options.cgroup = cgroup.isEmpty ? nil : cgroup

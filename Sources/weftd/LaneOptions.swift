@@ -1,0 +1,44 @@
+import Agent
+import ArgumentParser
+
+/// What the lanes that go through the agent are told. Their addresses are checked, so that a node's configuration can
+/// name them already; nothing listens on them as long as no lane needs it.
+struct LaneOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("This node's address, for tunnels from other nodes.", valueName: "ip"))
+    var nodeAddress = Environment.value("NODE_ADDRESS") ?? ""
+
+    @Option(help: ArgumentHelp("Worker threads; 0: one for each core.", valueName: "count"))
+    var workers = Environment.value("WORKERS") ?? "0"
+
+    @Option(help: ArgumentHelp("Outbound capture.", valueName: "ip:port"))
+    var outboundListen = Environment.value("OUTBOUND_LISTEN") ?? "127.0.0.1:15001"
+
+    @Option(help: ArgumentHelp("Inbound plaintext.", valueName: "ip:port"))
+    var inboundListen = Environment.value("INBOUND_LISTEN") ?? "127.0.0.1:15006"
+
+    @Option(help: ArgumentHelp("Inbound tunnels (HBONE).", valueName: "ip:port"))
+    var tunnelListen = Environment.value("TUNNEL_LISTEN") ?? "127.0.0.1:15008"
+
+    @Option(help: ArgumentHelp("DNS for mesh names.", valueName: "ip:port"))
+    var dnsListen = Environment.value("DNS_LISTEN") ?? "127.0.0.1:15053"
+
+    func check() throws {
+        let listeners = [
+            ("--outbound-listen", outboundListen), ("--inbound-listen", inboundListen),
+            ("--tunnel-listen", tunnelListen), ("--dns-listen", dnsListen),
+        ]
+        for (flag, text) in listeners {
+            do throws(HTTPListenAddress.Invalid) {
+                _ = try HTTPListenAddress(text)
+            } catch {
+                throw ValidationError("\(flag): \(error)")
+            }
+        }
+        guard let count = Int(workers), (0...1024).contains(count) else {
+            throw ValidationError("--workers: \(workers) is not a number from 0 to 1024")
+        }
+        guard nodeAddress.isEmpty || (try? HTTPListenAddress("[\(nodeAddress)]:0")) != nil else {
+            throw ValidationError("--node-address: \(nodeAddress) is not an IP address")
+        }
+    }
+}
