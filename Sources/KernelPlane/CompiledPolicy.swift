@@ -162,7 +162,14 @@ struct CompiledPolicy: Sendable {
         }
         // Within a listed block, outside of the more specific ones, every address satisfies the same clauses: those of
         // the blocks that cover the block.
-        let listed = Set(clauses.flatMap { ($0.address.anyOf + $0.address.noneOf).joined() })
+        var listed = Set(clauses.flatMap { ($0.address.anyOf + $0.address.noneOf).joined() })
+        // IPv4 addresses lie inside ::/0 in the trie, but a block of IPv6 addresses does not speak of them.
+        let mapped = IPBlock(address: IPAddress(v4: 0), prefixLength: 96)
+        if listed.contains(where: {
+            $0.prefixLength < 96 && mapped.address.masked(to: $0.prefixLength) == $0.address.masked(to: $0.prefixLength)
+        }) {
+            listed.insert(mapped)
+        }
         for block in listed {
             let words = block.address.abi
             var key = weft_policy_address_key()

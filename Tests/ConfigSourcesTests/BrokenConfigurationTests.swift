@@ -157,7 +157,8 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
             "mesh.yaml:10: document 1: items[1].spec.ports[0].prot: unknown field"),
         BrokenConfiguration(
             "half-written file", "\(service)\n  ports: [{ port: 80, na",
-            "mesh.yaml:6: document 1: not YAML: did not find expected ',' or '}', while parsing a flow mapping"),
+            "mesh.yaml:7: document 1: not YAML: did not find expected ',' or '}', while parsing a flow mapping that "
+                + "starts at line 6"),
         BrokenConfiguration(
             "a tab for indentation", "apiVersion: v1\nkind: Service\nmetadata:\n\tname: web",
             "mesh.yaml:4: document 1: not YAML: found character that cannot start any token, while scanning for the "
@@ -186,6 +187,9 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
         BrokenConfiguration(
             "100,000 levels", String(repeating: "[", count: 100_000),
             "mesh.yaml:1: document 1: values are nested deeper than 64 levels"),
+        BrokenConfiguration(
+            "65 levels", String(repeating: "[\n", count: 65),
+            "mesh.yaml:65: document 1: values are nested deeper than 64 levels"),
         BrokenConfiguration(
             "a scalar document", "just a text",
             "mesh.yaml:1: document 1: expected an object with apiVersion and kind"),
@@ -266,8 +270,9 @@ struct BrokenConfigurationTests {
     func notAFile() throws {
         let directory = try ConfigDirectory()
         try directory.write("large.yaml", "")
-        #expect(truncate(directory.url("large.yaml").path, 65 << 20) == 0)
-        #expect(mkfifo(directory.url("pipe.yaml").path, 0o600) == 0)
+        let large = try FileHandle(forWritingTo: directory.url("large.yaml"))
+        try large.truncate(atOffset: 65 << 20)
+        #expect(unsafe mkfifo(directory.url("pipe.yaml").path, 0o600) == 0)
         let outcome = validate(directory: directory.path, options: MeshOptions(node: "n"))
         #expect(
             outcome.errors.map(\.description) == [

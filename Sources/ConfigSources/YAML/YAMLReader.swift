@@ -220,7 +220,7 @@ import CYaml
             return try buildAlias(event, parent: parent)
         case .mapping, .sequence:
             guard depth < limits.depth else {
-                throw refusal(event.line, "values are nested deeper than \(limits.depth) levels")
+                throw refusal(event.line, Self.tooDeep(limits))
             }
             if let tag = event.tag, tag != "tag:yaml.org,2002:map", tag != "tag:yaml.org,2002:seq" {
                 throw refusal(event.line, "the tag \"\(tag)\" is not supported: leave it out")
@@ -283,10 +283,10 @@ import CYaml
             throw refusal(event.line, "more than \(limits.aliases) aliases in one document")
         }
         guard let anchor = anchors[name] else {
-            throw refusal(event.line, "the alias *\(name)* has no anchor &\(name) before it")
+            throw refusal(event.line, "the alias *\(name) has no anchor &\(name) before it")
         }
         guard let size = anchor.size else {
-            throw refusal(event.line, "the alias *\(name)* is inside its own anchor &\(name)")
+            throw refusal(event.line, "the alias *\(name) is inside its own anchor &\(name)")
         }
         aliasedValues += size
         guard aliasedValues <= limits.aliasedValues else {
@@ -337,6 +337,10 @@ import CYaml
 
     // MARK: - Errors
 
+    private static func tooDeep(_ limits: YAMLLimits) -> String {
+        "values are nested deeper than \(limits.depth) levels"
+    }
+
     private func syntaxFailure(_ text: UnsafeRawBufferPointer) -> Failure {
         let problem = unsafe parser.problem.map { unsafe String(cString: $0) } ?? "not YAML"
         if unsafe parser.error == YAML_READER_ERROR {
@@ -344,6 +348,9 @@ import CYaml
             let line = unsafe text[..<offset].count { $0 == UInt8(ascii: "\n") }
             let byte = unsafe offset < text.count ? ", byte 0x" + String(text[offset], radix: 16) : ""
             return Failure(line: line, message: "not a text in UTF-8 (\(problem)\(byte))")
+        }
+        if problem.hasPrefix("Maximum nesting level") {
+            return unsafe Failure(line: Int(parser.problem_mark.line), message: Self.tooDeep(limits))
         }
         var message = "not YAML: \(problem)"
         if let context = unsafe parser.context.map({ unsafe String(cString: $0) }), !context.isEmpty {

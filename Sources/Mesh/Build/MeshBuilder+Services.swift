@@ -48,10 +48,9 @@ extension MeshBuilder {
     private func endpoints(
         _ service: ServiceResource, _ port: ServiceResource.Port, slices: [EndpointSliceResource], members: [Member]
     ) -> [MeshEndpoint] {
-        // A client's socket of one family cannot be given an address of the other.
-        let takesIPv4 = service.addresses.isEmpty || service.addresses.contains { $0.isIPv4 }
+        // A socket of IPv4 cannot be given an address of IPv6; the other way round the address is a mapped one.
         let takesIPv6 = service.addresses.isEmpty || service.addresses.contains { !$0.isIPv4 }
-        func isReachable(_ address: IPAddress) -> Bool { address.isIPv4 ? takesIPv4 : takesIPv6 }
+        func isReachable(_ address: IPAddress) -> Bool { takesIPv6 || address.isIPv4 }
 
         var endpoints: [MeshEndpoint] = []
         // A place that a slice speaks of is what the slice says, ready or not.
