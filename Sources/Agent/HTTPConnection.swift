@@ -227,7 +227,8 @@ final class HTTPConnection {
     func append(toStream bytes: [UInt8]) -> Bool {
         guard case .streaming(let stream) = state else { return false }
         guard pendingOutput + bytes.count <= limits.maxStreamLag else {
-            let line = #"{"error":"the reader is too slow: \#(pendingOutput) bytes were waiting for it; the stream ends here"}"#
+            let line =
+                #"{"error":"the reader is too slow: \#(pendingOutput) bytes were waiting for it; the stream ends here"}"#
             state = .responding(thenClose: true)
             setDeadline(limits.writeDeadline)
             stream.finish()

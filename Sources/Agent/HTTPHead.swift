@@ -40,7 +40,9 @@ struct HTTPHead {
         let hosts = headers.filter { $0.name == "host" }
         guard hosts.count <= 1 else { throw .bad("more than one Host header") }
         guard !isVersion11 || hosts.count == 1 else { throw .bad("HTTP/1.1 needs a Host header") }
-        if let authority, let host = headers.firstIndex(where: { $0.name == "host" }) { headers[host].value = authority }
+        if let authority, let host = headers.firstIndex(where: { $0.name == "host" }) {
+            headers[host].value = authority
+        }
         contentLength = try Self.contentLength(headers, maxBody: maxBody)
 
         let options = headers.filter { $0.name == "connection" }
@@ -60,7 +62,9 @@ struct HTTPHead {
     private func refuseForeignOrigin() throws(Refusal) {
         guard method != .get, let origin = headers.first(where: { $0.name == "origin" })?.value else { return }
         let host = headers.first { $0.name == "host" }?.value ?? ""
-        guard origin == "http://\(host)" else { throw Refusal(status: 403, reason: "requests of other origins are refused") }
+        guard origin == "http://\(host)" else {
+            throw Refusal(status: 403, reason: "requests of other origins are refused")
+        }
     }
 
     private static func isVersion11(_ bytes: ArraySlice<UInt8>) throws(Refusal) -> Bool {
@@ -94,7 +98,8 @@ struct HTTPHead {
             throw .bad("a control character in a header field")
         }
         return (
-            String(decoding: name, as: UTF8.self).lowercased(), HTTPText.trimmed(String(decoding: value, as: UTF8.self)[...])
+            String(decoding: name, as: UTF8.self).lowercased(),
+            HTTPText.trimmed(String(decoding: value, as: UTF8.self)[...])
         )
     }
 

@@ -102,7 +102,9 @@ final class HTTPListener {
                 }
             }
             guard bound == 0 else { throw SystemError("listen on \(address)") }
-            if case .unix(let path) = address, unsafe chmod(path, 0o600) != 0 { throw SystemError("listen on \(address)") }
+            if case .unix(let path) = address, unsafe chmod(path, 0o600) != 0 {
+                throw SystemError("listen on \(address)")
+            }
             guard Glibc.listen(descriptor, 128) == 0 else { throw SystemError("listen on \(address)") }
             return descriptor
         } catch {

@@ -127,7 +127,8 @@ public final class Reactor {
         return slot
     }
 
-    private func control(_ operation: CInt, _ descriptor: CInt, _ events: Events, _ registration: Registration) -> Bool {
+    private func control(_ operation: CInt, _ descriptor: CInt, _ events: Events, _ registration: Registration) -> Bool
+    {
         var event = unsafe epoll_event()
         unsafe event.events = events.rawValue
         unsafe event.data.u64 = UInt64(registration.generation) << 32 | UInt64(registration.slot)

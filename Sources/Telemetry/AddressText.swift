@@ -18,7 +18,8 @@ public enum AddressText {
     /// With a port in network order: `10.0.0.1:80`, `[2001:db8::1]:80`.
     public static func text(_ address: weft_address, port: UInt16) -> String {
         let address = text(address)
-        return address.contains(":") ? "[\(address)]:\(UInt16(bigEndian: port))" : "\(address):\(UInt16(bigEndian: port))"
+        return address.contains(":")
+            ? "[\(address)]:\(UInt16(bigEndian: port))" : "\(address):\(UInt16(bigEndian: port))"
     }
 
     private static func hex(_ groups: ArraySlice<UInt64>) -> String {

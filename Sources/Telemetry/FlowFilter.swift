@@ -36,12 +36,15 @@ public struct FlowFilter: Sendable, Equatable {
                 deniedOnly = value != "false"
             case "lane":
                 guard Self.lanes.contains(value) else {
-                    throw Invalid(description: "there is no lane '\(value)'; the lanes are \(Self.lanes.joined(separator: ", "))")
+                    throw Invalid(
+                        description: "there is no lane '\(value)'; the lanes are \(Self.lanes.joined(separator: ", "))")
                 }
                 lane = value
             case "event":
                 guard Self.events.contains(value) else {
-                    throw Invalid(description: "there is no event '\(value)'; the events are \(Self.events.joined(separator: ", "))")
+                    throw Invalid(
+                        description:
+                            "there is no event '\(value)'; the events are \(Self.events.joined(separator: ", "))")
                 }
                 event = value
             case "since":

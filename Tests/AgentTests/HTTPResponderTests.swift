@@ -100,7 +100,8 @@ import Testing
     }
 
     @Test func anOversizeHeadIsRefusedEvenWhileItIsStillBeingSent() throws {
-        #expect(status(try exchange("GET / HTTP/1.1\r\nHost: x\r\nA: \(String(repeating: "a", count: 200_000))")) == 431)
+        #expect(
+            status(try exchange("GET / HTTP/1.1\r\nHost: x\r\nA: \(String(repeating: "a", count: 200_000))")) == 431)
     }
 
     @Test func tooManyFieldsAreRefused() throws {

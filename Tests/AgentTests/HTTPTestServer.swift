@@ -66,7 +66,8 @@ final class HTTPTestServer {
             return .text(200, request.query.map { "\($0.name)=\($0.value)" }.joined(separator: "|"))
         case (.get, "/big"):
             return .full(
-                200, contentType: "application/octet-stream", body: [UInt8](repeating: UInt8(ascii: "x"), count: bigBody))
+                200, contentType: "application/octet-stream",
+                body: [UInt8](repeating: UInt8(ascii: "x"), count: bigBody))
         case (.post, "/body"):
             shared.counts.withLock { $0.bodies.append(request.body) }
             return .text(200, "\(request.body.count) bytes")

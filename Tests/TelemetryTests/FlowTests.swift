@@ -33,7 +33,8 @@ import WeftABI
     }
 
     @Test func recordsHaveNamesAndStableKeys() {
-        let record = FlowRecord(flow(), directory: TestDirectory.shop, clock: WallClock(offset: 1_700_000_000 * 1_000_000_000))
+        let record = FlowRecord(
+            flow(), directory: TestDirectory.shop, clock: WallClock(offset: 1_700_000_000 * 1_000_000_000))
         #expect(
             json(record)
                 == #"{"time":"2023-11-14T22:13:20.002000Z","event":"closed","reporter":"source","protocol":"tcp","#
@@ -106,7 +107,9 @@ import WeftABI
         #expect(try count(("since", "1d")) == 3)
     }
 
-    @Test(arguments: [("denied", "maybe"), ("lane", "fast"), ("event", "lost"), ("since", "yesterday"), ("since", "5"), ("since", "")])
+    @Test(arguments: [
+        ("denied", "maybe"), ("lane", "fast"), ("event", "lost"), ("since", "yesterday"), ("since", "5"), ("since", ""),
+    ])
     func filtersThatMeanNothingAreRefused(name: String, value: String) {
         #expect(throws: FlowFilter.Invalid.self) { try FlowFilter(query: [(name, value)], now: 0) }
     }
@@ -137,9 +140,21 @@ import WeftABI
         (weft_address_v6(UInt32(0x2001_0db8).bigEndian, 0, UInt32(1).bigEndian, 0), "2001:db8::1:0:0"),
         (weft_address_v6(UInt32(0xfe80_0000).bigEndian, 0, 0, UInt32(0xabcd).bigEndian), "fe80::abcd"),
         // One group of zeros is not shortened, and of equal runs the first is (RFC 5952 section 4.2).
-        (weft_address_v6(UInt32(0x2001_0db8).bigEndian, UInt32(0x0000_0001).bigEndian, UInt32(0x0001_0001).bigEndian, UInt32(0x0001_0001).bigEndian), "2001:db8:0:1:1:1:1:1"),
-        (weft_address_v6(UInt32(0x2001_0000).bigEndian, UInt32(0x0000_0001).bigEndian, UInt32(0x0000_0000).bigEndian, UInt32(0x0002_0003).bigEndian), "2001::1:0:0:2:3"),
-        (weft_address_v6(UInt32(0x0001_0002).bigEndian, UInt32(0x0003_0004).bigEndian, UInt32(0x0005_0006).bigEndian, 0), "1:2:3:4:5:6::"),
+        (
+            weft_address_v6(
+                UInt32(0x2001_0db8).bigEndian, UInt32(0x0000_0001).bigEndian, UInt32(0x0001_0001).bigEndian,
+                UInt32(0x0001_0001).bigEndian), "2001:db8:0:1:1:1:1:1"
+        ),
+        (
+            weft_address_v6(
+                UInt32(0x2001_0000).bigEndian, UInt32(0x0000_0001).bigEndian, UInt32(0x0000_0000).bigEndian,
+                UInt32(0x0002_0003).bigEndian), "2001::1:0:0:2:3"
+        ),
+        (
+            weft_address_v6(
+                UInt32(0x0001_0002).bigEndian, UInt32(0x0003_0004).bigEndian, UInt32(0x0005_0006).bigEndian, 0),
+            "1:2:3:4:5:6::"
+        ),
     ])
     func addressesAreWrittenAsRFC5952Wants(address: weft_address, text: String) {
         #expect(AddressText.text(address) == text)
@@ -147,8 +162,10 @@ import WeftABI
 
     @Test(arguments: [
         (Int64(0), "1970-01-01T00:00:00.000000Z"), (-1, "1969-12-31T23:59:59.999999Z"),
-        (951_782_400_000_000_000, "2000-02-29T00:00:00.000000Z"), (951_868_799_999_999_999, "2000-02-29T23:59:59.999999Z"),
-        (4_107_542_400_123_456_789, "2100-03-01T00:00:00.123456Z"), (1_735_689_599_000_000_000, "2024-12-31T23:59:59.000000Z"),
+        (951_782_400_000_000_000, "2000-02-29T00:00:00.000000Z"),
+        (951_868_799_999_999_999, "2000-02-29T23:59:59.999999Z"),
+        (4_107_542_400_123_456_789, "2100-03-01T00:00:00.123456Z"),
+        (1_735_689_599_000_000_000, "2024-12-31T23:59:59.000000Z"),
     ])
     func timesAreWrittenAsRFC3339Wants(nanoseconds: Int64, text: String) {
         #expect(WallClock.text(unixNanoseconds: nanoseconds) == text)

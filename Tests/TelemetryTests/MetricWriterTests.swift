@@ -92,7 +92,9 @@ import WeftABI
         policies.write(to: &writer)
         let exposition = Exposition(writer)
         #expect(exposition.duplicates == [])
-        #expect(exposition.values["weft_policy_decisions_total{policy=\"shop/no-mallory[0]\",verdict=\"deny\",mode=\"enforce\"}"] == 7)
+        #expect(
+            exposition.values[
+                "weft_policy_decisions_total{policy=\"shop/no-mallory[0]\",verdict=\"deny\",mode=\"enforce\"}"] == 7)
         #expect(exposition.values["weft_map_pressure{map=\"services\"}"] == 0.5)
         #expect(exposition.values["weft_failed_closed_total"] == 6)
         #expect(exposition.sum("process_resident_memory_bytes") > 1_000_000)

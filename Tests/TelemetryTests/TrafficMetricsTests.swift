@@ -81,8 +81,12 @@ import WeftABI
         metrics.update(
             [(key, traffic(opened: 4, sent: 10, received: 20))], directory: TestDirectory.shop, now: second)
         let values = metrics.exposition.values
-        #expect(values["weft_passthrough_connections_total{source=\"shop/client\",class=\"public\",result=\"opened\"}"] == 4)
-        #expect(values["weft_passthrough_bytes_total{source=\"shop/client\",class=\"public\",direction=\"received\"}"] == 20)
+        #expect(
+            values["weft_passthrough_connections_total{source=\"shop/client\",class=\"public\",result=\"opened\"}"] == 4
+        )
+        #expect(
+            values["weft_passthrough_bytes_total{source=\"shop/client\",class=\"public\",direction=\"received\"}"] == 20
+        )
         #expect(metrics.exposition.count("istio_tcp_sent_bytes_total") == 0)
     }
 
