@@ -15,10 +15,10 @@ struct Weft: ParsableCommand {
             Exit status: 0 yes or done; 1 the answer is no; 2 wrong usage; 3 it could not be found out.
 
             EXAMPLES
-              weft check                                  is this node able to run the data plane?
-              weft service list                           what is balanced, and to how many backends
-              weft explain connect 127.96.0.10:80         what would happen to a connection, and why
-              weft flows --follow --denied                connections that policies refuse, as they happen
+              weft check                              can this node run the data plane?
+              weft service list                       what is balanced, to how many backends
+              weft explain connect 127.96.0.10:80     what a connection would meet, and why
+              weft flows --follow --denied            what policies refuse, as it happens
             """,
         version: weftVersion,
         subcommands: [

@@ -21,7 +21,7 @@ import Testing
         arguments: [
             (0, "0s"), (0.000_000_85, "0.85µs"), (0.000_256, "256µs"), (0.012_34, "12.3ms"), (0.999_9, "1.00s"),
             (4.5, "4.50s"),
-            (200, "3m20s"), (7500, "2h5m"), (180_000, "2d2h"), (-3, "-3.00s"),
+            (200, "3m20s"), (7500, "2h5m"), (600, "10m"), (180_000, "2d2h"), (-3, "-3.00s"),
         ] as [(Double, String)])
     func writesDurations(_ seconds: Double, _ text: String) {
         #expect(formatSeconds(seconds) == text)

@@ -18,7 +18,7 @@ struct EndpointCommand: ParsableCommand {
                 EXAMPLES
                   weft endpoint list
                   weft endpoint list --service shop/web
-                  weft endpoint list -o json | jq '[.[] | select(.state == "draining")] | length'
+                  weft endpoint list -o json | jq '.[] | select(.state == "draining")'
                 """)
 
         @Option(help: ArgumentHelp("Only this service's endpoints.", valueName: "namespace/name"))
@@ -36,7 +36,7 @@ struct EndpointCommand: ParsableCommand {
                 .flatMap { id, backends in
                     backends.map { backend in
                         Record(
-                            [Field("service", resolver.value(id))] + EndpointCommand.record(backend, resolver).fields)
+                            [resolver.serviceField(id)] + EndpointCommand.record(backend, resolver).fields)
                     }
                 }
             format.print(

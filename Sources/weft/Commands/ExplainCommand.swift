@@ -15,7 +15,7 @@ struct ExplainCommand: ParsableCommand {
                 some of the backends.
 
                 EXAMPLES
-                  weft explain connect 127.96.0.10:80                            from a process of no workload
+                  weft explain connect 127.96.0.10:80           from outside the mesh
                   weft explain connect 127.96.0.10:80 --from shop/client
                   weft explain connect 127.96.0.10:53 --protocol udp --pid $(pidof resolver)
                   weft explain connect [fd00::10]:443 -o json

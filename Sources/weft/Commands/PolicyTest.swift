@@ -13,7 +13,7 @@ extension PolicyCommand {
 
                 EXAMPLES
                   weft policy test --from shop/client --to shop/web-1 --port 8080
-                  weft policy test --from shop/client --to shop/web            every endpoint of the service
+                  weft policy test --from shop/client --to shop/web     every endpoint
                   weft policy test --from unknown --source-ip 10.1.2.3 --to 10.0.0.7:8080
                 """)
 
@@ -80,7 +80,7 @@ extension PolicyCommand {
             if decision.auditRule != 0 { page.line("  audit: counted for \(resolver.name(decision.auditRule))") }
         }
 
-        private struct Target {
+        private struct Target: Hashable {
             var workload: UInt64
             var address: IPAddress?
             var port: UInt16
@@ -127,7 +127,9 @@ extension PolicyCommand {
             guard !targets.isEmpty else {
                 throw Failure.no("no endpoint of \(name) belongs to a workload: no policy is asked")
             }
-            return targets
+            // The kernel has the same endpoints once for each address family of the service.
+            var seen: Set<Target> = []
+            return targets.filter { seen.insert($0).inserted }
         }
     }
 }

@@ -20,7 +20,7 @@ struct ServiceCommand: ParsableCommand {
 
                 EXAMPLES
                   weft service list
-                  weft service list -o json | jq -r '.[] | select(.backends.active == 0) | .service'
+                  weft service list -o json | jq '.[] | select(.backends.active == 0)'
                 """)
 
         @OptionGroup var pins: PinOptions
@@ -69,5 +69,5 @@ struct ServiceCommand: ParsableCommand {
 
 extension Record {
     /// What a list is sorted by: its first two columns.
-    var sortKey: String { fields.prefix(2).map { "\($0.text)" }.joined(separator: "\t") }
+    var sortKey: String { fields.lazy.filter { $0.title != nil }.prefix(2).map(\.text).joined(separator: "\t") }
 }

@@ -11,7 +11,7 @@ extension ServiceCommand {
 
                 EXAMPLES
                   weft service show shop/web            every port of the service
-                  weft service show shop/web:http       one port
+                  weft service show shop/web:80       one port
                   weft service show shop/web -o yaml
                 """)
 
@@ -29,9 +29,9 @@ extension ServiceCommand {
             let backends = try maps.backendsByService()
             let traffic = try maps.traffic.entries().filter { ids.contains($0.key.service) }
 
-            let ports = try ids.sorted { naturally(resolver.name($0), resolver.name($1)) }.map { id in
+            let ports = try ids.sorted { naturally(resolver.serviceName($0), resolver.serviceName($1)) }.map { id in
                 try ServicePort(
-                    id: id, name: resolver.name(id),
+                    id: id,
                     addresses: addresses.filter { $0.value.id == id }
                         .map { Endpoint($0.key.address, $0.key.port, $0.key.protocol) },
                     service: addresses.first { $0.value.id == id }?.value,
@@ -53,13 +53,13 @@ private struct ServicePort {
     private let clients: [Record]
 
     init(
-        id: UInt64, name: String, addresses: [Endpoint], service: weft_service?, backends: [Backend],
+        id: UInt64, addresses: [Endpoint], service: weft_service?, backends: [Backend],
         traffic: [(key: weft_traffic_key, value: weft_traffic)], maps: NodeMaps, resolver: Resolver
     ) throws {
         let shares = try service.map { try maps.shares(of: $0) } ?? [:]
         let affinity = service?.affinity_seconds ?? 0
         facts = Record([
-            Field("service", .string(name)),
+            resolver.serviceField(id), .hidden("id", .identifier(id)),
             Field("addresses", .array(addresses.map(\.description).sorted(by: naturally).map(Value.string))),
             Field("lane", service.map { .string(Terms.lane($0.lane)) } ?? .null),
             Field("algorithm", service.map { .string(Terms.algorithm($0.algorithm)) } ?? .null),
@@ -88,9 +88,10 @@ private struct ServicePort {
 
     func page(_ terminal: Terminal) -> String {
         var page = Page(terminal)
-        page.facts(facts.fields.map { (($0.title ?? $0.name).capitalizedFirst, $0.text) })
+        page.facts(facts.fields.filter { $0.title != nil }.map { (($0.title ?? $0.name).capitalizedFirst, $0.text) })
         if endpoints.isEmpty {
-            page.line("\nNo endpoints: connections are refused.", .caution)
+            page.blank()
+            page.line("No endpoints: connections are refused.", .caution)
         }
         page.table("Endpoints", endpoints)
         page.table("Traffic", clients)

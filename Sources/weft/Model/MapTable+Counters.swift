@@ -9,14 +9,16 @@ extension MapTable {
         reader: { $0.traffic },
         parse: { _, _ in nil },
         key: { key, resolver in
-            let series = [key.source, key.service, key.destination].map { resolver.name($0) }.joined(separator: ">")
+            let series = [
+                resolver.name(key.source), resolver.serviceName(key.service), resolver.name(key.destination),
+            ].joined(separator: ">")
             return "\(series)/\(Terms.lane(key.lane))/\(Terms.reporter(key.reporter))/\(transportName(key.protocol))/"
                 + Terms.addressClass(key.address_class)
         },
         fields: { key, traffic, resolver in
             [
                 Field("source", resolver.value(key.source), text: resolver.name(key.source, none: "unknown")),
-                Field("service", resolver.value(key.service)),
+                resolver.serviceField(key.service),
                 Field("destination", resolver.value(key.destination)),
                 Field("lane", .string(Terms.lane(key.lane))),
                 Field("reporter", .string(Terms.reporter(key.reporter))),
@@ -50,7 +52,7 @@ extension MapTable {
     /// The bucket of the median: what a log2 histogram can say in one word.
     private static func text(of histogram: weft_histogram) -> String {
         guard let bound = histogram.bound(ofQuantile: 0.5) else { return "-" }
-        return bound.isFinite ? "<" + formatSeconds(bound / 1_000_000) : ">4s"
+        return bound.isFinite ? "<" + formatBound(microseconds: bound) : ">4s"
     }
 
     private static func value(of histogram: weft_histogram) -> Value {
@@ -94,7 +96,7 @@ extension MapTable {
 
     private static let backendLoad = MapTable(
         "backend_load", "Open connections of the backends",
-        keyForm: "0x0123456789abcdef, shop/web:http@10.0.0.7:8080, 10.0.0.7:8080",
+        keyForm: "0x0123456789abcdef, shop/web:80@10.0.0.7:8080, 10.0.0.7:8080",
         reader: { $0.backendLoad },
         parse: { text, _ in parseIdentifier(text) },
         key: { id, resolver in
@@ -105,7 +107,7 @@ extension MapTable {
             [
                 Field("backend", .string(resolver.backendName(id))),
                 .hidden("id", .identifier(id)),
-                Field("service", .string(resolver.service(ofBackend: id))),
+                resolver.serviceField(ofBackend: id),
                 Field("open", Value(load.active)),
                 Field("opened", Value(load.opened)),
             ]

@@ -27,7 +27,7 @@ extension MapTable {
         })
 
     private static let slots = MapTable(
-        "slots", "Selection tables of the services", keyForm: "shop/web:http#0",
+        "slots", "Selection tables of the services", keyForm: "shop/web:80#0",
         reader: { $0.slots },
         parse: { text, _ in
             guard let hash = text.lastIndex(of: "#"), let slot = UInt32(text[text.index(after: hash)...]),
@@ -35,11 +35,11 @@ extension MapTable {
             else { return nil }
             return weft_slot_key(service: service, slot: slot, reserved: 0)
         },
-        key: { key, resolver in "\(resolver.name(key.service))#\(key.slot)" },
+        key: { key, resolver in "\(resolver.serviceName(key.service))#\(key.slot)" },
         fields: { key, slot, resolver in
             let share = Double(slot.threshold) / 4_294_967_296
             return [
-                Field("service", resolver.value(key.service)),
+                resolver.serviceField(key.service),
                 Field("slot", Value(key.slot)),
                 Field("backend", .string(resolver.backendName(slot.backend))),
                 .hidden("backendID", .identifier(slot.backend)),
@@ -51,7 +51,7 @@ extension MapTable {
 
     private static let backends = MapTable(
         "backends", "Endpoints of the services",
-        keyForm: "0x0123456789abcdef, shop/web:http@10.0.0.7:8080, 10.0.0.7:8080",
+        keyForm: "0x0123456789abcdef, shop/web:80@10.0.0.7:8080, 10.0.0.7:8080",
         reader: { $0.backends },
         parse: { text, _ in parseIdentifier(text) },
         key: { id, resolver in
@@ -61,7 +61,7 @@ extension MapTable {
         fields: { id, backend, resolver in
             [
                 .hidden("id", .identifier(id)),
-                Field("service", resolver.value(backend.service)),
+                resolver.serviceField(backend.service),
                 Field("address", .string(Endpoint(backend.address, backend.port, backend.protocol).description)),
                 Field("workload", resolver.value(backend.workload)),
                 Field("weight", Value(backend.weight)),
@@ -71,16 +71,16 @@ extension MapTable {
         })
 
     private static let maglev = MapTable(
-        "maglev", "Consistent-hashing tables of the services", keyForm: "shop/web:http",
+        "maglev", "Consistent-hashing tables of the services", keyForm: "shop/web:80",
         reader: { $0.maglev },
         parse: { text, _ in parseIdentifier(text) },
-        key: { id, resolver in resolver.name(id) },
+        key: { id, resolver in resolver.serviceName(id) },
         fields: { id, table, resolver in
             let counts = Dictionary(grouping: table, by: { $0 }).mapValues(\.count)
             let shares = counts.map { (resolver.backendName($0.key), Double($0.value) / Double(table.count)) }
                 .sorted { naturally($0.0, $1.0) }
             return [
-                Field("service", resolver.value(id)),
+                resolver.serviceField(id),
                 Field("size", Value(table.count)),
                 Field("backends", Value(counts.count)),
                 Field(

@@ -6,12 +6,12 @@ extension MapTable {
     static var stateTables: [MapTable] { [serviceState, affinity, cgroupCache, tuples] }
 
     private static let serviceState = MapTable(
-        "service_state", "Turns of round robin", keyForm: "shop/web:http",
+        "service_state", "Turns of round robin", keyForm: "shop/web:80",
         reader: { $0.serviceState },
         parse: { text, _ in parseIdentifier(text) },
-        key: { id, resolver in resolver.name(id) },
+        key: { id, resolver in resolver.serviceName(id) },
         fields: { id, state, resolver in
-            [Field("service", resolver.value(id)), Field("roundRobin", Value(state.round_robin))]
+            [resolver.serviceField(id), Field("roundRobin", Value(state.round_robin))]
         })
 
     private static let affinity = MapTable(
@@ -21,14 +21,14 @@ extension MapTable {
         key: { key, resolver in
             let source = IPAddress(key.source)
             let client =
-                "\(resolver.name(key.service))<\(resolver.name(key.workload, none: "unknown"))%\(key.netns_cookie)"
+                "\(resolver.serviceName(key.service))<\(resolver.name(key.workload, none: "unknown"))%\(key.netns_cookie)"
             return source.high | source.low == 0 ? client : "\(client)%\(source)"
         },
         fields: { key, entry, resolver in
             let source = IPAddress(key.source)
             let age = secondsSince(entry.last_used_ns)
             return [
-                Field("service", resolver.value(key.service)),
+                resolver.serviceField(key.service),
                 Field("client", resolver.value(key.workload), text: resolver.name(key.workload, none: "unknown")),
                 Field("netnsCookie", Value(key.netns_cookie), title: "NETNS"),
                 Field("source", source.high | source.low == 0 ? .null : .string("\(source)")),
@@ -70,7 +70,7 @@ extension MapTable {
                 Field("protocol", .string(transportName(key.protocol)), title: "PROTO"),
                 Field("netnsCookie", key.scope == 0 ? .null : Value(key.scope), title: "NETNS"),
                 Field("source", resolver.value(tuple.source), text: resolver.name(tuple.source, none: "unknown")),
-                Field("service", resolver.value(tuple.service)),
+                resolver.serviceField(tuple.service),
                 .hidden("cookie", Value(tuple.cookie)),
             ]
         })

@@ -72,9 +72,9 @@ extension MapTable {
         key: { id, _ in hexadecimal(id) },
         fields: { id, name, _ in
             [
-                Field("id", .identifier(id)),
                 Field("kind", .string(Terms.nameKind(name.kind))),
                 Field("name", .string(name.string)),
+                Field("id", .identifier(id)),
             ]
         })
 

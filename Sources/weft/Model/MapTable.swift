@@ -38,7 +38,7 @@ struct MapTable: Sendable {
         self.keyForm = keyForm
         size = { try reader($0).size() }
         dump = { maps, resolver in
-            try reader(maps).entries().map { entry($0.key, $0.value, resolver) }.sorted { naturally($0.key, $1.key) }
+            try reader(maps).entries().map { entry($0.key, $0.value, resolver) }.sorted(by: Self.precedes)
         }
         find = { maps, resolver, text in
             if let exact = try parse(text, resolver) {
@@ -46,13 +46,18 @@ struct MapTable: Sendable {
             }
             return try reader(maps).entries().map { entry($0.key, $0.value, resolver) }
                 .filter { Self.names(text, $0.key) }
-                .sorted { naturally($0.key, $1.key) }
+                .sorted(by: Self.precedes)
         }
     }
 
     /// A text names a key whole, by the part before `/`, or by what follows or precedes `@` or `#`.
     private static func names(_ text: String, _ key: String) -> Bool {
         key == text || key.hasSuffix("@" + text) || ["/", "@", "#"].contains { key.hasPrefix(text + $0) }
+    }
+
+    /// By the first two columns, then by the key.
+    private static func precedes(_ a: MapEntry, _ b: MapEntry) -> Bool {
+        naturally("\(a.record.sortKey)\t\(a.key)", "\(b.record.sortKey)\t\(b.key)")
     }
 
     static func named(_ name: String) -> MapTable? { all.first { $0.name == name } }

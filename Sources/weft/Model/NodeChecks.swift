@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import KernelPlane
 import WeftABI
 
@@ -58,7 +56,7 @@ struct NodeChecks {
         ]
     }
 
-    /// Connects, in a cgroup made for it below the attached one, to the address that the hook answers itself.
+    /// Tries it with a connection in a cgroup made for it below the attached one.
     private func hook(_ maps: NodeMaps) throws -> CheckItem {
         let name = "hook"
         let advice = "restart weftd: it attaches its programs again"
@@ -68,25 +66,11 @@ struct NodeChecks {
         guard let root = CgroupRoot.find(), let path = CgroupPaths.shared.path(of: settings.attached_cgroup) else {
             return CheckItem(name, .fail, "the cgroup that the programs were attached to is gone", advice: advice)
         }
-        let parent = path == "/" ? root : root + path
-        let directory = "\(parent)/weft-check-\(getpid())"
-        guard unsafe mkdir(directory, 0o755) == 0 else {
-            return CheckItem(
-                name, .fail, "cannot make a cgroup in \(parent): \(errorText(weft_errno()))", advice: "run as root")
+        switch HookCheck.run(cgroup: path == "/" ? root : root + path) {
+        case .called: return CheckItem(name, .ok, "connections in cgroup \(path) reach it")
+        case .notCalled: return CheckItem(name, .fail, "a connection in cgroup \(path) was not seen by it", advice: advice)
+        case .unknown(let reason): return CheckItem(name, .fail, "it could not be tried: \(reason)", advice: "run as root")
         }
-        defer { unsafe rmdir(directory) }
-        let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            return CheckItem(name, .fail, "cannot open \(directory): \(errorText(weft_errno()))", advice: "run as root")
-        }
-        defer { close(descriptor) }
-        let result = weft_connect_in_cgroup(descriptor, WEFT_PROBE_ADDRESS.bigEndian, UInt16(WEFT_PROBE_PORT))
-        if result == WEFT_PROBE_ERRNO { return CheckItem(name, .ok, "connections in cgroup \(path) reach it") }
-        let finding =
-            result < 0
-            ? "the probe could not be run: \(errorText(weft_errno()))"
-            : "a connection in cgroup \(path) was not seen by it"
-        return CheckItem(name, .fail, finding, advice: advice)
     }
 
     private func losses(_ maps: NodeMaps) throws -> [CheckItem] {

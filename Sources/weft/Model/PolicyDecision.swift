@@ -121,7 +121,7 @@ extension PolicyDecision {
         case .matched: "by rule \(resolver.name(rule))"
         case .noDenialMatched: "no DENY rule matches, and no ALLOW policy applies"
         case .noAllowMatched:
-            "by \(resolver.name(rule, none: "the implicit denial")): an ALLOW policy applies and no rule of it matches"
+            rule == 0 ? "an ALLOW policy applies and no rule of it matches" : "by \(resolver.name(rule))"
         case .incomplete: "the destination's entries are not loaded, so the programs refuse"
         }
     }
@@ -131,7 +131,7 @@ extension PolicyDecision {
         guard let shadow else { return nil }
         let verdict = shadow.isDenied ? "denied" : "allowed"
         return shadow.isDenied == isDenied
-            ? "with the shadow policies enforced it would be \(verdict) too"
+            ? "\(verdict) with the shadow policies too"
             : "with the shadow policies enforced it would be \(verdict) by \(resolver.name(shadow.rule, none: "no rule"))"
     }
 

@@ -17,7 +17,8 @@ final class Resolver {
     /// The name of an identifier; nil if the node has none for it.
     func text(_ id: UInt64) -> String? {
         if let known = texts[id] { return known }
-        let text = id == 0 ? nil : (try? maps.names.get(id)).flatMap { $0 }?.string
+        // The programs count what finds no room in `traffic` under all ones.
+        let text = id == 0 ? nil : id == .max ? "overflow" : (try? maps.names.get(id)).flatMap { $0 }?.string
         texts[id] = .some(text)
         return text
     }
@@ -27,6 +28,17 @@ final class Resolver {
 
     /// A named identifier for programs: its name, null for 0, the identifier if it has no name.
     func value(_ id: UInt64) -> Value { id == 0 ? .null : .string(name(id)) }
+
+    /// The name of a service port with what tells it from others of the same name: the kernel has a service for each
+    /// transport and address family of a port, and their identifiers are hashes of both.
+    func serviceName(_ id: UInt64) -> String {
+        guard let text = text(id) else { return name(id) }
+        let variants = [("TCP/4", ""), ("TCP/6", "/ipv6"), ("UDP/4", "/udp"), ("UDP/6", "/udp/ipv6")]
+        return text + (variants.first { identifier(of: "\(text)/\($0.0)", .service) == id }?.1 ?? "")
+    }
+
+    /// A service for a record: the plain name for programs, the telling one for people.
+    func serviceField(_ id: UInt64) -> Field { Field("service", value(id), text: serviceName(id)) }
 
     /// The address of a backend; nil if it is gone.
     func endpoint(ofBackend id: UInt64) -> Endpoint? {
@@ -57,17 +69,22 @@ final class Resolver {
         let found = try maps.names.entries().filter {
             guard $0.value.kind == Kind.service.rawValue else { return false }
             let name = $0.value.string
-            return name == text || name.hasPrefix(text + ":")
+            return name == text || name.hasPrefix(text + ":") || serviceName($0.key) == text
         }
         guard !found.isEmpty else {
             throw Failure.no("this node has no service '\(text)' (names are NAMESPACE/NAME; see 'weft service list')")
         }
-        return found.sorted { ($0.value.string, $0.key) < ($1.value.string, $1.key) }.map(\.key)
+        return found.map(\.key).sorted { naturally(serviceName($0), serviceName($1)) }
+    }
+
+    /// The service that a backend belongs to.
+    func serviceField(ofBackend id: UInt64) -> Field {
+        serviceField((try? maps.backends.get(id)).flatMap { $0 }?.service ?? 0)
     }
 
     /// The name of the service that a backend belongs to.
     func service(ofBackend id: UInt64) -> String {
-        name((try? maps.backends.get(id)).flatMap { $0 }?.service ?? 0)
+        serviceName((try? maps.backends.get(id)).flatMap { $0 }?.service ?? 0)
     }
 }
 

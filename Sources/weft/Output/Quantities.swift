@@ -40,9 +40,22 @@ func formatSeconds(_ seconds: Double) -> String {
     case ..<0.000_999_5: figures(seconds * 1_000_000) + "µs"
     case ..<0.999_5: figures(seconds * 1000) + "ms"
     case ..<59.95: figures(seconds) + "s"
-    case ..<3600: "\(Int(seconds) / 60)m\(Int(seconds) % 60)s"
-    case ..<86400: "\(Int(seconds) / 3600)h\(Int(seconds) % 3600 / 60)m"
-    default: "\(Int(seconds) / 86400)d\(Int(seconds) % 86400 / 3600)h"
+    case ..<3600: parts(Int(seconds) / 60, "m", Int(seconds) % 60, "s")
+    case ..<86400: parts(Int(seconds) / 3600, "h", Int(seconds) % 3600 / 60, "m")
+    default: parts(Int(seconds) / 86400, "d", Int(seconds) % 86400 / 3600, "h")
+    }
+}
+
+private func parts(_ large: Int, _ largeUnit: String, _ small: Int, _ smallUnit: String) -> String {
+    "\(large)\(largeUnit)" + (small == 0 ? "" : "\(small)\(smallUnit)")
+}
+
+/// The bound of a bucket, which is a power of two, in whole units: `<16µs`, `<4ms`, `<2s`.
+func formatBound(microseconds: Double) -> String {
+    switch microseconds {
+    case ..<1000: fixed(microseconds, decimals: 0) + "µs"
+    case ..<1_000_000: fixed(microseconds / 1000, decimals: 0) + "ms"
+    default: fixed(microseconds / 1_000_000, decimals: 0) + "s"
     }
 }
 

@@ -50,6 +50,8 @@ struct Page {
         for line in table.split(separator: "\n") { text += "  \(line)\n" }
     }
 
+    mutating func blank() { text += "\n" }
+
     mutating func line(_ line: String, _ style: Style = .plain) { text += styled(printable(line), style) + "\n" }
 
     /// A word in its style, padded to four columns, and a text after it.
