@@ -46,7 +46,9 @@ let package = Package(
         .executableTarget(name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
         .executableTarget(
             name: "weft",
-            dependencies: ["BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "WeftABI", argumentParser, logging]),
+            dependencies: [
+                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Telemetry", "WeftABI", argumentParser, logging,
+            ]),
 
         // Unit tests, unprivileged.
         .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "WeftABI"]),

@@ -8,6 +8,13 @@ struct AdminClient {
 
     init(runDirectory: String) { path = runDirectory + "/admin.sock" }
 
+    /// Whether something listens at the socket.
+    var isThere: Bool {
+        guard let descriptor = try? connect(seconds: 1) else { return false }
+        close(descriptor)
+        return true
+    }
+
     struct Response {
         var status: Int
         var body: [UInt8]
@@ -19,15 +26,16 @@ struct AdminClient {
     func request(_ method: String, _ target: String, body: [UInt8] = [], seconds: Int = 10) throws(Failure) -> Response
     {
         var collected: [UInt8] = []
-        let status = try stream(method, target, body: body, seconds: seconds) { collected += $0 }
+        let status = try stream(method, target, body: body, seconds: seconds) { collected += $1 }
         return Response(status: status, body: collected)
     }
 
-    /// Sends a request and hands out the answer's body piece by piece until it ends. Returns the status code.
+    /// Sends a request and hands out the answer's body piece by piece, with its status code, until it ends. Returns the
+    /// status code.
     ///
     /// - Parameter seconds: how long the agent may be silent; 0 for ever.
     func stream(
-        _ method: String, _ target: String, body: [UInt8] = [], seconds: Int, receive: ([UInt8]) -> Void
+        _ method: String, _ target: String, body: [UInt8] = [], seconds: Int, receive: (_ status: Int, [UInt8]) -> Void
     ) throws(Failure) -> Int {
         let descriptor = try connect(seconds: seconds)
         defer { close(descriptor) }
@@ -51,7 +59,7 @@ struct AdminClient {
             }
             do {
                 let piece = count == 0 ? try reader.end() : try reader.read(chunk[..<count])
-                if !piece.isEmpty { receive(piece) }
+                if !piece.isEmpty { receive(reader.status, piece) }
             } catch {
                 throw .unknown("the answer of the agent at \(path) is not HTTP: \(error)")
             }

@@ -16,6 +16,8 @@ enum ExitStatus: Int32 {
 struct Failure: Error, CustomStringConvertible {
     var status: ExitStatus
     var description: String
+    /// Somebody else holds what is needed.
+    var isLocked = false
 
     static func no(_ message: String) -> Failure { Failure(status: .no, description: message) }
     static func usage(_ message: String) -> Failure { Failure(status: .usage, description: message) }

@@ -22,8 +22,8 @@ struct Weft: ParsableCommand {
             """,
         version: weftVersion,
         subcommands: [
-            Check.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
-            WorkloadCommand.self, PolicyCommand.self, ExplainCommand.self, Uninstall.self,
+            Check.self, Validate.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
+            WorkloadCommand.self, PolicyCommand.self, Flows.self, ExplainCommand.self, Uninstall.self,
         ])
 
     static func main() {

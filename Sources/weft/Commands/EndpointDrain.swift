@@ -70,10 +70,12 @@ extension EndpointCommand {
             defer { progress.finish() }
             while true {
                 let drains = try agent.get("/v1/drains", as: [AgentDrain].self)
-                let drain = drains.first { $0.endpoint.hasPrefix(host) && isSameService($0.service) }
-                guard let drain, drain.connectionsLeft > 0 else { return }
-                let count = drain.connectionsLeft
-                progress.show("\(host): \(count) connection\(count == 1 ? "" : "s") left")
+                // An endpoint is there once for each port and address family of the service.
+                let own = drains.filter { $0.endpoint == host && isSameService($0.service) }
+                let count = own.reduce(0) { $0 + $1.connectionsLeft }
+                guard count > 0 else { return }
+                let left = formatSeconds(own.map(\.deadlineSeconds).max()?.rounded(.up) ?? 0)
+                progress.show("\(host): \(count) connection\(count == 1 ? "" : "s") left, ended in \(left)")
                 pause(.milliseconds(250))
             }
         }

@@ -29,9 +29,9 @@ struct AgentStatus: Decodable {
 struct AgentDrain: Decodable {
     var service: String
     var endpoint: String
-    var deadline: String?
+    /// Seconds until open connections are ended.
+    var deadlineSeconds: Double
     var connectionsLeft: Int
-    var state: String
 }
 
 extension AgentStatus.ConfigurationError {

@@ -54,6 +54,7 @@ extension Failure {
     init(_ error: BPFError) {
         let isForbidden = error.errno == EPERM || error.errno == EACCES
         self = .unknown(isForbidden ? "\(error) (this needs root)" : "\(error)")
+        isLocked = error.errno == EWOULDBLOCK
     }
 }
 

@@ -3,8 +3,10 @@ extension OutputOptions {
     /// A list of equal things: a table, or an array.
     ///
     /// - Parameter empty: what people read instead of a table without rows.
-    func print(_ records: [Record], empty: String) {
-        switch output {
+    func print(_ records: [Record], empty: String) { Self.print(records, as: output, empty: empty) }
+
+    static func print(_ records: [Record], as format: OutputFormat, empty: String) {
+        switch format {
         case .table:
             guard !records.isEmpty else {
                 Console.error(empty)
@@ -12,7 +14,8 @@ extension OutputOptions {
             }
             let terminal = Terminal.standardOutput
             Console.write(Table(records).text(width: terminal.width, colours: terminal.hasColours))
-        case .json, .yaml: print(.array(records.map(\.value)))
+        case .json: Console.line(Value.array(records.map(\.value)).json(indented: true))
+        case .yaml: Console.write(Value.array(records.map(\.value)).yaml())
         }
     }
 

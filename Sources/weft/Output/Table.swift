@@ -24,16 +24,27 @@ struct Table {
         }
     }
 
-    /// The text; ends with a line feed unless the table has no columns.
-    ///
-    /// - Parameter width: the columns of the terminal: cells are cut so that no line is longer, if that is possible with
-    ///   at least `shortest` letters of each. nil shows everything, which is what a pipe gets.
-    func text(width: Int?, colours: Bool, headings: Bool = true) -> String {
-        guard !titles.isEmpty else { return "" }
-        var widths = titles.map { headings ? displayWidth($0) : 0 }
+    /// What each column needs.
+    func widths(atLeast least: [Int] = []) -> [Int] {
+        var widths = titles.map(displayWidth)
+        for (column, width) in least.enumerated() where column < widths.count {
+            widths[column] = max(widths[column], width)
+        }
         for row in rows {
             for (column, cell) in row.enumerated() { widths[column] = max(widths[column], displayWidth(cell.text)) }
         }
+        return widths
+    }
+
+    /// The text; ends with a line feed unless the table has no columns.
+    ///
+    /// - Parameters:
+    ///   - width: the columns of the terminal: cells are cut so that no line is longer, if that is possible with at least
+    ///     `shortest` letters of each. nil shows everything, which is what a pipe gets.
+    ///   - least: widths that the columns have at least.
+    func text(width: Int?, colours: Bool, headings: Bool = true, atLeast least: [Int] = []) -> String {
+        guard !titles.isEmpty else { return "" }
+        var widths = widths(atLeast: least)
         if let width { shrink(&widths, to: width) }
 
         var text = ""

@@ -1,0 +1,134 @@
+import ArgumentParser
+import BPF
+import FoundationEssentials
+import KernelPlane
+
+struct Flows: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show connections that ended, failed or were refused.",
+        discussion: """
+            The running agent is asked; it keeps the last records. Without an agent they are taken from the kernel's \
+            queue, and an agent that starts later does not see them any more. Times are UTC. With -o json each line is \
+            an object with all that is known of the connection.
+
+            EXAMPLES
+              weft flows                             the last connections
+              weft flows --follow --denied           refusals as they happen
+              weft flows --to shop/web --since 5m -n 1000
+              weft flows -f -o json | jq -c 'select(.duration_us > 1e6)'
+            """)
+
+    @Flag(name: .shortAndLong, help: "Go on with new ones until Ctrl-C.")
+    var follow = false
+
+    @Flag(help: "Only what a policy refused.")
+    var denied = false
+
+    @Option(help: ArgumentHelp("Only of this client workload.", valueName: "namespace/name"))
+    var from: String?
+
+    @Option(help: ArgumentHelp("Only to this service or workload.", valueName: "namespace/name"))
+    var to: String?
+
+    @Option(help: "Only of this lane.")
+    var lane: Lane?
+
+    @Option(help: ArgumentHelp("Only those that ended in the last 30s, 5m, 2h.", valueName: "duration"))
+    var since: String?
+
+    @Option(name: .short, help: ArgumentHelp("The last so many; 20 of those before --follow.", valueName: "count"))
+    var number: Int?
+
+    @OptionGroup var pins: PinOptions
+    @OptionGroup var runtime: RunOptions
+    @OptionGroup var format: OutputOptions
+
+    enum Lane: String, ExpressibleByArgument, CaseIterable {
+        case passthrough, kernel, accelerated, shortcut, tunnel, proxy
+    }
+
+    func validate() throws {
+        if let since, parseDuration(since) == nil {
+            throw ValidationError("'\(since)' is not a duration, such as 30s, 5m or 2h.")
+        }
+        if let number, number < 0 { throw ValidationError("-n is not negative.") }
+    }
+
+    func run() throws {
+        let request = FlowRequest(
+            from: from, to: to, lane: lane?.rawValue, deniedOnly: denied, since: since.flatMap(parseDuration),
+            limit: number ?? (follow ? 20 : 100))
+        let printer = FlowPrinter(format.output, isStream: follow)
+        do {
+            try ask(AdminClient(runDirectory: runtime.directory), request, printer)
+        } catch let failure as AgentAbsent {
+            try readRing(request, printer, absence: failure)
+        }
+        printer.finish()
+        if let failure = printer.failure { throw failure }
+    }
+
+    private func ask(_ agent: AdminClient, _ request: FlowRequest, _ printer: FlowPrinter) throws {
+        guard agent.isThere else { throw AgentAbsent(path: agent.path) }
+        var splitter = LineSplitter()
+        var refusal: [UInt8] = []
+        let target = "/v1/flows?\(request.query(follow: follow))"
+        let status = try agent.stream("GET", target, seconds: follow ? 0 : 10) { status, bytes in
+            guard status == 200 else { return refusal += bytes }
+            for line in splitter.lines(in: bytes) { printer.print(line) }
+        }
+        try agent.check(AdminClient.Response(status: status, body: refusal), "/v1/flows")
+        if follow { throw Failure.unknown("the agent ended") }
+    }
+
+    private func readRing(_ request: FlowRequest, _ printer: FlowPrinter, absence: AgentAbsent) throws {
+        let ring: FlowRing
+        do throws(Failure) {
+            ring = try FlowRing.open(pins.directory, limit: request.limit)
+        } catch {
+            guard error.isLocked else { throw error }
+            throw Failure.unknown(
+                "an agent is running on \(pins.directory.path) but does not answer at \(absence.path): name its run "
+                    + "directory (--run-dir or WEFT_RUN_DIR)")
+        }
+        let filter = try request.filter(now: monotonicNanoseconds())
+        for line in ring.take(filter, limit: request.limit) { printer.print(line) }
+        if follow { ring.follow(filter) { printer.print($0) } }
+    }
+}
+
+private struct AgentAbsent: Error {
+    var path: String
+}
+
+/// Prints flow records, given as lines of JSON.
+private final class FlowPrinter {
+    private let format: OutputFormat
+    private let isStream: Bool
+    private var table = TableStream(.standardOutput)
+    private var records: [Record] = []
+    /// The first record that was not understood.
+    private(set) var failure: Failure?
+
+    init(_ format: OutputFormat, isStream: Bool) {
+        self.format = format
+        self.isStream = isStream
+    }
+
+    func print(_ line: [UInt8]) {
+        if format == .json { return Console.line(String(decoding: line, as: UTF8.self)) }
+        do {
+            let record = try FlowLine(line).record
+            if format == .yaml { return Console.write("---\n" + record.value.yaml()) }
+            if isStream { Console.write(table.line(record)) } else { records.append(record) }
+        } catch {
+            failure = failure ?? error
+        }
+    }
+
+    /// What is not a stream is one table.
+    func finish() {
+        guard format == .table, !isStream else { return }
+        OutputOptions.print(records, as: .table, empty: "no flows")
+    }
+}
