@@ -98,6 +98,16 @@ import Glibc
     /// - Parameter limit: stop after so many, to do something else in between.
     @discardableResult
     public mutating func consume(limit: Int = .max, _ handler: (RawSpan) -> Void) -> Int {
+        read(limit: limit, isTaking: true, handler)
+    }
+
+    /// Hands the records that are complete to `handler` and leaves them where they are, for the next reader.
+    public mutating func peek(_ handler: (RawSpan) -> Void) {
+        read(limit: .max, isTaking: false, handler)
+    }
+
+    @discardableResult
+    private mutating func read(limit: Int, isTaking: Bool, _ handler: (RawSpan) -> Void) -> Int {
         let mask = UInt(raw.info.maxEntries - 1)
         let data = unsafe producer + pageSize
         var position = unsafe weft_load_acquire(consumer)
@@ -114,7 +124,7 @@ import Glibc
                 count += 1
             }
             position &+= UInt((length + Int(BPF_RINGBUF_HDR_SZ) + 7) / 8 * 8)
-            unsafe weft_store_release(consumer, position)
+            if isTaking { unsafe weft_store_release(consumer, position) }
         }
         return count
     }

@@ -7,9 +7,9 @@ struct Flows: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show connections that ended, failed or were refused.",
         discussion: """
-            The running agent is asked; it keeps the last records. Without an agent they are taken from the kernel's \
-            queue, and an agent that starts later does not see them any more. Times are UTC. With -o json each line is \
-            an object with all that is known of the connection.
+            The running agent is asked; it keeps the last records. Without an agent they are read from the kernel's \
+            queue, and --follow takes them from it. Times are UTC. With -o json each line is an object with all that \
+            is known of the connection.
 
             EXAMPLES
               weft flows                             the last connections
@@ -91,8 +91,9 @@ struct Flows: ParsableCommand {
                 "an agent is running on \(pins.directory.path) but does not answer at \(absence.path): name its run "
                     + "directory (--run-dir or WEFT_RUN_DIR)")
         }
+        if format.output == .table { Console.error("no agent answers at \(absence.path): reading the kernel's queue") }
         let filter = try request.filter(now: monotonicNanoseconds())
-        for line in ring.take(filter, limit: request.limit) { printer.print(line) }
+        for line in ring.records(filter, limit: request.limit) { printer.print(line) }
         if follow { ring.follow(filter) { printer.print($0) } }
     }
 }
@@ -105,7 +106,8 @@ private struct AgentAbsent: Error {
 private final class FlowPrinter {
     private let format: OutputFormat
     private let isStream: Bool
-    private var table = TableStream(.standardOutput)
+    /// With room for usual names, so that most streams keep their columns.
+    private var table = TableStream(.standardOutput, leastWidths: [12, 10, 16, 18, 30, 6, 7, 8, 8])
     private var records: [Record] = []
     /// The first record that was not understood.
     private(set) var failure: Failure?

@@ -58,7 +58,7 @@ func percentEncoded(_ text: String) -> String {
 
 /// The ring of flow records itself, for a node without an agent.
 ///
-/// Reading takes the records out of the ring: they are this reader's then, and not the next agent's.
+/// What is there is left there for the next agent; following takes records out, so that the ring does not fill up.
 final class FlowRing {
     private var ring: RingBuffer
     private let window: FlowWindow
@@ -83,25 +83,26 @@ final class FlowRing {
     }
 
     /// The records that the ring holds.
-    func take(_ filter: FlowFilter, limit: Int) -> [[UInt8]] {
-        collect()
+    func records(_ filter: FlowFilter, limit: Int) -> [[UInt8]] {
+        let window = window
+        ring.peek { Self.add($0, to: window) }
         return window.records(matching: filter, limit: limit).map(Self.line)
     }
 
     /// The records from now on, for as long as the process lives.
     func follow(_ filter: FlowFilter, _ body: @escaping ([UInt8]) -> Void) -> Never {
+        let window = window
+        // These have been read already.
+        ring.consume { _ in }
         _ = window.subscribe(filter) { body(Self.line($0)) }
         while true {
-            collect()
+            ring.consume { Self.add($0, to: window) }
             pause(.milliseconds(200))
         }
     }
 
-    private func collect() {
-        let window = window
-        ring.consume { bytes in
-            if bytes.byteCount >= MemoryLayout<weft_flow>.size { window.append(bytes.value()) }
-        }
+    private static func add(_ bytes: RawSpan, to window: FlowWindow) {
+        if bytes.byteCount >= MemoryLayout<weft_flow>.size { window.append(bytes.value()) }
     }
 
     private static func line(_ record: FlowRecord) -> [UInt8] {
