@@ -34,6 +34,20 @@ import Testing
         #expect(text.contains("BACKENDS") && text.contains("shop/we…"))
     }
 
+    @Test func aNarrowTerminalDoesWithoutSomeColumns() {
+        var table = Table(records)
+        var widths = table.widths()
+        table.drop(["BACKENDS"], toFit: 30, &widths)
+        #expect(table.titles == ["NAME", "BACKENDS"] && widths == [13, 8])
+        table.drop(["BACKENDS"], toFit: 16, &widths)
+        #expect(table.titles == ["NAME"] && widths == [13])
+    }
+
+    @Test func aFieldThatIsOfNoUseWhenCutStaysWhole() {
+        let record = Record([Field("time", "15:04:05.123").whole, Field("name", "shop/a-long-name")])
+        #expect(Table([record]).text(width: 20, colours: false).hasSuffix("15:04:05.123  shop/a-…\n"))
+    }
+
     @Test func alignsWideLettersAndKeepsColoursOutOfTheWidth() {
         let wide = [
             Record([Field("name", "店/ウェブ"), Field("state", "active", style: .good)]),

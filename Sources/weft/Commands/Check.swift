@@ -18,7 +18,8 @@ struct Check: ParsableCommand {
 
     func run() throws {
         let items =
-            SystemChecks.all() + NodeChecks(pins: pins, agent: AdminClient(runDirectory: runtime.directory)).all()
+            SystemChecks.all(pins.directory)
+            + NodeChecks(pins: pins, agent: AdminClient(runDirectory: runtime.directory)).all()
         format.print(.array(items.map(\.value))) { terminal in
             var page = Page(terminal)
             let width = items.map { displayWidth($0.name) }.max() ?? 0

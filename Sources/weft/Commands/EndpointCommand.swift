@@ -71,7 +71,7 @@ struct EndpointCommand: ParsableCommand {
         fields.append(
             Field(
                 "drainSecondsLeft", left.map(Value.number) ?? .null, title: "DRAIN ENDS",
-                text: left.map { $0 > 0 ? "in " + formatSeconds($0) : "now" } ?? "-"))
+                text: left.map { $0 > 0 ? "in " + formatWholeSeconds($0) : "now" } ?? "-"))
         return Record(fields)
     }
 }

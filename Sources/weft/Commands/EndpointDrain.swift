@@ -74,7 +74,7 @@ extension EndpointCommand {
                 let own = drains.filter { $0.endpoint == host && isSameService($0.service) }
                 let count = own.reduce(0) { $0 + $1.connectionsLeft }
                 guard count > 0 else { return }
-                let left = formatSeconds(own.map(\.deadlineSeconds).max()?.rounded(.up) ?? 0)
+                let left = formatWholeSeconds(own.map(\.deadlineSeconds).max()?.rounded(.up) ?? 0)
                 progress.show("\(host): \(count) connection\(count == 1 ? "" : "s") left, ended in \(left)")
                 pause(.milliseconds(250))
             }

@@ -107,7 +107,9 @@ private final class FlowPrinter {
     private let format: OutputFormat
     private let isStream: Bool
     /// With room for usual names, so that most streams keep their columns.
-    private var table = TableStream(.standardOutput, leastWidths: [12, 10, 16, 18, 30, 6, 7, 8, 8])
+    private var table = TableStream(
+        .standardOutput, leastWidths: [12, 10, 16, 18, 30, 6, 7, 8, 8],
+        dispensable: ["LANE", "RECEIVED", "SENT", "DESTINATION", "DURATION"])
     private var records: [Record] = []
     /// The first record that was not understood.
     private(set) var failure: Failure?

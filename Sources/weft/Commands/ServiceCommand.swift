@@ -55,7 +55,7 @@ struct ServiceCommand: ParsableCommand {
                 Field("algorithm", .string(Terms.algorithm(service.algorithm))),
                 Field(
                     "affinitySeconds", Value(service.affinity_seconds), title: "AFFINITY",
-                    text: service.affinity_seconds == 0 ? "-" : formatSeconds(Double(service.affinity_seconds))),
+                    text: service.affinity_seconds == 0 ? "-" : formatWholeSeconds(Double(service.affinity_seconds))),
                 Field(
                     "backends", ["active": Value(active), "draining": Value(draining)],
                     text: draining == 0 ? "\(active)" : "\(active)/\(draining)", style: active == 0 ? .bad : .plain),

@@ -65,7 +65,7 @@ private struct ServicePort {
             Field("algorithm", service.map { .string(Terms.algorithm($0.algorithm)) } ?? .null),
             Field(
                 "affinitySeconds", Value(affinity), title: "AFFINITY",
-                text: affinity == 0 ? "none" : formatSeconds(Double(affinity)) + " since the last connection"),
+                text: affinity == 0 ? "none" : formatWholeSeconds(Double(affinity)) + " since the last connection"),
         ])
         endpoints = backends.map { EndpointCommand.record($0, share: shares[$0.id], resolver) }
         clients = traffic.map { key, traffic in

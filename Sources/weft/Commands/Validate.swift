@@ -32,7 +32,8 @@ struct Validate: ParsableCommand {
         let outcome = ConfigSources.validate(directory: directory, options: MeshOptions(node: ""))
         let list = ObjectList(outcome.statuses)
         let answer: Value = [
-            "valid": .bool(outcome.errors.isEmpty && !list.isTroubled), "errors": .array(outcome.errors.map { $0.value }),
+            "valid": .bool(outcome.errors.isEmpty && !list.isTroubled),
+            "errors": .array(outcome.errors.map { $0.value }),
             "objects": list.value,
         ]
         format.print(answer) { Table(list.records).text(width: $0.width, colours: $0.hasColours) }
@@ -45,7 +46,8 @@ struct Validate: ParsableCommand {
 extension ConfigError {
     fileprivate var value: Value {
         [
-            "file": .string(file), "line": line > 0 ? Value(line) : .null, "document": document > 0 ? Value(document) : .null,
+            "file": .string(file), "line": line > 0 ? Value(line) : .null,
+            "document": document > 0 ? Value(document) : .null,
             "path": path.isEmpty ? .null : .string(path), "message": .string(message),
         ]
     }

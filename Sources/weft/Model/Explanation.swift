@@ -92,7 +92,8 @@ struct Explanation {
 
     private mutating func explainAffinity(_ entry: weft_service, _ backends: [Backend]) throws -> UInt64? {
         guard entry.affinity_seconds > 0 else { return nil }
-        let timeout = "session affinity for \(formatSeconds(Double(entry.affinity_seconds))) after the last connection"
+        let timeout =
+            "session affinity for \(formatWholeSeconds(Double(entry.affinity_seconds))) after the last connection"
         guard let cookie = source.netnsCookie else {
             add(
                 "affinity",

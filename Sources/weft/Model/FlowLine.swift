@@ -4,11 +4,13 @@ import FoundationEssentials
 struct FlowLine: Decodable, Equatable {
     var time: String
     var event: String
+    var reporter: String
     var transport: String
     var lane: String
     var from: String?
     var to: String?
     var destination: String?
+    var sourceAddress: String?
     var serviceAddress: String?
     var peerAddress: String?
     var addressClass: String?
@@ -16,17 +18,27 @@ struct FlowLine: Decodable, Equatable {
     var sentBytes: UInt64
     var receivedBytes: UInt64
     var durationMicroseconds: UInt64
+    var connectMicroseconds: UInt64?
+    var rttMicroseconds: UInt64?
+    var retransmits: UInt32
     var error: Int32?
+    var cookie: UInt64
+    var netnsCookie: UInt64
+    var cgroup: UInt64
 
     private enum CodingKeys: String, CodingKey {
-        case time, event, lane, from, to, destination, rule, error
+        case time, event, reporter, lane, from, to, destination, rule, retransmits, error, cookie, cgroup
         case transport = "protocol"
+        case sourceAddress = "source_address"
         case serviceAddress = "service_address"
         case peerAddress = "peer_address"
         case addressClass = "address_class"
         case sentBytes = "bytes_sent"
         case receivedBytes = "bytes_received"
         case durationMicroseconds = "duration_us"
+        case connectMicroseconds = "connect_us"
+        case rttMicroseconds = "rtt_us"
+        case netnsCookie = "netns_cookie"
     }
 
     init(_ line: [UInt8]) throws(Failure) {
@@ -37,18 +49,36 @@ struct FlowLine: Decodable, Equatable {
         }
     }
 
+    /// With the keys of the line itself.
     var record: Record {
-        Record([
-            Field("time", .string(time), text: timeOfDay),
-            Field("event", .string(event), style: style),
-            Field("from", .optional(from), text: from ?? "unknown"),
-            Field("to", .optional(to), text: to ?? serviceAddress ?? "-"),
-            Field("destination", .optional(destination), text: place),
-            Field("lane", .string(lane)),
-            Field("sent", Value(sentBytes), text: formatBytes(sentBytes)),
-            Field("received", Value(receivedBytes), text: formatBytes(receivedBytes)),
-            Field("duration", Value(durationMicroseconds), text: formatSeconds(Double(durationMicroseconds) / 1_000_000)),
-            Field("rule", .optional(reason)),
+        func key(_ key: CodingKeys) -> String { key.rawValue }
+        func number(_ value: (some BinaryInteger)?) -> Value { value.map { Value($0) } ?? .null }
+        return Record([
+            Field(key(.time), .string(time), text: timeOfDay).whole,
+            Field(key(.event), .string(event), style: style).whole,
+            .hidden(key(.reporter), .string(reporter)),
+            .hidden(key(.transport), .string(transport)),
+            Field(key(.from), .optional(from), text: from ?? "unknown"),
+            Field(key(.to), .optional(to), text: to ?? serviceAddress ?? "-"),
+            Field(key(.destination), .optional(destination), text: place),
+            Field(key(.lane), .string(lane)),
+            .hidden(key(.sourceAddress), .optional(sourceAddress)),
+            .hidden(key(.serviceAddress), .optional(serviceAddress)),
+            .hidden(key(.peerAddress), .optional(peerAddress)),
+            .hidden(key(.addressClass), .optional(addressClass)),
+            Field(key(.sentBytes), Value(sentBytes), title: "SENT", text: formatBytes(sentBytes)),
+            Field(key(.receivedBytes), Value(receivedBytes), title: "RECEIVED", text: formatBytes(receivedBytes)),
+            Field(
+                key(.durationMicroseconds), Value(durationMicroseconds), title: "DURATION",
+                text: formatSeconds(Double(durationMicroseconds) / 1_000_000)),
+            .hidden(key(.connectMicroseconds), number(connectMicroseconds)),
+            .hidden(key(.rttMicroseconds), number(rttMicroseconds)),
+            .hidden(key(.retransmits), Value(retransmits)),
+            Field(key(.rule), .optional(rule), text: reason ?? "-"),
+            .hidden(key(.error), number(error)),
+            .hidden(key(.cookie), Value(cookie)),
+            .hidden(key(.netnsCookie), Value(netnsCookie)),
+            .hidden(key(.cgroup), Value(cgroup)),
         ])
     }
 

@@ -63,7 +63,8 @@ enum MapChange: Equatable {
                 before.text.isEmpty ? before.value.cell : before.text,
                 field.text.isEmpty ? field.value.cell : field.text
             )
-            // A rounded amount may read the same before and after.
+            // A rounded amount may read the same before and after; of a histogram only its summary is of interest.
+            if from == to, case .object = field.value { return nil }
             let shown = from == to ? (before.value.cell, field.value.cell) : (from, to)
             return (field.name, "\(field.name) \(shown.0) → \(shown.1)" + increase(before.value, field.value))
         }

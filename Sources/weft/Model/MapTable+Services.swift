@@ -20,7 +20,7 @@ extension MapTable {
                 Field("backends", Value(service.backend_count)),
                 Field(
                     "affinitySeconds", Value(service.affinity_seconds), title: "AFFINITY",
-                    text: service.affinity_seconds == 0 ? "-" : formatSeconds(Double(service.affinity_seconds))),
+                    text: service.affinity_seconds == 0 ? "-" : formatWholeSeconds(Double(service.affinity_seconds))),
                 .hidden("equalWeights", .bool(UInt32(service.flags) & WEFT_SERVICE_EQUAL_WEIGHTS.rawValue != 0)),
                 Field("generation", Value(service.generation)),
             ]

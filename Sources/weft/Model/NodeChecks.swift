@@ -68,8 +68,10 @@ struct NodeChecks {
         }
         switch HookCheck.run(cgroup: path == "/" ? root : root + path) {
         case .called: return CheckItem(name, .ok, "connections in cgroup \(path) reach it")
-        case .notCalled: return CheckItem(name, .fail, "a connection in cgroup \(path) was not seen by it", advice: advice)
-        case .unknown(let reason): return CheckItem(name, .fail, "it could not be tried: \(reason)", advice: "run as root")
+        case .notCalled:
+            return CheckItem(name, .fail, "a connection in cgroup \(path) was not seen by it", advice: advice)
+        case .unknown(let reason):
+            return CheckItem(name, .fail, "it could not be tried: \(reason)", advice: "run as root")
         }
     }
 

@@ -5,7 +5,10 @@ import KernelPlane
 
 /// Whether this machine can run the data plane.
 enum SystemChecks {
-    static func all() -> [CheckItem] { [privileges, bpfFileSystem, cgroups, compiler, lockedMemory] + features }
+    /// - Parameter pins: where programs and maps are, or would be.
+    static func all(_ pins: PinDirectory) -> [CheckItem] {
+        [privileges, bpfFileSystem(pins), cgroups, compiler, lockedMemory] + features
+    }
 
     private static var privileges: CheckItem {
         CheckItem(
@@ -13,8 +16,8 @@ enum SystemChecks {
             advice: "run as root: maps and programs need CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN")
     }
 
-    private static var bpfFileSystem: CheckItem {
-        let path = "/sys/fs/bpf"
+    private static func bpfFileSystem(_ pins: PinDirectory) -> CheckItem {
+        let path = pins.isInstalled ? pins.path : "/sys/fs/bpf"
         return BPFSystem.isBPFFS(path)
             ? CheckItem("bpf file system", .ok, path)
             : CheckItem(

@@ -40,9 +40,18 @@ func formatSeconds(_ seconds: Double) -> String {
     case ..<0.000_999_5: figures(seconds * 1_000_000) + "µs"
     case ..<0.999_5: figures(seconds * 1000) + "ms"
     case ..<59.95: figures(seconds) + "s"
-    case ..<3600: parts(Int(seconds) / 60, "m", Int(seconds) % 60, "s")
-    case ..<86400: parts(Int(seconds) / 3600, "h", Int(seconds) % 3600 / 60, "m")
-    default: parts(Int(seconds) / 86400, "d", Int(seconds) % 86400 / 3600, "h")
+    default: formatWholeSeconds(seconds)
+    }
+}
+
+/// A time left or a time-out, which nobody wants to know to the millisecond: `3s`, `10m`, `1h30m`.
+func formatWholeSeconds(_ seconds: Double) -> String {
+    let whole = Int(max(0, seconds).rounded())
+    return switch whole {
+    case ..<60: "\(whole)s"
+    case ..<3600: parts(whole / 60, "m", whole % 60, "s")
+    case ..<86400: parts(whole / 3600, "h", whole % 3600 / 60, "m")
+    default: parts(whole / 86400, "d", whole % 86400 / 3600, "h")
     }
 }
 

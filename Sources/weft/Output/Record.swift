@@ -21,6 +21,8 @@ struct Field: Equatable, Sendable {
     var text: String
     var style: Style = .plain
     var isNumeric: Bool
+    /// Whether it is of no use when it is cut.
+    var isWhole = false
 
     /// - Parameters:
     ///   - title: the column's title; made from `name` if it is not given.
@@ -32,6 +34,13 @@ struct Field: Equatable, Sendable {
         self.text = text ?? value.cell
         self.style = style
         isNumeric = value.isNumeric
+    }
+
+    /// The field, never cut.
+    var whole: Field {
+        var field = self
+        field.isWhole = true
+        return field
     }
 
     /// A fact for programs only.

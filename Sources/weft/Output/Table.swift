@@ -3,6 +3,7 @@ struct Table {
     var titles: [String]
     var rows: [[Cell]]
     private var isNumeric: [Bool]
+    private var isWhole: [Bool]
 
     struct Cell: Equatable {
         var text: String
@@ -16,6 +17,7 @@ struct Table {
         isNumeric = shown.indices.map { column in
             records.contains { $0.shownField(column)?.isNumeric == true }
         }
+        isWhole = shown.map(\.isWhole)
         rows = records.map { record in
             shown.indices.map { column in
                 guard let field = record.shownField(column) else { return Cell(text: "-") }
@@ -55,18 +57,37 @@ struct Table {
         return text
     }
 
+    /// To this length a column of words is cut; numbers and short columns are not.
     private static let shortest = 8
 
-    /// Takes from the widest column until the line fits.
+    /// Takes from the widest column of words until the line fits.
     private func shrink(_ widths: inout [Int], to width: Int) {
-        var excess = widths.reduce(0, +) + 2 * (widths.count - 1) - width
+        var excess = Self.total(widths) - width
+        let words = widths.indices.filter { !isNumeric[$0] && !isWhole[$0] }
         while excess > 0 {
-            guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > Self.shortest
-            else {
+            guard let widest = words.max(by: { widths[$0] < widths[$1] }), widths[widest] > Self.shortest else {
                 return
             }
             widths[widest] -= 1
             excess -= 1
+        }
+    }
+
+    private static func total(_ widths: [Int]) -> Int { widths.reduce(0, +) + 2 * (widths.count - 1) }
+
+    /// Leaves out columns, in the order given, until the others fit with their words cut.
+    ///
+    /// - Parameter widths: what the columns need; those of columns that are left out go too.
+    mutating func drop(_ columns: [String], toFit width: Int, _ widths: inout [Int]) {
+        for title in columns {
+            var shrunk = widths
+            shrink(&shrunk, to: width)
+            guard Self.total(shrunk) > width, let column = titles.firstIndex(of: title) else { continue }
+            titles.remove(at: column)
+            isNumeric.remove(at: column)
+            isWhole.remove(at: column)
+            widths.remove(at: column)
+            for row in rows.indices { rows[row].remove(at: column) }
         }
     }
 
