@@ -62,7 +62,8 @@ let package = Package(
         .testTarget(
             name: "KernelTests", dependencies: ["BPF", "BPFImages", "CLinux", "KernelPlane", "Mesh", "WeftABI"]),
         // Whole nodes: root, weftd and weft as processes.
-        .testTarget(name: "MeshTests", dependencies: ["CLinux", "weft", "weftd"]),
+        .testTarget(
+            name: "MeshTests", dependencies: ["CLinux", "weft", "weftd"], exclude: ["Support/Scripts"]),
     ],
     swiftLanguageModes: [.v6]
 )

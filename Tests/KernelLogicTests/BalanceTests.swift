@@ -14,7 +14,9 @@ private struct SeededGenerator: RandomNumberGenerator {
 /// bpf/lib/balance.h, as it is compiled into the programs.
 @Suite("Selection arithmetic")
 struct BalanceTests {
-    @Test("Scaling reaches the first and the last index and never one beyond", arguments: [1, 2, 3, 7, 100, 65537] as [UInt32])
+    @Test(
+        "Scaling reaches the first and the last index and never one beyond",
+        arguments: [1, 2, 3, 7, 100, 65537] as [UInt32])
     func scaling(count: UInt32) {
         #expect(weft_scale(0, count) == 0)
         #expect(weft_scale(.max, count) == count - 1)
@@ -68,7 +70,9 @@ struct BalanceTests {
 
     /// The promise is "right after few turns": no count is off by more than a small constant at any length, where random
     /// selection is off by the square root of the length.
-    @Test("Weighted round robin keeps every share right at every length", arguments: [[90, 10], [1, 1, 1], [5, 3, 2], [97, 1, 1, 1]])
+    @Test(
+        "Weighted round robin keeps every share right at every length",
+        arguments: [[90, 10], [1, 1, 1], [5, 3, 2], [97, 1, 1, 1]])
     func roundRobinSpread(weights: [Int]) {
         let total = weights.reduce(0, +)
         var counts = [Int](repeating: 0, count: weights.count)

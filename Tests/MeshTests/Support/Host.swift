@@ -1,0 +1,87 @@
+import Foundation
+
+/// The machine that the tests run on: where things are, and what has to be installed.
+enum Host {
+    /// The cgroup v2 mount, which need not be /sys/fs/cgroup.
+    static let cgroupRoot: String? = {
+        guard let mounts = FileManager.default.contents(atPath: "/proc/self/mountinfo") else { return nil }
+        for line in String(decoding: mounts, as: UTF8.self).split(separator: "\n") {
+            // proc_pid_mountinfo(5): optional fields end with a hyphen, the file-system type follows it.
+            let fields = line.split(separator: " ")
+            guard let hyphen = fields.firstIndex(of: "-"), fields.count > hyphen + 1, fields.count > 4 else { continue }
+            if fields[hyphen + 1] == "cgroup2" { return String(fields[4]) }
+        }
+        return nil
+    }()
+
+    /// The interpreter itself rather than a version manager's shim, which takes longer to start than the test.
+    static let python =
+        FileManager.default.isExecutableFile(atPath: "/usr/bin/python3") ? "/usr/bin/python3" : "python3"
+
+    static func script(_ name: String) -> String {
+        URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Scripts/\(name)").path
+    }
+
+    /// An executable that this package builds; it lies beside the test bundle.
+    static func product(_ name: String) throws -> String {
+        var candidates: [String] = []
+        if let directory = ProcessInfo.processInfo.environment["WEFT_TEST_PRODUCTS"] { candidates.append(directory) }
+        let maps = FileManager.default.contents(atPath: "/proc/self/maps").map { String(decoding: $0, as: UTF8.self) }
+        for line in (maps ?? "").split(separator: "\n") where line.contains(".xctest") {
+            guard let slash = line.firstIndex(of: "/"), let end = line.range(of: ".xctest") else { continue }
+            candidates.append(URL(filePath: String(line[slash..<end.lowerBound])).deletingLastPathComponent().path)
+            break
+        }
+        candidates.append(URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().path)
+        for directory in candidates {
+            let path = "\(directory)/\(name)"
+            if FileManager.default.isExecutableFile(atPath: path) { return path }
+        }
+        throw TestFailure("\(name) is not beside the test bundle (looked in \(candidates)); run swift build first")
+    }
+
+    /// Fails with the package to install when a program is missing. Nothing is skipped.
+    static func require(_ programs: [(name: String, package: String)]) throws {
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        let directories = path.split(separator: ":").map(String.init) + ["/usr/sbin", "/sbin"]
+        for (name, package) in programs {
+            guard directories.contains(where: { FileManager.default.isExecutableFile(atPath: "\($0)/\(name)") }) else {
+                throw TestFailure("this test needs \(name): apt-get install \(package)")
+            }
+        }
+    }
+
+    /// What every privileged test needs.
+    static func requirePrivileges() throws {
+        guard geteuid() == 0 else {
+            throw TestFailure("this test loads programs into the kernel: run it as root (sudo tools/test)")
+        }
+        guard cgroupRoot != nil else {
+            throw TestFailure("no cgroup v2 is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
+        }
+        try require([
+            ("python3", "python3"), ("ip", "iproute2"), ("nsenter", "util-linux"), ("mount", "mount"),
+        ])
+    }
+
+    /// Longer forms of soaks: more rounds of the same test.
+    static let isLong = ProcessInfo.processInfo.environment["WEFT_TEST_LONG"] == "1"
+
+    /// A TCP port of 127.0.0.1 that nobody listens on at this moment.
+    static func freePort() throws -> UInt16 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw TestFailure("socket: \(Command.message(errno))") }
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
+        }
+        guard isBound else { throw TestFailure("no free port: \(Command.message(errno))") }
+        return UInt16(bigEndian: address.sin_port)
+    }
+}
