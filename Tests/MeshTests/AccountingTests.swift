@@ -20,7 +20,8 @@ extension NodeTests {
                     Manifest.file(
                         Manifest.service("tcp4", address: "127.96.0.10", endpoints: ["127.0.0.1"]),
                         Manifest.service(
-                            "udp4", address: "127.96.0.11", targetPort: 8081, protocol: "UDP", endpoints: ["127.0.0.1"]),
+                            "udp4", address: "127.96.0.11", targetPort: 8081, protocol: "UDP",
+                            endpoints: ["127.0.0.1"]),
                         Manifest.service("tcp6", address: "fd77:96::10", endpoints: ["::1"]),
                         Manifest.service(
                             "udp6", address: "fd77:96::11", targetPort: 8081, protocol: "UDP", endpoints: ["::1"])))
@@ -38,7 +39,8 @@ extension NodeTests {
                 #expect(books.allSatisfy { $0["errors"].int == 0 })
 
                 func counted(_ metrics: Metrics, _ name: String, _ service: String) -> Double {
-                    metrics.sum("istio_tcp_\(name)_total", ["reporter": "source", "destination_service": host(service)])
+                    let labels = ["reporter": "source", "destination_service": host(service)]
+                    return metrics.sum("istio_tcp_\(name)_total", labels)
                 }
                 try node.waitForMetrics("every connection is closed") { metrics in
                     zip(services, books).allSatisfy {
@@ -129,8 +131,9 @@ extension NodeTests {
                     ])
                     guard result.succeeded, let answer = try? JSON(result.output) else { return false }
                     for one in answer["data"]["result"].array {
-                        let key = "\(one["metric"]["source_workload"].string ?? "") \(one["metric"]["destination_service"].string ?? "")"
-                        results[key] = one["value"][1].string
+                        let labels = one["metric"]
+                        let key = ["source_workload", "destination_service"].map { labels[$0].string ?? "" }
+                        results[key.joined(separator: " ")] = one["value"][1].string
                     }
                     return !results.isEmpty
                 }

@@ -9,7 +9,7 @@ extension NodeTests {
 
         @Test("A child in a sub-cgroup has its workload's identity; a process outside has none")
         func nearestAncestor() throws {
-            try Shop.run(allowAlice) { shop in
+            try Shop.run(allowAlice) { (shop) throws in
                 #expect(try shop.connect(from: "alice").server == "web")
                 #expect(try shop.connect(from: "alice/session/worker").server == "web")
                 #expect(try shop.connect(from: "").result == "EPERM", "the guarded cgroup itself is nobody")

@@ -57,7 +57,7 @@ extension NodeTests {
         @Test("A workload's own address is guarded like its service")
         func directAddress() throws {
             try Shop.run(Manifest.policy("no-mallory", action: "DENY", app: "web", rules: Manifest.from("mallory"))) {
-                shop in
+                (shop) throws in
                 #expect(try shop.connect(from: "alice", to: shop.webAddress, port: 8080).server == "web")
                 #expect(try shop.connect(from: "mallory", to: shop.webAddress, port: 8080).result == "EPERM")
             }
