@@ -50,8 +50,9 @@ extension NodeTests {
                 let metrics = try node.scrape()
                 for (service, book) in zip(services, books) {
                     #expect(counted(metrics, "connections_opened", service) == book["connections"].double, "\(service)")
-                    #expect(counted(metrics, "sent_bytes", service) == book["sent"].double, "\(service)")
-                    #expect(counted(metrics, "received_bytes", service) == book["received"].double, "\(service)")
+                    // Istio's metrics are the server's view: received is what clients sent.
+                    #expect(counted(metrics, "received_bytes", service) == book["sent"].double, "\(service)")
+                    #expect(counted(metrics, "sent_bytes", service) == book["received"].double, "\(service)")
                 }
                 #expect(metrics.sum("weft_events_lost_total") == 0)
             }
@@ -65,7 +66,7 @@ extension NodeTests {
                     #expect(try held.echo("send 100000") == 1)
                     try shop.node.waitForMetrics("round \(round): the bytes are counted", within: 6) {
                         $0.sum(
-                            "istio_tcp_sent_bytes_total",
+                            "istio_tcp_received_bytes_total",
                             ["reporter": "source", "destination_service": host("web")]) == Double(round) * 100_000
                     }
                 }

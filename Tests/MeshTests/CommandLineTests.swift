@@ -111,7 +111,7 @@ extension NodeTests {
         @Test("check passes on a node that works")
         func check() throws {
             try Shop.run { shop in
-                let result = try shop.node.weft("check", "--cgroup", shop.sandbox.cgroup)
+                let result = try shop.node.weft("check")
                 #expect(result.status == 0, "\(result.output)\(result.errors)")
             }
         }

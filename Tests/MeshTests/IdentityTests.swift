@@ -106,7 +106,7 @@ extension NodeTests {
                                 "destination_workload": "\(name)-web",
                             ]) == 8
                             && metrics.sum(
-                                "istio_tcp_sent_bytes_total",
+                                "istio_tcp_received_bytes_total",
                                 ["reporter": "source", "source_workload": "\(name)-client"]) == 8 * bytes
                     }
                 }

@@ -52,9 +52,10 @@ extension NodeTests {
                     $0.sum("istio_tcp_connections_opened_total", ["reporter": "source"]) == Double(count)
                         && $0.sum("istio_tcp_connections_closed_total", ["reporter": "source"]) == Double(count)
                 }
-                // Five bytes and their echo on each, and the greeting.
+                // Five bytes from the client on each.
                 #expect(
-                    try node.scrape().sum("istio_tcp_sent_bytes_total", ["reporter": "source"]) == Double(5 * count))
+                    try node.scrape().sum("istio_tcp_received_bytes_total", ["reporter": "source"])
+                        == Double(5 * count))
             }
         }
 
