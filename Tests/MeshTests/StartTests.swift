@@ -35,6 +35,34 @@ extension NodeTests {
             }
         }
 
+        @Test("As root, but without the capabilities that it takes")
+        func withoutCapabilities() throws {
+            try Sandbox.run { sandbox in
+                try Host.require([("setpriv", "util-linux")])
+                let node = try Node(sandbox)
+                let drop = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon,-net_admin", "--inh-caps=-all"]
+                try fails(node, drop + node.agentArguments(), saying: ["CAP_"])
+                #expect(node.pins.isEmpty)
+                #expect(try !node.isAttached())
+            }
+        }
+
+        /// The kernel that runs the tests has everything; one without BTF is had by hiding it from the agent.
+        @Test("On a kernel that lacks a feature")
+        func missingFeature() throws {
+            try Sandbox.run { sandbox in
+                try Host.require([("unshare", "util-linux")])
+                let node = try Node(sandbox)
+                let hide = [
+                    "unshare", "--mount", "sh", "-c",
+                    "mount --bind /dev/null /sys/kernel/btf/vmlinux && exec \"$0\" \"$@\"",
+                ]
+                try fails(node, hide + node.agentArguments(), saying: ["BTF"])
+                #expect(node.pins.isEmpty)
+                #expect(try !node.isAttached())
+            }
+        }
+
         @Test("With a cgroup that is none", arguments: ["/nonexistent/cgroup", "/tmp"])
         func wrongCgroup(path: String) throws {
             try Sandbox.run { sandbox in
