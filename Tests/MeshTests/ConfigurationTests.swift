@@ -81,6 +81,24 @@ extension NodeTests {
             }
         }
 
+        @Test("A directory that is not there yet is an error that names it, until it is there")
+        func absentDirectory() throws {
+            try Sandbox.run { sandbox in
+                try sandbox.serve(["good,tcp,\(sandbox.address(1)),8080"], in: "servers")
+                let node = try Node(sandbox)
+                try FileManager.default.removeItem(atPath: node.configDirectory)
+                try node.start()
+                let status = try node.weft("status")
+                #expect(status.status == 1)
+                #expect((status.output + status.errors).contains(node.configDirectory), "\(status.errors)")
+                try FileManager.default.createDirectory(
+                    atPath: node.configDirectory, withIntermediateDirectories: false)
+                try node.write(Manifest.service("web", address: service, endpoints: [sandbox.address(1)]))
+                try eventually("the configuration is taken") { try sandbox.connect(service, 80).server == "good" }
+                #expect(try node.weft("status").status == 0)
+            }
+        }
+
         @Test("A reference to nothing is a condition of the object; the rest of it works")
         func danglingReference() throws {
             try run { sandbox, node in
@@ -160,7 +178,7 @@ extension NodeTests {
 
                 let big = Manifest.service("big", address: "127.96.0.11", endpoints: Array(addresses.suffix(3)))
                 try node.write(Manifest.file(small, big))
-                try node.waitForMetrics("the pressure shows") {
+                try node.waitForMetrics("the pressure shows", within: 20) {
                     $0.sum("weft_map_pressure", ["map": "backends"]) >= 0.75
                 }
                 try eventually("the object has a condition that names the map; log: \(node.agentLog.suffix(1500))") {

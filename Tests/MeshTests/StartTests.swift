@@ -112,17 +112,6 @@ extension NodeTests {
             }
         }
 
-        @Test("With a configuration directory that does not exist")
-        func noConfiguration() throws {
-            try Sandbox.run { sandbox in
-                let node = try Node(sandbox)
-                try fails(
-                    node, node.agentArguments(["--config", "\(sandbox.directory)/absent"]),
-                    saying: ["\(sandbox.directory)/absent"])
-                #expect(try !node.isAttached())
-            }
-        }
-
         @Test("With flags that make no sense: usage, exit code 2 or 64")
         func wrongFlags() throws {
             try Sandbox.run { sandbox in
