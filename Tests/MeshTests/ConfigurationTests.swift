@@ -15,7 +15,7 @@ extension NodeTests {
             }
         }
 
-        private func errors(_ metrics: Metrics, of file: String = "broken.yaml") -> Double {
+        private func errors(_ metrics: Metrics, of file: String = "wrong.yaml") -> Double {
             metrics.sum("weft_config_errors", ["file": file])
         }
 
@@ -25,7 +25,7 @@ extension NodeTests {
             try run { sandbox, node in
                 for (number, broken) in BrokenFile.all.enumerated() {
                     let generation = try node.scrape().sum("weft_config_generation")
-                    let path = "\(node.configDirectory)/broken.yaml"
+                    let path = "\(node.configDirectory)/wrong.yaml"
                     try broken.content.write(to: URL(filePath: path), options: .atomic)
                     do {
                         try node.waitForMetrics("\(broken.name): an error is counted", within: 10) { errors($0) >= 1 }
@@ -43,7 +43,7 @@ extension NodeTests {
                     let address = "127.96.1.\(number + 1)"
                     try node.apply(
                         Manifest.service("repaired", address: address, endpoints: [sandbox.address(1)]),
-                        file: "broken.yaml")
+                        file: "wrong.yaml")
                     #expect(errors(try node.scrape()) == 0, "\(broken.name): the repair did not heal it")
                     #expect(try sandbox.connect(address, 80).server == "good", "\(broken.name)")
                 }
@@ -57,7 +57,7 @@ extension NodeTests {
         private func expectError(_ broken: BrokenFile, _ result: Command.Result) {
             let text = result.output + result.errors
             #expect(result.status == 1, "\(broken.name): exit code \(result.status): \(text)")
-            let place = broken.line.map { "broken.yaml:\($0):" } ?? "broken.yaml"
+            let place = broken.line.map { "wrong.yaml:\($0):" } ?? "wrong.yaml"
             let lines = text.split(separator: "\n").filter { $0.contains(place) }
             #expect(!lines.isEmpty, "\(broken.name): no error at \(place) in: \(text.prefix(2000))")
             let found = lines.contains { line in broken.words.allSatisfy { line.localizedCaseInsensitiveContains($0) } }
@@ -68,12 +68,12 @@ extension NodeTests {
         func unreadable() throws {
             try run { sandbox, node in
                 // Permissions do not stop root; a loop of symbolic links does.
-                let path = "\(node.configDirectory)/broken.yaml"
+                let path = "\(node.configDirectory)/wrong.yaml"
                 try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: path)
                 try node.waitForMetrics("an error is counted") { errors($0) >= 1 }
                 let status = try node.weft("status")
                 #expect(status.status == 1)
-                #expect((status.output + status.errors).contains("broken.yaml"))
+                #expect((status.output + status.errors).contains("wrong.yaml"))
                 #expect(try sandbox.connect(service, 80).server == "good")
                 try FileManager.default.removeItem(atPath: path)
                 try node.waitForMetrics("the error is gone") { errors($0) == 0 }

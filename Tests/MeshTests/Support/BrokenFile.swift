@@ -111,13 +111,13 @@ struct BrokenFile: Sendable, CustomTestStringConvertible {
                 + "metadata: { name: a, namespace: shop }\n---\napiVersion: v1\nkind: Namespace\n"
                 + "metadata: { name: two }\n"),
         BrokenFile(
-            "half-written file", line: nil, saying: ["broken.yaml:"],
+            "half-written file", line: nil, saying: ["wrong.yaml:"],
             "apiVersion: v1\nkind: Service\nmetadata: { name: a, namespace: shop }\nspec:\n  ports: [{ port: 80, na"),
         BrokenFile(
-            "half-written text", line: nil, saying: ["broken.yaml:"],
+            "half-written text", line: nil, saying: ["wrong.yaml:"],
             "apiVersion: v1\nkind: Service\nmetadata: { name: \"unfini"),
         BrokenFile(
-            "tab as indentation", line: nil, saying: ["broken.yaml:"],
+            "tab as indentation", line: nil, saying: ["wrong.yaml:"],
             "apiVersion: v1\nkind: Service\nmetadata:\n\tname: a\n"),
         BrokenFile(
             "5,000-alias bomb", line: nil, saying: ["alias"],
@@ -132,12 +132,12 @@ struct BrokenFile: Sendable, CustomTestStringConvertible {
         BrokenFile(
             "nested without end", line: nil, saying: ["nest"], String(repeating: "[", count: 100_000)),
         BrokenFile(
-            "binary file", line: nil, saying: ["broken.yaml"],
+            "binary file", line: nil, saying: ["wrong.yaml"],
             Data([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0] + (0..<4096).map { UInt8(truncatingIfNeeded: $0 &* 37) })),
         BrokenFile(
             "text that is not UTF-8", line: nil, saying: ["UTF-8"],
             Data("apiVersion: v1\nkind: Namespace\nmetadata: { name: \"".utf8) + Data([0xc3, 0x28])
                 + Data("\" }\n".utf8)),
-        BrokenFile("a list at the top", line: 1, saying: ["broken.yaml:1"], "- a\n- b\n"),
+        BrokenFile("a list at the top", line: 1, saying: ["wrong.yaml:1"], "- a\n- b\n"),
     ]
 }
