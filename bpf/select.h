@@ -47,7 +47,7 @@ static __noinline __u64 select_round_robin(const struct weft_service *service)
 		return select_weighted(service, random64());
 	turn = ADD(state->round_robin, 1);
 	if (!(service->flags & WEFT_SERVICE_EQUAL_WEIGHTS))
-		return select_weighted(service, weft_round_robin_point(turn));
+		return select_weighted(service, weft_round_robin_point(turn, service->backend_count));
 	slot = slot_of(id, turn % service->backend_count);
 	return slot ? slot->backend : 0;
 }

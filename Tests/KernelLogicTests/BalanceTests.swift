@@ -68,33 +68,6 @@ struct BalanceTests {
         #expect(abs(Double(second) - Double(count) * 0.1) < 3 * sigma)
     }
 
-    /// The promise is "right after few turns": no count is off by more than a small constant at any length, where random
-    /// selection is off by the square root of the length.
-    @Test(
-        "Weighted round robin keeps every share right at every length",
-        arguments: [[90, 10], [1, 1, 1], [5, 3, 2], [97, 1, 1, 1]])
-    func roundRobinSpread(weights: [Int]) {
-        let total = weights.reduce(0, +)
-        var counts = [Int](repeating: 0, count: weights.count)
-        var worst = 0.0
-        for turn in 0..<20_000 {
-            let point = Double(weft_round_robin_point(UInt64(turn))) / 18_446_744_073_709_551_616.0 * Double(total)
-            var upper = 0
-            for (index, weight) in weights.enumerated() {
-                upper += weight
-                if point < Double(upper) {
-                    counts[index] += 1
-                    break
-                }
-            }
-            for (index, weight) in weights.enumerated() {
-                worst = max(worst, abs(Double(counts[index]) - Double(turn + 1) * Double(weight) / Double(total)))
-            }
-        }
-        #expect(counts.reduce(0, +) == 20_000)
-        #expect(worst < 6, "off by \(worst) connections")
-    }
-
     @Test("The second of two choices is another index, and every other index is equally likely")
     func secondChoice() {
         #expect(weft_second_choice(0, 0, 2) == 1)

@@ -58,6 +58,25 @@ struct SelectionTableTests {
         }
     }
 
+    /// The promise is "right after few turns": no count is off by more than a small constant at any length, where random
+    /// selection is off by the square root of the length.
+    @Test("Weighted round robin keeps every share right at every length", arguments: weightings)
+    func roundRobin(weights: [UInt16]) {
+        let table = AliasTable(weights.enumerated().map { (id: UInt64($0.offset), weight: $0.element) })
+        let total = Double(weights.reduce(0) { $0 + UInt64($1) })
+        var counts = [Double](repeating: 0, count: weights.count)
+        var worst = 0.0
+        for turn in 0..<UInt64(20_000) {
+            let point = weft_round_robin_point(turn, UInt32(table.slots.count))
+            var slot = table.slots[Int(weft_slot_index(point, UInt32(table.slots.count)))]
+            counts[Int(unsafe weft_slot_choose(&slot, point))] += 1
+            for (index, weight) in weights.enumerated() {
+                worst = max(worst, abs(counts[index] - Double(turn + 1) * Double(weight) / total))
+            }
+        }
+        #expect(worst < 8, "off by \(worst) connections")
+    }
+
     @Test("Maglev tables: even shares, complete, and the same in whatever order the backends come")
     func maglevShares() {
         let backends = (1...100).map { (id: weft_mix(UInt64($0)), weight: UInt16(1)) }

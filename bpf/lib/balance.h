@@ -32,11 +32,15 @@ static inline __u64 weft_slot_choose(const struct weft_slot *slot, __u64 random)
 /*
  * Round robin over equal weights is turn % count. With unequal weights the turn walks the additive golden-ratio
  * sequence, whose points are spread evenly at every length: each backend's share is right after few turns, and no
- * schedule has to be kept.
+ * schedule has to be kept. The sequence is even in one dimension only, so the decision between a slot's backend and its
+ * alias is the point's place within the slot, not a second number. The result is for weft_slot_index and
+ * weft_slot_choose.
  */
-static inline __u64 weft_round_robin_point(__u64 turn)
+static inline __u64 weft_round_robin_point(__u64 turn, __u32 count)
 {
-	return turn * 0x9e3779b97f4a7c15ull;
+	__u64 point = turn * 0x9e3779b97f4a7c15ull >> 32;
+
+	return point << 32 | (__u32)(point * count);
 }
 
 /* The second of two distinct choices: an index other than `first`. `count` is at least 2. */
