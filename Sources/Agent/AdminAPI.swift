@@ -48,6 +48,7 @@ struct AdminAPI {
         struct Problem: Encodable {
             var file: String
             var line: Int
+            var document: Int
             var path: String
             var message: String
         }
@@ -70,7 +71,7 @@ struct AdminAPI {
                     missingCgroups: agent.plane.missingCgroups),
                 objects: agent.config.statuses,
                 errors: agent.config.errors.map {
-                    .init(file: $0.file, line: $0.line, path: $0.path, message: $0.message)
+                    .init(file: $0.file, line: $0.line, document: $0.document, path: $0.path, message: $0.message)
                 }))
     }
 

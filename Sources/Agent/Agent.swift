@@ -46,6 +46,12 @@ public final class Agent {
                 "it needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN) to load programs into the"
                     + " kernel, and runs as user \(geteuid()): start it as root")
         }
+        let withheld = Capabilities.missing
+        guard withheld.isEmpty else {
+            throw AgentError(
+                "it runs as root, but without \(withheld.joined(separator: ", ")): give it the capabilities"
+                    + " that it needs to load programs into the kernel")
+        }
         guard let mount = CgroupRoot.find() else {
             throw AgentError("no cgroup v2 hierarchy is mounted: mount one with `mount -t cgroup2 none /sys/fs/cgroup`")
         }
@@ -112,7 +118,8 @@ public final class Agent {
             checkHook()
             try reactor.run()
         } catch {
-            plane.leave()
+            // What this attempt has put into the kernel goes with it; what was there before stays.
+            if plane.adopted { plane.leave() } else { try? plane.detach() }
             throw AgentError("\(error)")
         }
         shutDown()

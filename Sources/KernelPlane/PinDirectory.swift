@@ -26,12 +26,14 @@ public struct PinDirectory: Sendable {
             try BPFSystem.mountBPFFS(at: "/sys/fs/bpf")
         }
         var prefix = ""
+        var made: [String] = []
         for component in "\(path)/maps".split(separator: "/") {
             prefix += "/\(component)"
-            try make(prefix)
+            if try make(prefix) { made.append(prefix) }
         }
-        try make("\(path)/links")
+        if try make("\(path)/links") { made.append("\(path)/links") }
         guard BPFSystem.isBPFFS(path) else {
+            for directory in made.reversed() { FileSystem.removeDirectory(directory) }
             throw BPFError(
                 operation: "use the pin directory", subject: path, errno: EINVAL,
                 detail: "it is not on a BPF file system: choose a directory below /sys/fs/bpf, or mount one"
@@ -39,11 +41,13 @@ public struct PinDirectory: Sendable {
         }
     }
 
-    private func make(_ directory: String) throws(BPFError) {
+    /// - Returns: whether it was not there before.
+    private func make(_ directory: String) throws(BPFError) -> Bool {
         let code = FileSystem.makeDirectory(directory, mode: 0o700)
         guard code == 0 || code == EEXIST else {
             throw BPFError(operation: "make the directory", subject: directory, errno: code)
         }
+        return code == 0
     }
 
     /// Takes the directory for one agent; held until the descriptor is closed, by the kernel's account of the process.

@@ -20,6 +20,7 @@ struct AgentStatus: Decodable {
     struct ConfigurationError: Decodable {
         var file: String
         var line: Int?
+        var document: Int?
         var path: String?
         var message: String
     }
@@ -35,15 +36,17 @@ struct AgentDrain: Decodable {
 }
 
 extension AgentStatus.ConfigurationError {
-    /// `file:line: path: message`.
+    /// `file:line: document N: path: message`, without what is not known.
     var text: String {
-        let place = line.map { "\(file):\($0)" } ?? file
+        var place = line.flatMap { $0 > 0 ? "\(file):\($0)" : nil } ?? file
+        if let document, document > 0 { place += ": document \(document)" }
         return path.flatMap { $0.isEmpty ? nil : $0 }.map { "\(place): \($0): \(message)" } ?? "\(place): \(message)"
     }
 
     var value: Value {
         [
-            "file": .string(file), "line": line.map { Value($0) } ?? .null, "path": .optional(path),
+            "file": .string(file), "line": line.map { Value($0) } ?? .null,
+            "document": document.map { Value($0) } ?? .null, "path": .optional(path),
             "message": .string(message),
         ]
     }

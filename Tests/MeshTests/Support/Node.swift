@@ -171,7 +171,7 @@ final class Node {
 
     /// Whether a program of the kernel is attached to the guarded cgroup.
     func isAttached() throws -> Bool {
-        try !sandbox.check(["bpftool", "-j", "cgroup", "show", sandbox.cgroup]).contains("[]")
+        try sandbox.check(["bpftool", "cgroup", "show", sandbox.cgroup]).contains("cgroup_inet4_connect")
     }
 }
 
