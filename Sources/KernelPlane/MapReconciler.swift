@@ -59,17 +59,25 @@ struct MapReconciler: ~Copyable {
             replace(old, with: nil)
             services[name] = nil
         }
-        for (name, new) in desired {
-            let old = services[name]
-            if let old, old === new { continue }
-            do throws(BPFError) {
-                try add(new, over: old, generation: generation)
-                replace(old, with: new)
-                services[name] = new
-            } catch {
-                restore(old, insteadOf: new)
-                failures.append(ProgrammingFailure(kind: "Service", name: name, message: error.description))
+        var pending = desired.filter { services[$0.key] !== $0.value }
+        while !pending.isEmpty {
+            var refused: [ObjectName: CompiledService] = [:]
+            failures = []
+            for (name, new) in pending {
+                let old = services[name]
+                do throws(BPFError) {
+                    try add(new, over: old, generation: generation)
+                    replace(old, with: new)
+                    services[name] = new
+                } catch {
+                    restore(old, insteadOf: new)
+                    refused[name] = new
+                    failures.append(ProgrammingFailure(kind: "Service", name: name, message: error.description))
+                }
             }
+            // Services that have shrunk make room too: as long as any is taken, the refused ones have another chance.
+            if refused.count == pending.count { break }
+            pending = refused
         }
         return failures
     }
