@@ -127,15 +127,9 @@ static __always_inline void backend_load_add(__u64 backend, __s64 change)
 		ADD(load->opened, 1);
 }
 
-/* Room for a flow record, filled from a socket; NULL (and counted) when the ring is full. */
-static __always_inline struct weft_flow *flow_reserve(const struct weft_socket *socket, __u8 event)
+/* Fills a flow record from a socket. */
+static __always_inline void flow_fill(struct weft_flow *flow, const struct weft_socket *socket, __u8 event)
 {
-	struct weft_flow *flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
-
-	if (!flow) {
-		count_node(WEFT_COUNT_FLOWS_LOST);
-		return NULL;
-	}
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->started_ns = socket->started_ns;
 	flow->ended_ns = bpf_ktime_get_ns();
@@ -147,9 +141,6 @@ static __always_inline struct weft_flow *flow_reserve(const struct weft_socket *
 	flow->service = socket->service;
 	flow->destination = socket->destination;
 	flow->rule = socket->rule;
-	flow->sent_bytes = socket->counted.sent_bytes;
-	flow->received_bytes = socket->counted.received_bytes;
-	flow->retransmits = socket->counted.retransmits;
 	flow->service_address = socket->service_address;
 	flow->peer_address = socket->peer_address;
 	flow->service_port = socket->service_port;
@@ -159,7 +150,6 @@ static __always_inline struct weft_flow *flow_reserve(const struct weft_socket *
 	flow->event = event;
 	flow->reporter = socket->role == WEFT_ROLE_SERVER ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE;
 	flow->address_class = socket->address_class;
-	return flow;
 }
 
 /*

@@ -17,7 +17,11 @@
 
 /*
  * A function that the verifier checks once, by itself, instead of again on every path that calls it. Its pointers are
- * checked to be as large as their types and may be NULL as far as it knows.
+ * checked to be as large as their types and may be NULL as far as it knows. Kernels before 6.2 do not take them, nor
+ * what they point to, as the key or value of a map: those are copied to the stack first.
+ *
+ * A chain of calls has 512 bytes of stack, and older kernels round each frame up to 32: what a caller does not need any
+ * more when it calls on belongs into a function of its own.
  */
 #define VERIFIED_ALONE __attribute__((noinline))
 

@@ -110,43 +110,35 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 
 static __always_inline void on_closed(struct bpf_sock_ops *ctx, struct tcp_sock *tcp, struct weft_socket *socket)
 {
-	struct weft_address local, remote;
-	__be16 local_port, remote_port;
-	struct weft_volume carried;
+	struct socket_ending ending = {
+		.cookie = bpf_get_socket_cookie(ctx),
+		.rtt_us = tcp->srtt_us >> 3,
+		.error = tcp->inet_conn.icsk_inet.sk.sk_err,
+	};
+	struct weft_address remote;
+	__be16 remote_port;
 	struct weft_traffic_key key;
 	struct weft_traffic *counters;
-	struct weft_flow *flow;
-	__u32 rtt_us = tcp->srtt_us >> 3;
 
 	if (!socket || (socket->role != WEFT_ROLE_CLIENT && socket->role != WEFT_ROLE_SERVER))
 		return;
-	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	socket_ends(common_of(tcp), &ending.source_address, &ending.source_port, &remote, &remote_port);
 	if (socket->role == WEFT_ROLE_CLIENT && (socket->flags & WEFT_SOCKET_LOCAL_PEER)) {
 		struct weft_tuple_key tuple;
 
-		tuple_key(&tuple, &local, local_port, &remote, remote_port, socket->netns_cookie);
+		tuple_key(&tuple, &ending.source_address, ending.source_port, &remote, remote_port,
+		          socket->netns_cookie);
 		tuple_remove(&tuple);
 	}
 
-	tcp_volume(tcp, &carried);
-	if (socket->phase == WEFT_PHASE_OPEN && rtt_us) {
+	tcp_volume(tcp, &ending.carried);
+	if (socket->phase == WEFT_PHASE_OPEN && ending.rtt_us) {
 		traffic_key_of(socket, &key);
 		counters = traffic_of(&key);
 		if (counters)
-			histogram_add(&counters->rtt_us, rtt_us);
+			histogram_add(&counters->rtt_us, ending.rtt_us);
 	}
-	flow = socket_end(socket, &carried);
-	if (!flow)
-		return;
-	flow->sent_bytes = carried.sent_bytes;
-	flow->received_bytes = carried.received_bytes;
-	flow->retransmits = carried.retransmits;
-	flow->rtt_us = rtt_us;
-	flow->error = tcp->inet_conn.icsk_inet.sk.sk_err;
-	flow->cookie = bpf_get_socket_cookie(ctx);
-	flow->source_address = local;
-	flow->source_port = local_port;
-	flow_submit(flow);
+	socket_end(socket, &ending);
 }
 
 SEC("sockops")

@@ -121,14 +121,16 @@ static __always_inline __u64 select_once(const struct weft_service *service, con
 /* A usable backend's id, or 0. */
 VERIFIED_ALONE __u64 select_backend(const struct weft_service *service, const struct weft_affinity_key *client)
 {
+	struct weft_affinity_key key;
 	__u64 now = 0;
 	__u64 id;
 
 	if (!service || !client || !service->backend_count)
 		return 0;
 
+	key = *client;
 	if (service->affinity_seconds) {
-		struct weft_affinity *entry = bpf_map_lookup_elem(&affinity, client);
+		struct weft_affinity *entry = bpf_map_lookup_elem(&affinity, &key);
 
 		now = bpf_ktime_get_ns();
 		if (entry && weft_affinity_alive(entry, service->affinity_seconds, now) &&
@@ -148,7 +150,7 @@ VERIFIED_ALONE __u64 select_backend(const struct weft_service *service, const st
 	if (service->affinity_seconds) {
 		struct weft_affinity entry = { .backend = id, .last_used_ns = now };
 
-		if (bpf_map_update_elem(&affinity, client, &entry, BPF_ANY))
+		if (bpf_map_update_elem(&affinity, &key, &entry, BPF_ANY))
 			count_node(WEFT_COUNT_AFFINITY_LOST);
 	}
 	return id;

@@ -12,7 +12,7 @@
 
 char _license[] SEC("license") = "GPL";
 
-static __always_inline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
+static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
 {
 	struct weft_volume carried;
 	struct weft_traffic_key key;
