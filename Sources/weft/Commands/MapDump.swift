@@ -67,7 +67,7 @@ extension MapCommand {
                 throw Failure.no("\(map) has no entry '\(key)' (its keys are typed as \(table.keyForm))")
             }
             let records = entries.map(\.record)
-            format.print(records.count == 1 ? records[0].value : .array(records.map(\.value))) { terminal in
+            format.print(.array(records.map(\.value))) { terminal in
                 if records.count == 1 {
                     var page = Page(terminal)
                     page.facts(records[0].fields.map { ($0.name, $0.text.isEmpty ? $0.value.cell : $0.text, $0.style) })

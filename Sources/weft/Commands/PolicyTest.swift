@@ -44,7 +44,7 @@ extension PolicyCommand {
             var source = try Source(named: from, resolver)
             source.address = sourceIP.flatMap { IPAddress($0) }
 
-            let decisions = try targets(maps, resolver).map { target in
+            let decisions = try targets(source, maps, resolver).map { target in
                 let question = PolicyDecision.Question(
                     source: source.workload, destination: target.workload,
                     sourceAddress: try target.address.map { try source.address(towards: $0, maps) } ?? source.address,
@@ -62,7 +62,7 @@ extension PolicyCommand {
                 for member in decision.fields(resolver).members { object[member.key] = member.value }
                 return Value.object(object)
             }
-            format.print(answers.count == 1 ? answers[0] : .array(answers)) { terminal in
+            format.print(.array(answers)) { terminal in
                 var page = Page(terminal)
                 for (target, decision) in decisions { Self.describe(target, decision, resolver, &page) }
                 return page.text
@@ -87,12 +87,12 @@ extension PolicyCommand {
         }
 
         /// What `--to` names: an address of a workload, a workload, or the endpoints of a service.
-        private func targets(_ maps: NodeMaps, _ resolver: Resolver) throws -> [Target] {
+        private func targets(_ source: Source, _ maps: NodeMaps, _ resolver: Resolver) throws -> [Target] {
             if let endpoint = Endpoint(to) {
                 if let service = try maps.services.get(weft_service_key(endpoint)) {
                     return try endpoints(of: [service.id], maps, named: to)
                 }
-                return [try target(endpoint, maps)]
+                return [try target(endpoint, source, maps)]
             }
             if let workload = try? resolver.id(to, .workload) {
                 guard let port else {
@@ -109,11 +109,8 @@ extension PolicyCommand {
             return try endpoints(of: services, maps, named: to)
         }
 
-        private func target(_ endpoint: Endpoint, _ maps: NodeMaps) throws -> Target {
-            let whole = Endpoint(address: endpoint.address, port: 0, transport: 0)
-            let workload =
-                try maps.addresses.get(weft_endpoint_key(endpoint)) ?? maps.addresses.get(weft_endpoint_key(whole))
-            guard let workload else {
+        private func target(_ endpoint: Endpoint, _ source: Source, _ maps: NodeMaps) throws -> Target {
+            guard let workload = try maps.workload(of: endpoint, seenFrom: source) else {
                 throw Failure.no("\(endpoint) is neither a service nor an address of a workload: no policy is asked")
             }
             return Target(workload: workload, address: endpoint.address, port: endpoint.port)

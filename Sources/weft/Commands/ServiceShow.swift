@@ -24,9 +24,12 @@ extension ServiceCommand {
         func run() throws {
             let maps = try pins.open()
             let resolver = Resolver(maps)
-            let ids = Set(try resolver.serviceIDs(service))
-            let addresses = try maps.services.entries().filter { ids.contains($0.value.id) }
+            let named = Set(try resolver.serviceIDs(service))
+            let addresses = try maps.services.entries().filter { named.contains($0.value.id) }
             let backends = try maps.backendsByService()
+            // Names outlive what they named.
+            let ids = named.filter { id in backends[id] != nil || addresses.contains { $0.value.id == id } }
+            guard !ids.isEmpty else { throw Failure.no("the service '\(service)' has been removed from this node") }
             let traffic = try maps.traffic.entries().filter { ids.contains($0.key.service) }
 
             let ports = try ids.sorted { naturally(resolver.serviceName($0), resolver.serviceName($1)) }.map { id in
@@ -39,7 +42,7 @@ extension ServiceCommand {
                     traffic: traffic.filter { $0.key.service == id },
                     maps: maps, resolver: resolver)
             }
-            format.print(ports.count == 1 ? ports[0].value : .array(ports.map(\.value))) { terminal in
+            format.print(.array(ports.map(\.value))) { terminal in
                 ports.map { $0.page(terminal) }.joined(separator: "\n")
             }
         }

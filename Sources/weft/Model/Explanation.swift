@@ -40,7 +40,7 @@ struct Explanation {
         try explainSource()
         if let found = try maps.services.get(weft_service_key(destination)) {
             try explain(found)
-        } else if let workload = try workloadOfAddress() {
+        } else if let workload = try maps.workload(of: destination, seenFrom: source) {
             try explain(workload: workload)
         } else {
             explainPassthrough()
@@ -197,19 +197,6 @@ struct Explanation {
 
     // MARK: no service
 
-    /// As bpf/identity.h looks for it: the address and port, then the whole address.
-    private func workloadOfAddress() throws -> UInt64? {
-        let whole = Endpoint(address: destination.address, port: 0, transport: 0)
-        let scope = source.netnsCookie ?? 0
-        for key in [
-            weft_endpoint_key(destination, scope: scope), weft_endpoint_key(destination), weft_endpoint_key(whole),
-            weft_endpoint_key(whole, scope: scope),
-        ] {
-            if let workload = try maps.addresses.get(key) { return workload }
-        }
-        return nil
-    }
-
     private mutating func explain(workload: UInt64) throws {
         lane = "kernel"
         add("workload", "\(destination) is no service but an address of workload \(resolver.name(workload))")
@@ -219,9 +206,9 @@ struct Explanation {
                 sourceAddress: source.address(towards: destination.address, maps), port: destination.port), in: maps)
         if decision.isDenied {
             outcome = .denied
-            add("policy", "denied: \(decision.explanation(resolver)); connect() fails with EPERM", .bad)
+            add("policy", "\(decision.sentence(resolver)); connect() fails with EPERM", .bad)
         } else {
-            add("policy", "allowed: \(decision.explanation(resolver))", .good)
+            add("policy", decision.sentence(resolver), .good)
         }
         addShadow([decision])
         explainLane()

@@ -19,8 +19,8 @@ struct MapTable: Sendable {
     let size: @Sendable (NodeMaps) throws -> MapSize
 
     /// - Parameters:
-    ///   - parse: the exact key that a text names; nil if the text names none, and then the entries are searched for one
-    ///     whose key reads the same.
+    ///   - parse: the exact key that a text names; nil if it names none. Without an entry of that key the entries are
+    ///     searched for those whose key reads the same.
     ///   - key: the text of a key.
     ///   - fields: all facts of an entry, those of its key first.
     init<Key, Value>(
@@ -41,8 +41,8 @@ struct MapTable: Sendable {
             try reader(maps).entries().map { entry($0.key, $0.value, resolver) }.sorted(by: Self.precedes)
         }
         find = { maps, resolver, text in
-            if let exact = try parse(text, resolver) {
-                return try reader(maps).get(exact).map { [entry(exact, $0, resolver)] } ?? []
+            if let exact = try parse(text, resolver), let value = try reader(maps).get(exact) {
+                return [entry(exact, value, resolver)]
             }
             return try reader(maps).entries().map { entry($0.key, $0.value, resolver) }
                 .filter { Self.names(text, $0.key) }

@@ -114,7 +114,13 @@ struct PolicyDecision: Equatable {
 }
 
 extension PolicyDecision {
-    /// One sentence: who decided.
+    /// `denied by rule …`, `allowed: no policy …`.
+    func sentence(_ resolver: Resolver) -> String {
+        let explanation = explanation(resolver)
+        return (isDenied ? "denied" : "allowed") + (explanation.hasPrefix("by ") ? " " : ": ") + explanation
+    }
+
+    /// Who decided.
     func explanation(_ resolver: Resolver) -> String {
         switch reason {
         case .noPolicy: "no policy applies to the destination"

@@ -31,6 +31,20 @@ extension NodeMaps {
             .mapValues { $0.sorted { naturally($0.endpoint.host, $1.endpoint.host) } }
     }
 
+    /// The workload of an address, as bpf/identity.h looks for it: by address and port, then by the whole address, with
+    /// what is only valid in one network namespace first.
+    func workload(of endpoint: Endpoint, seenFrom source: Source) throws -> UInt64? {
+        let whole = Endpoint(address: endpoint.address, port: 0, transport: 0)
+        let scope = source.netnsCookie ?? 0
+        for key in [
+            weft_endpoint_key(endpoint, scope: scope), weft_endpoint_key(endpoint), weft_endpoint_key(whole),
+            weft_endpoint_key(whole, scope: scope),
+        ] {
+            if let workload = try addresses.get(key) { return workload }
+        }
+        return nil
+    }
+
     /// The part of new connections that each backend gets, by backend id: exact for weights and tables, the present
     /// chance for least connections.
     func shares(of service: weft_service) throws -> [UInt64: Double] {

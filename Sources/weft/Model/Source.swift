@@ -15,13 +15,17 @@ struct Source {
     /// How it was found.
     var finding: String
 
-    /// A workload by its name, or `unknown`.
+    /// A workload by its name, or `unknown`, that connects from this process's network namespace.
     init(named text: String, _ resolver: Resolver) throws {
         guard text != "unknown" else {
-            self.init(workload: 0, finding: "a process of no workload")
+            self.init(workload: 0, finding: "a process of no workload in this network namespace")
+            netnsCookie = Self.ownNetnsCookie()
             return
         }
-        self.init(workload: try resolver.id(text, .workload), finding: "workload \(text)")
+        self.init(
+            workload: try resolver.id(text, .workload),
+            finding: "workload \(text), connecting from this network namespace")
+        netnsCookie = Self.ownNetnsCookie()
     }
 
     init(workload: UInt64, finding: String) {
@@ -68,11 +72,16 @@ struct Source {
             if other >= 0 { close(other) }
         }
         guard home >= 0, other >= 0, weft_enter_netns(other) == 0 else { return nil }
+        // Nothing after this opens a network socket, so a failure to come back would change nothing.
+        defer { _ = weft_enter_netns(home) }
+        return ownNetnsCookie()
+    }
+
+    private static func ownNetnsCookie() -> UInt64? {
         let descriptor = socket(AF_INET, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        let cookie = descriptor >= 0 ? weft_netns_cookie(descriptor) : 0
-        if descriptor >= 0 { close(descriptor) }
-        // Nothing after this opens a network socket, so a failure would change nothing.
-        _ = weft_enter_netns(home)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        let cookie = weft_netns_cookie(descriptor)
         return cookie == 0 ? nil : cookie
     }
 }

@@ -18,6 +18,8 @@ enum Console {
             if written >= 0 {
                 bytes = bytes.dropFirst(written)
             } else if weft_errno() != EINTR {
+                let message = errorText(weft_errno())
+                if descriptor == STDOUT_FILENO { error("weft: cannot write the answer: \(message)") }
                 // A full disk behind a redirection; an answer that is cut must not look like a whole one.
                 exit(descriptor == STDOUT_FILENO ? ExitStatus.unknown.rawValue : ExitStatus.no.rawValue)
             }
