@@ -15,13 +15,6 @@ struct Traffic: SeriesValue {
     var rtt = Histogram()
     var connect = Histogram()
 
-    private static var counters: [WritableKeyPath<Traffic, UInt64>] {
-        [
-            \.opened, \.closed, \.failed, \.denied, \.noBackend, \.sentBytes, \.receivedBytes, \.sentSegments,
-            \.receivedSegments, \.retransmits,
-        ]
-    }
-
     init() {}
 
     init(_ traffic: weft_traffic) {
@@ -40,7 +33,16 @@ struct Traffic: SeriesValue {
     }
 
     mutating func add(_ other: Traffic) {
-        for counter in Self.counters { self[keyPath: counter] &+= other[keyPath: counter] }
+        opened &+= other.opened
+        closed &+= other.closed
+        failed &+= other.failed
+        denied &+= other.denied
+        noBackend &+= other.noBackend
+        sentBytes &+= other.sentBytes
+        receivedBytes &+= other.receivedBytes
+        sentSegments &+= other.sentSegments
+        receivedSegments &+= other.receivedSegments
+        retransmits &+= other.retransmits
         rtt.add(other.rtt)
         connect.add(other.connect)
     }
@@ -48,12 +50,30 @@ struct Traffic: SeriesValue {
     /// What was counted since `earlier`. An entry in which something is smaller now was deleted and made again: all of
     /// it is new.
     func since(_ earlier: Traffic) -> Traffic {
+        guard
+            opened >= earlier.opened,
+            closed >= earlier.closed,
+            failed >= earlier.failed,
+            denied >= earlier.denied,
+            noBackend >= earlier.noBackend,
+            sentBytes >= earlier.sentBytes,
+            receivedBytes >= earlier.receivedBytes,
+            sentSegments >= earlier.sentSegments,
+            receivedSegments >= earlier.receivedSegments,
+            retransmits >= earlier.retransmits,
+            let rtt = rtt.since(earlier.rtt), let connect = connect.since(earlier.connect)
+        else { return self }
         var difference = Traffic()
-        for counter in Self.counters {
-            guard self[keyPath: counter] >= earlier[keyPath: counter] else { return self }
-            difference[keyPath: counter] = self[keyPath: counter] - earlier[keyPath: counter]
-        }
-        guard let rtt = rtt.since(earlier.rtt), let connect = connect.since(earlier.connect) else { return self }
+        difference.opened = opened - earlier.opened
+        difference.closed = closed - earlier.closed
+        difference.failed = failed - earlier.failed
+        difference.denied = denied - earlier.denied
+        difference.noBackend = noBackend - earlier.noBackend
+        difference.sentBytes = sentBytes - earlier.sentBytes
+        difference.receivedBytes = receivedBytes - earlier.receivedBytes
+        difference.sentSegments = sentSegments - earlier.sentSegments
+        difference.receivedSegments = receivedSegments - earlier.receivedSegments
+        difference.retransmits = retransmits - earlier.retransmits
         difference.rtt = rtt
         difference.connect = connect
         return difference
