@@ -26,11 +26,12 @@ MOVING_PORTS = (8082, 8083)
 
 
 class Variant:
-    """One way to reach the last service of a table: which address, from which cgroup and namespace."""
+    """One way to reach the last service of a table: which address, from which cgroups and namespace."""
 
-    def __init__(self, lane, size, group, network_path, target):
+    def __init__(self, lane, size, client_group, server_group, network_path, target):
         self.name = f"{lane} {size:,}" if size else lane
-        self.lane, self.size, self.group, self.network, self.target = lane, size, group, network_path, target
+        self.lane, self.size, self.network, self.target = lane, size, network_path, target
+        self.client_group, self.server_group = client_group, server_group
         self.servers, self.agent = [], None
         self.connects, self.requests = [], []
 
@@ -66,7 +67,7 @@ class KernelLane:
 
     def start_servers(self, stack, variant, directory):
         """The server that accepts and closes, and one nginx with one worker."""
-        server = inside([self.client, "serve", "10", str(CONNECT_PORT)], f"{variant.group}/server",
+        server = inside([self.client, "serve", "10", str(CONNECT_PORT)], variant.server_group,
                         variant.network, self.core)
         log = os.path.join(directory, "servers.log")
         variant.servers.append(stack.enter_context(process(server, log, ready_line="ready")).pid)
@@ -82,7 +83,7 @@ class KernelLane:
                 f"  scgi_temp_path {prefix};\n"
                 f"  server {{ listen 0.0.0.0:{HTTP_PORT}; location / {{ return 200 \"{'x' * 64}\"; }} }} }}\n"
             )
-        nginx = inside(["nginx", "-p", prefix, "-e", "stderr", "-c", f"{prefix}/nginx.conf"], f"{variant.group}/server",
+        nginx = inside(["nginx", "-p", prefix, "-e", "stderr", "-c", f"{prefix}/nginx.conf"], variant.server_group,
                        variant.network, self.core)
         variant.servers.append(stack.enter_context(process(nginx, log)).pid)
 
@@ -113,13 +114,13 @@ class KernelLane:
         backend = self.iptables()
         self.raw["iptables"] = run(backend, "--version").strip() if backend else "none works here"
 
-        def variant(lane, size, target):
-            label = f"{lane}-{size}"
-            group = os.path.join(parent, label)
-            for end in ("client", "server"):
-                os.makedirs(os.path.join(group, end))
+        def variant(lane, size, target, client_group=None):
+            label = re.sub(r"\W+", "-", f"{lane}-{size}")
+            client, server = client_group or f"{parent}/{label}/client", f"{parent}/{label}/server"
+            for group in (client, server):
+                os.makedirs(group, exist_ok=True)
             place = stack.enter_context(network(f"{name}-{label}"))
-            made = Variant(lane, size, group, place, target)
+            made = Variant(lane, size, client, server, place, target)
             self.start_servers(stack, made, directory)
             return made
 
@@ -134,23 +135,27 @@ class KernelLane:
             made = variant("weft", size, self.tables[size][-1].address)
             self.start_agent(stack, made, directory, pins)
             self.variants.append(made)
+        # The server outside of the mesh, as one on another node would be: what the client's end alone costs.
+        one_end = variant("weft, client's end", made.size, made.target, client_group=made.client_group)
+        one_end.agent = made.agent
+        self.variants.append(one_end)
 
     def start_agent(self, stack, variant, directory, pins):
         table = list(self.tables[variant.size])
         # The service whose only endpoint moves, beside the others.
         variant.moving = Service(variant.size, 1)
-        config = os.path.join(directory, f"mesh-{variant.size}")
-        self.write_mesh(config, [variant.moving] + table, variant.group)
+        config, group = os.path.join(directory, f"mesh-{variant.size}"), os.path.dirname(variant.client_group)
+        self.write_mesh(config, [variant.moving] + table, group)
         variant.config = config
         binary = os.path.join(self.options.bin, "weftd")
-        agent = Agent(binary, f"weft-{variant.size}", directory, config, variant.group, pins)
+        agent = Agent(binary, f"weft-{variant.size}", directory, config, group, pins)
         variant.agent = stack.enter_context(agent.running(self.other_cores))
         # Ready is what the agent says; a connection to the last service is what it means.
         connected = int(self.in_client(variant, "await", variant.target, "80", str(CONNECT_PORT))) / 1e9
         variant.programmed_seconds = max(agent.ready, connected) - agent.started
 
     def in_client(self, variant, *arguments):
-        return run(*inside([self.client, *arguments], f"{variant.group}/client", variant.network, self.core))
+        return run(*inside([self.client, *arguments], variant.client_group, variant.network, self.core))
 
     # Measuring.
 
@@ -171,7 +176,7 @@ class KernelLane:
         port = 81 if variant.lane != "none" else HTTP_PORT
         wrk = ["wrk", "-t1", "-c32", f"-d{self.load_seconds}s", f"http://{variant.target}:{port}/"]
         before = os.times()
-        output = run(*inside(wrk, f"{variant.group}/client", variant.network, self.core))
+        output = run(*inside(wrk, variant.client_group, variant.network, self.core))
         after = os.times()
         count = int(re.search(r"(\d+) requests in", output).group(1))
         if re.search(r"Non-2xx|Socket errors", output):
@@ -186,7 +191,7 @@ class KernelLane:
     def measure_rounds(self):
         order = random.Random(1)
         none = self.variants[0]
-        largest = [v for v in self.variants if v.size in (0, max(self.sizes))]
+        largest = [v for v in self.variants if v.size in (0, max(self.sizes)) and "," not in v.lane]
         for number in range(self.options.rounds):
             self.progress(f"round {number + 1} of {self.options.rounds}")
             # No mesh has two turns: every difference is taken from it.
@@ -210,12 +215,12 @@ class KernelLane:
     def measure_changes(self, variant):
         """Seconds from the rename of one service's file to the first connection that reaches its endpoint's new port."""
         name = f"{variant.moving.namespace}-{variant.moving.name}.yaml"
-        server = inside([self.client, "serve", "1", *map(str, MOVING_PORTS)], f"{variant.group}/server", variant.network)
+        server = inside([self.client, "serve", "1", *map(str, MOVING_PORTS)], variant.server_group, variant.network)
         with process(server, os.path.join(variant.config, os.pardir, "servers.log"), ready_line="ready"):
             return [self.measure_change(variant, name, MOVING_PORTS[n % 2]) for n in range(self.changes)]
 
     def measure_change(self, variant, name, port):
-        wait = inside([self.client, "await", variant.moving.address, "80", str(port)], f"{variant.group}/client",
+        wait = inside([self.client, "await", variant.moving.address, "80", str(port)], variant.client_group,
                       variant.network)
         with subprocess.Popen(wait, stdout=subprocess.PIPE, text=True) as waiting:
             # Longer than the agent's patience with bursts: each change is one that comes alone.
