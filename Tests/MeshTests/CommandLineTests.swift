@@ -59,7 +59,9 @@ extension NodeTests {
                 // Ctrl-C ends it, and leaves the terminal as it was.
                 try sandbox.check(tmux + ["set-option", "-g", "remain-on-exit", "on"])
                 try sandbox.check(tmux + ["send-keys", "C-c"])
-                try eventually("it ends at Ctrl-C", within: 5) { try screen().contains("dead") }
+                try eventually("it ends at Ctrl-C", within: 5) {
+                    try sandbox.run(tmux + ["list-panes", "-F", "#{pane_dead}"]).output == "1\n"
+                }
             }
         }
 
@@ -95,7 +97,8 @@ extension NodeTests {
             let policy = Manifest.policy("no-mallory", action: "DENY", app: "web", rules: Manifest.from("mallory"))
             try Shop.run(policy) { shop in
                 for (workload, isAllowed) in [("alice", true), ("mallory", false)] {
-                    let test = try shop.node.weft("policy", "test", "--from", "shop/\(workload)", "--to", "shop/web")
+                    let test = try shop.node.weft(
+                        "policy", "test", "--from", "shop/\(workload)", "--to", "shop/web", "--port", "8080")
                     #expect(test.status == (isAllowed ? 0 : 1), "\(test.output)\(test.errors)")
                     if !isAllowed { #expect(test.output.contains("no-mallory"), "\(test.output)") }
                     let explained = try shop.node.weft(
