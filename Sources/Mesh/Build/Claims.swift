@@ -2,7 +2,7 @@
 ///
 /// The claimants come in an order of precedence (the older object first). One of them loses, as a whole, when a
 /// claimant before it that did not lose claims the same thing.
-struct Claims<Claim: Hashable & Sendable, Claimant: Hashable & Sendable>: Sendable {
+struct Claims<Claim: Hashable & Sendable & CustomStringConvertible, Claimant: Hashable & Sendable>: Sendable {
     struct Loss: Equatable, Sendable {
         var claim: Claim
         var winner: Claimant
@@ -45,7 +45,10 @@ struct Claims<Claim: Hashable & Sendable, Claimant: Hashable & Sendable>: Sendab
         for claimant in claims.keys.sorted(by: precedes) {
             let own = claims[claimant] ?? []
             let lost = own.compactMap { claim in winners[claim].map { Loss(claim: claim, winner: $0) } }
-            if let loss = lost.min(by: { $0.winner != $1.winner && precedes($0.winner, $1.winner) }) {
+            let first = lost.min { a, b in
+                a.winner == b.winner ? a.claim.description < b.claim.description : precedes(a.winner, b.winner)
+            }
+            if let loss = first {
                 new[claimant] = loss
             } else {
                 for claim in own { winners[claim] = claimant }

@@ -32,7 +32,8 @@ extension MeshBuilder {
     /// The workloads that the service's selector finds, except those that lost a conflict.
     func selectedMembers(_ name: ObjectName, _ service: ServiceResource) -> [Member] {
         guard !service.selector.isEmpty else { return [] }
-        return members.members(service: name, selector: service.selector).compactMap { key in
+        // In order, because two of them can name the same place.
+        return members.members(service: name, selector: service.selector).sorted().compactMap { key in
             guard workloadClaims.losses[key] == nil, let member = objects[key]?.member, member.isLive,
                 service.selector.allSatisfy({ member.labels[$0.key] == $0.value })
             else { return nil }

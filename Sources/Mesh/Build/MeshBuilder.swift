@@ -50,12 +50,13 @@ public struct MeshBuilder: Sendable {
             retract(key, &dirty)
             statuses.remove(key)
         }
+        var locations: [ObjectKey: SourceLocation] = [:]
         // Services first: the index files workloads under the terms that services use.
         for isService in [true, false] {
             for (object, location) in updated where (object.key.kind == .service) == isService {
                 retract(object.key, &dirty)
                 insert(object, &dirty)
-                statuses.update(object, location: location, issues: object.issues, time: time)
+                locations[object.key] = location
             }
         }
 
@@ -70,7 +71,8 @@ public struct MeshBuilder: Sendable {
         }
         for key in dirty.statuses {
             guard let object = objects[key] else { continue }
-            statuses.update(object, location: nil, issues: object.issues + issues(of: object), time: time)
+            statuses.update(
+                object, location: locations[key], issues: object.issues + issues(of: object), time: time)
         }
         snapshot.generation += 1
     }

@@ -1,0 +1,241 @@
+import Testing
+
+@testable import Mesh
+
+@Suite("MeshBuilder")
+struct MeshBuilderTests {
+    private static let options = MeshOptions(node: "node-a")
+    private static let time = "2025-01-01T00:00:00Z"
+
+    private func location(_ key: ObjectKey) -> Mesh.SourceLocation {
+        Mesh.SourceLocation(file: key.description, line: 1)
+    }
+
+    private func build(_ objects: [MeshObject]) -> MeshBuilder {
+        var builder = MeshBuilder(options: Self.options)
+        apply(objects, to: &builder)
+        return builder
+    }
+
+    private func apply(_ objects: [MeshObject], removed: [ObjectKey] = [], to builder: inout MeshBuilder) {
+        var change = MeshChange()
+        change.removed = removed
+        change.updated = objects.map { ($0, location($0.key)) }
+        builder.apply(change, time: Self.time)
+    }
+
+    // MARK: - Random meshes, small enough that their objects meet
+
+    private struct Generator {
+        var random = SplitMix(seed: 1)
+
+        mutating func pick<Element>(_ elements: [Element]) -> Element {
+            elements[Int(random.next() % UInt64(elements.count))]
+        }
+
+        mutating func name() -> String { pick(["a", "b", "c", "d"]) }
+        mutating func address() -> IPAddress { IPAddress(v4: 10, 0, 0, UInt8(random.next() % 6)) }
+        mutating func labels() -> [String: String] { pick([[:], ["app": "x"], ["app": "y"], ["app": "x", "v": "1"]]) }
+        mutating func ports() -> [MeshWorkloadPort] {
+            pick([
+                [], [MeshWorkloadPort(name: "http", port: 80, transport: .tcp)],
+                [MeshWorkloadPort(name: "http", port: 81, transport: .tcp)],
+            ])
+        }
+
+        mutating func key() -> ObjectKey {
+            ObjectKey(pick(ResourceKind.allCases), ObjectName(namespace: pick(["n", "istio-system"]), name: name()))
+        }
+
+        mutating func object() -> MeshObject {
+            let key = key()
+            return MeshObject(
+                key: key, apiVersion: key.kind.apiVersions[0],
+                created: pick([nil, "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]), resource: resource(key))
+        }
+
+        private mutating func resource(_ key: ObjectKey) -> Resource {
+            switch key.kind {
+            case .service:
+                var service = ServiceResource()
+                service.addresses = [address()]
+                service.ports = [.init(name: "", port: 80, target: pick([.number(80), .name("http")]))]
+                service.selector = labels()
+                service.isUsable = pick([true, true, true, false])
+                return .service(service)
+            case .endpointSlice:
+                var slice = EndpointSliceResource()
+                slice.service = pick([nil, name()])
+                slice.ports = [.init(name: pick(["", "other"]), port: pick([80, 81]))]
+                slice.endpoints = (0..<3).map { _ in
+                    .init(address: address(), state: pick([.ready, .draining, .notReady]))
+                }
+                return .endpointSlice(slice)
+            case .pod:
+                var pod = PodResource()
+                pod.labels = labels()
+                pod.addresses = [address()]
+                pod.ports = ports()
+                pod.usesHostNetwork = pick([true, false])
+                pod.isFinished = pick([true, false, false])
+                pod.state = pick([.ready, .draining, .notReady])
+                return .pod(pod)
+            case .workload:
+                var workload = WorkloadResource()
+                workload.labels = labels()
+                workload.addresses = [address()]
+                workload.ports = ports()
+                workload.cgroup = pick([nil, "/x", "/y"])
+                workload.node = pick(["", "node-b"])
+                return .workload(workload)
+            case .trafficPolicy:
+                var policy = TrafficPolicyResource()
+                policy.targets = pick([[name()], [name(), "z"]])
+                policy.algorithm = pick([.maglev, .roundRobin])
+                return .trafficPolicy(policy)
+            case .destinationRule:
+                var rule = DestinationRuleResource()
+                rule.host = pick([name(), "\(name()).n", "*"])
+                rule.algorithm = pick([.leastConnections, .roundRobin])
+                return .destinationRule(rule)
+            case .authorizationPolicy:
+                return .authorizationPolicy(
+                    AuthorizationPolicyResource(
+                        policy: AuthorizationPolicy(name: key.name, action: pick([.allow, .deny])),
+                        isUsable: pick([true, false])))
+            case .namespace:
+                return .namespace
+            }
+        }
+    }
+
+    @Test("after any changes is what the same objects give from nothing", arguments: 1...40)
+    func incremental(_ seed: UInt64) {
+        var generator = Generator(random: SplitMix(seed: seed))
+        var builder = MeshBuilder(options: Self.options)
+        var objects: [ObjectKey: MeshObject] = [:]
+        for step in 0..<60 {
+            var updated: [ObjectKey: MeshObject] = [:]
+            for _ in 0..<(generator.random.next() % 4) {
+                let object = generator.object()
+                updated[object.key] = object
+            }
+            let removed = (0..<(generator.random.next() % 3)).map { _ in generator.key() }
+                .filter { objects[$0] != nil && updated[$0] == nil }
+            for key in removed { objects[key] = nil }
+            objects.merge(updated) { $1 }
+            apply(Array(updated.values), removed: Array(Set(removed)), to: &builder)
+
+            var fresh = build(Array(objects.values)).snapshot
+            fresh.generation = builder.snapshot.generation
+            #expect(builder.snapshot.services == fresh.services, "step \(step)")
+            #expect(builder.snapshot.workloads == fresh.workloads, "step \(step)")
+            #expect(builder.snapshot == fresh, "step \(step)")
+            #expect(builder.statuses.statuses == build(Array(objects.values)).statuses.statuses, "step \(step)")
+        }
+    }
+
+    private func mesh(services: Int) -> [MeshObject] {
+        (0..<services).flatMap { index -> [MeshObject] in
+            var service = ServiceResource()
+            service.addresses = [IPAddress(v4: 127, 96, UInt8(index >> 8), UInt8(index & 255))]
+            service.ports = [.init(name: "http", port: 80)]
+            var slice = EndpointSliceResource()
+            slice.service = "s\(index)"
+            slice.ports = [.init(name: "http", port: 8080)]
+            slice.endpoints = (0..<10).map {
+                .init(address: IPAddress(v4: 10, UInt8(index >> 8), UInt8(index & 255), $0))
+            }
+            return [
+                MeshObject(
+                    key: ObjectKey(.service, ObjectName(namespace: "n", name: "s\(index)")), apiVersion: "v1",
+                    resource: .service(service)),
+                MeshObject(
+                    key: ObjectKey(.endpointSlice, ObjectName(namespace: "n", name: "s\(index)-a")),
+                    apiVersion: "discovery.k8s.io/v1", resource: .endpointSlice(slice)),
+            ]
+        }
+    }
+
+    @Test("changes one service for one endpoint, and the others keep their storage")
+    func sharing() throws {
+        var objects = mesh(services: 1000)
+        var builder = build(objects)
+        let before = builder.snapshot
+        guard case .endpointSlice(var slice) = objects[1].resource else { return }
+        slice.endpoints[0].address = IPAddress(v4: 10, 99, 99, 99)
+        objects[1].resource = .endpointSlice(slice)
+        apply([objects[1]], to: &builder)
+
+        let changed = builder.snapshot.services.filter { before.services[$0.key] != $0.value }
+        #expect(changed.keys.map(\.name) == ["s0"])
+        #expect(builder.snapshot.generation == before.generation + 1)
+        for (name, service) in builder.snapshot.services where name.name != "s0" {
+            let old = try #require(before.services[name])
+            let isShared = unsafe service.ports.withUnsafeBufferPointer { new in
+                unsafe old.ports.withUnsafeBufferPointer { unsafe $0.baseAddress == new.baseAddress }
+            }
+            #expect(isShared)
+        }
+    }
+
+    @Test("takes time in proportion to the change, not to the mesh")
+    func time() {
+        var objects = mesh(services: 4000)
+        var builder = build(objects)
+        let clock = ContinuousClock()
+        let whole = clock.measure { _ = build(objects) }
+        guard case .endpointSlice(var slice) = objects[1].resource else { return }
+        // The best of several, because other tests run beside it.
+        var one = Duration.seconds(1000)
+        for index in 0..<8 {
+            slice.endpoints[0].address = IPAddress(v4: 10, 99, 99, UInt8(index))
+            objects[1].resource = .endpointSlice(slice)
+            one = min(one, clock.measure { apply([objects[1]], to: &builder) })
+        }
+        #expect(one < whole / 20, "\(one) for one endpoint, \(whole) for all")
+    }
+
+    @Test("keeps the time of a condition while its status stays the same")
+    func transitionTimes() throws {
+        var slice = EndpointSliceResource()
+        slice.service = "web"
+        let key = ObjectKey(.endpointSlice, ObjectName(namespace: "n", name: "web-a"))
+        func change(_ slice: EndpointSliceResource) -> MeshChange {
+            let object = MeshObject(key: key, apiVersion: "discovery.k8s.io/v1", resource: .endpointSlice(slice))
+            var change = MeshChange()
+            change.updated = [(object, location(key))]
+            return change
+        }
+        var builder = MeshBuilder(options: Self.options)
+        builder.apply(change(slice), time: "1")
+        slice.weight = 2
+        builder.apply(change(slice), time: "2")
+        #expect(builder.statuses.status(of: key)?[.resolvedRefs]?.status == .no)
+        #expect(builder.statuses.status(of: key)?[.resolvedRefs]?.lastTransitionTime == "1")
+        var service = MeshChange()
+        let name = ObjectKey(.service, ObjectName(namespace: "n", name: "web"))
+        service.updated = [
+            (MeshObject(key: name, apiVersion: "v1", resource: .service(ServiceResource())), location(name))
+        ]
+        builder.apply(service, time: "3")
+        #expect(builder.statuses.status(of: key)?[.resolvedRefs]?.status == .yes)
+        #expect(builder.statuses.status(of: key)?[.resolvedRefs]?.lastTransitionTime == "3")
+        #expect(builder.statuses.status(of: key)?[.accepted]?.lastTransitionTime == "1")
+    }
+}
+
+/// SplitMix64: the same numbers in every run.
+struct SplitMix {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return value ^ value >> 31
+    }
+}
