@@ -65,6 +65,9 @@ enum weft_algorithm {
 enum weft_reporter {
 	WEFT_REPORTER_SOURCE = 0,
 	WEFT_REPORTER_DESTINATION = 1,
+	/* Counted at the client's end for both: the server is a local workload, and its series is the mirror of this.
+	 */
+	WEFT_REPORTER_BOTH = 2,
 };
 
 enum weft_backend_state {
@@ -343,8 +346,7 @@ struct weft_volume {
 enum weft_socket_role {
 	WEFT_ROLE_NONE = 0,
 	WEFT_ROLE_CLIENT = 1,
-	WEFT_ROLE_LISTENER = 2,
-	WEFT_ROLE_SERVER = 3,
+	WEFT_ROLE_SERVER = 2, /* accepted from a client that this node does not track */
 };
 
 enum weft_socket_phase {
@@ -357,9 +359,13 @@ enum weft_socket_phase {
 enum weft_socket_flags {
 	WEFT_SOCKET_LOCAL_PEER = 1, /* the other end is on this node: it finds its client in `tuples` */
 	WEFT_SOCKET_LOADED = 2,     /* counted in `backend_load` */
+	WEFT_SOCKET_BOTH_ENDS = 4,  /* the server is a local workload: counted for it from the client's end */
 };
 
-/* `sockets`: socket-local storage of every mesh socket; a listener's is cloned to the sockets it accepts. */
+/*
+ * `sockets`: socket-local storage of every tracked socket. Of a connection within the node only the client's end is
+ * tracked: what one end has sent the other has received.
+ */
 struct weft_socket {
 	struct weft_address service_address; /* what the application asked for; equal to peer when not translated */
 	struct weft_address peer_address;    /* what it got */
@@ -394,6 +400,8 @@ struct weft_udp_peer {
 	__u8 used;
 	__u8 lane;
 	__u8 address_class;
+	__u8 both_ends; /* as WEFT_SOCKET_BOTH_ENDS */
+	__u8 reserved[7];
 	__u64 source;
 	__u64 service;
 	__u64 destination;
@@ -544,8 +552,8 @@ WEFT_ASSERT(sizeof(struct weft_policy_address_key) == 28, "weft_policy_address_k
 WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
 WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
 WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");
-WEFT_ASSERT(sizeof(struct weft_udp_peer) == 176, "weft_udp_peer");
-WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1416, "weft_udp_socket");
+WEFT_ASSERT(sizeof(struct weft_udp_peer) == 184, "weft_udp_peer");
+WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1480, "weft_udp_socket");
 WEFT_ASSERT(sizeof(struct weft_tuple_key) == 48, "weft_tuple_key");
 WEFT_ASSERT(sizeof(struct weft_flow) == 176, "weft_flow");
 WEFT_ASSERT(sizeof(struct weft_doomed) == 88, "weft_doomed");

@@ -50,6 +50,13 @@ static __always_inline void histogram_add(struct weft_histogram *histogram, __u6
 	ADD(histogram->sum, value);
 }
 
+static __always_inline __u8 socket_reporter(const struct weft_socket *socket)
+{
+	if (socket->role == WEFT_ROLE_SERVER)
+		return WEFT_REPORTER_DESTINATION;
+	return socket->flags & WEFT_SOCKET_BOTH_ENDS ? WEFT_REPORTER_BOTH : WEFT_REPORTER_SOURCE;
+}
+
 static __always_inline void traffic_key_of(const struct weft_socket *socket, struct weft_traffic_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));
@@ -57,7 +64,7 @@ static __always_inline void traffic_key_of(const struct weft_socket *socket, str
 	key->service = socket->service;
 	key->destination = socket->destination;
 	key->lane = socket->lane;
-	key->reporter = socket->role == WEFT_ROLE_SERVER ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE;
+	key->reporter = socket_reporter(socket);
 	key->protocol = socket->protocol;
 	key->address_class = socket->address_class;
 }
@@ -90,27 +97,30 @@ static __always_inline __u64 advance(__u64 *counted, __u64 now)
 	return 0;
 }
 
-/* Adds what `now` has over `counted` to the traffic; returns whether anything moved. */
-static __always_inline int count_volume(struct weft_traffic *counters, struct weft_volume *counted,
-                                        const struct weft_volume *now)
+/* Takes what `now` has over `counted`; returns whether anything moved. */
+static __always_inline int take_volume(struct weft_volume *counted, const struct weft_volume *now,
+                                       struct weft_volume *taken)
 {
-	__u64 sent = advance(&counted->sent_bytes, now->sent_bytes);
-	__u64 received = advance(&counted->received_bytes, now->received_bytes);
-	__u64 sent_segments = advance(&counted->sent_segments, now->sent_segments);
-	__u64 received_segments = advance(&counted->received_segments, now->received_segments);
-	__u64 retransmits = advance(&counted->retransmits, now->retransmits);
+	taken->sent_bytes = advance(&counted->sent_bytes, now->sent_bytes);
+	taken->received_bytes = advance(&counted->received_bytes, now->received_bytes);
+	taken->sent_segments = advance(&counted->sent_segments, now->sent_segments);
+	taken->received_segments = advance(&counted->received_segments, now->received_segments);
+	taken->retransmits = advance(&counted->retransmits, now->retransmits);
+	return taken->sent_bytes || taken->received_bytes;
+}
 
-	if (sent)
-		ADD(counters->sent_bytes, sent);
-	if (received)
-		ADD(counters->received_bytes, received);
-	if (sent_segments)
-		ADD(counters->sent_segments, sent_segments);
-	if (received_segments)
-		ADD(counters->received_segments, received_segments);
-	if (retransmits)
-		ADD(counters->retransmits, retransmits);
-	return sent || received;
+static __always_inline void add_volume(struct weft_traffic *counters, const struct weft_volume *taken)
+{
+	if (taken->sent_bytes)
+		ADD(counters->sent_bytes, taken->sent_bytes);
+	if (taken->received_bytes)
+		ADD(counters->received_bytes, taken->received_bytes);
+	if (taken->sent_segments)
+		ADD(counters->sent_segments, taken->sent_segments);
+	if (taken->received_segments)
+		ADD(counters->received_segments, taken->received_segments);
+	if (taken->retransmits)
+		ADD(counters->retransmits, taken->retransmits);
 }
 
 static __always_inline void backend_load_add(__u64 backend, __s64 change)

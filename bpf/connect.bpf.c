@@ -29,9 +29,11 @@ struct route {
 	__u8 protocol;
 	__u8 lane;
 	__u8 address_class;
-	__u8 tracked; /* 0: not the mesh's business */
-	__s32 error;  /* errno to refuse with; 0: allowed */
-	__u32 quiet;  /* decide only: the connection has been counted before */
+	__u8 tracked;            /* 0: not the mesh's business */
+	__s32 error;             /* errno to refuse with; 0: allowed */
+	__u32 quiet;             /* decide only: the connection has been counted before */
+	__u32 destination_flags; /* enum weft_workload_flags */
+	__u32 reserved;
 	__u64 source;
 	__u64 service;
 	__u64 destination;
@@ -167,7 +169,7 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 		route->backend = select_backend(service, &client);
 		route->quiet = 0;
 	}
-	backend = route->backend ? active_backend(route->backend) : NULL;
+	backend = route->backend ? bpf_map_lookup_elem(&backends, &route->backend) : NULL;
 	if (!backend) {
 		route->backend = 0;
 		route->error = ECONNREFUSED;
@@ -204,6 +206,7 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 		source_address(&bound, route, &request);
 		policy_verdict(&request, &verdict);
 		route->rule = verdict.rule;
+		route->destination_flags = verdict.destination_flags;
 		if (verdict.denied)
 			route->error = EPERM;
 	}
@@ -221,15 +224,7 @@ static __always_inline int refuse(int error)
 /* Whether the other end of a connection is on this node, so that it will look for its client. */
 static __always_inline int peer_is_local(const struct route *route)
 {
-	struct weft_workload *destination;
-	__u64 id = route->destination;
-
-	if (weft_address_is_loopback(&route->peer))
-		return 1;
-	if (!id)
-		return 0;
-	destination = bpf_map_lookup_elem(&workloads, &id);
-	return destination && destination->flags & WEFT_WORKLOAD_LOCAL;
+	return route->destination_flags & WEFT_WORKLOAD_LOCAL || weft_address_is_loopback(&route->peer);
 }
 
 /* Puts a decided connection into the socket's storage. */
@@ -247,9 +242,11 @@ static __noinline int track_socket(struct bpf_sock_addr *ctx, struct route *rout
 		count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
 		return -ENOMEM;
 	}
-	socket_abandon(socket);
-
-	__builtin_memset(socket, 0, sizeof(*socket));
+	if (socket->role) {
+		/* It was connected before. */
+		socket_abandon(socket);
+		__builtin_memset(socket, 0, sizeof(*socket));
+	}
 	socket->service_address = route->asked;
 	socket->service_port = route->asked_port;
 	socket->peer_address = route->peer;
@@ -268,6 +265,8 @@ static __noinline int track_socket(struct bpf_sock_addr *ctx, struct route *rout
 	socket->started_ns = now;
 	if (peer_is_local(route))
 		socket->flags |= WEFT_SOCKET_LOCAL_PEER;
+	if (route->destination_flags & WEFT_WORKLOAD_LOCAL)
+		socket->flags |= WEFT_SOCKET_BOTH_ENDS;
 	if (route->backend) {
 		socket->flags |= WEFT_SOCKET_LOADED;
 		backend_load_add(route->backend, 1);
@@ -419,7 +418,7 @@ static __noinline int open_peer(const struct route *route)
 		.service = route->service,
 		.destination = route->destination,
 		.lane = route->lane,
-		.reporter = WEFT_REPORTER_SOURCE,
+		.reporter = route->destination_flags & WEFT_WORKLOAD_LOCAL ? WEFT_REPORTER_BOTH : WEFT_REPORTER_SOURCE,
 		.protocol = IPPROTO_UDP,
 		.address_class = route->address_class,
 	};
@@ -480,6 +479,7 @@ static __noinline int track_peer(struct weft_udp_socket *socket, const struct ro
 		peer->used = 1;
 		peer->lane = route->lane;
 		peer->address_class = route->address_class;
+		peer->both_ends = !!(route->destination_flags & WEFT_WORKLOAD_LOCAL);
 		peer->source = route->source;
 		peer->service = route->service;
 		peer->destination = route->destination;

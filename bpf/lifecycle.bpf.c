@@ -44,12 +44,23 @@ static __always_inline void on_established(struct weft_socket *socket)
 		socket_established(socket, bpf_ktime_get_ns());
 }
 
-/* A listener takes the identity of the workload that made it; the sockets it accepts inherit it. */
-static __always_inline void on_listen(struct bpf_sock *sk, struct tcp_sock *tcp)
+/*
+ * A connection whose client is tracked on this node is counted there, for both ends. Any other one belongs to the
+ * workload of its listener: the kernel hands the listener's cgroup on to the sockets that it accepts.
+ */
+static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp)
 {
-	__u64 workload = workload_of_socket(tcp);
+	struct weft_address local, remote;
+	__be16 local_port, remote_port;
 	struct weft_socket *socket;
+	struct weft_tuple_key key;
+	__u64 workload;
 
+	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	tuple_key(&key, &remote, remote_port, &local, local_port, bpf_get_netns_cookie(ctx));
+	if (tuple_find(&key))
+		return;
+	workload = workload_of_socket(tcp);
 	if (!workload)
 		return;
 	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -57,88 +68,53 @@ static __always_inline void on_listen(struct bpf_sock *sk, struct tcp_sock *tcp)
 		count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
 		return;
 	}
-	socket->role = WEFT_ROLE_LISTENER;
-	socket->destination = workload;
-}
-
-static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp,
-                                        struct weft_socket *socket)
-{
-	struct weft_address local, remote;
-	__be16 local_port, remote_port;
-	struct weft_tuple_key key;
-	struct weft_tuple *tuple;
-	__u64 workload;
-	__u64 now = bpf_ktime_get_ns();
-
-	if (socket) {
-		workload = socket->destination;
-	} else {
-		/* The listener is older than the agent, or than its workload's enrolment. */
-		workload = workload_of_socket(tcp);
-		if (!workload)
-			return;
-		socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!socket) {
-			count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
-			return;
-		}
-	}
 	__builtin_memset(socket, 0, sizeof(*socket));
 	socket->role = WEFT_ROLE_SERVER;
 	socket->protocol = IPPROTO_TCP;
 	socket->lane = WEFT_LANE_KERNEL;
 	socket->destination = workload;
 	socket->netns_cookie = bpf_get_netns_cookie(ctx);
-	socket->started_ns = now;
-
-	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	socket->started_ns = bpf_ktime_get_ns();
 	socket->service_address = local;
 	socket->service_port = local_port;
 	socket->peer_address = remote;
 	socket->peer_port = remote_port;
-	tuple_key(&key, &remote, remote_port, &local, local_port, socket->netns_cookie);
-	tuple = tuple_find(&key);
-	if (tuple) {
-		socket->source = tuple->source;
-		socket->service = tuple->service;
-		socket->flags |= WEFT_SOCKET_LOCAL_PEER;
-	}
 	watch_state(ctx);
-	socket_established(socket, now);
+	socket_established(socket, socket->started_ns);
 }
 
-static __always_inline void on_closed(struct bpf_sock_ops *ctx, struct tcp_sock *tcp, struct weft_socket *socket)
+static __always_inline void on_closed(struct tcp_sock *tcp, struct weft_socket *socket)
 {
-	struct socket_ending ending = {
-		.cookie = bpf_get_socket_cookie(ctx),
-		.rtt_us = tcp->srtt_us >> 3,
-		.error = tcp->inet_conn.icsk_inet.sk.sk_err,
-	};
-	struct weft_address remote;
-	__be16 remote_port;
-	struct weft_traffic_key key;
-	struct weft_traffic *counters;
+	struct weft_address local, remote;
+	__be16 local_port, remote_port;
+	struct weft_volume carried;
+	struct weft_flow *flow;
+	__u32 rtt_us = tcp->srtt_us >> 3;
 
-	if (!socket || (socket->role != WEFT_ROLE_CLIENT && socket->role != WEFT_ROLE_SERVER))
+	if (!socket || socket->role == WEFT_ROLE_NONE)
 		return;
-	socket_ends(common_of(tcp), &ending.source_address, &ending.source_port, &remote, &remote_port);
-	if (socket->role == WEFT_ROLE_CLIENT && (socket->flags & WEFT_SOCKET_LOCAL_PEER)) {
+	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	if (socket->flags & WEFT_SOCKET_LOCAL_PEER) {
 		struct weft_tuple_key tuple;
 
-		tuple_key(&tuple, &ending.source_address, ending.source_port, &remote, remote_port,
-		          socket->netns_cookie);
+		tuple_key(&tuple, &local, local_port, &remote, remote_port, socket->netns_cookie);
 		tuple_remove(&tuple);
 	}
 
-	tcp_volume(tcp, &ending.carried);
-	if (socket->phase == WEFT_PHASE_OPEN && ending.rtt_us) {
-		traffic_key_of(socket, &key);
-		counters = traffic_of(&key);
-		if (counters)
-			histogram_add(&counters->rtt_us, ending.rtt_us);
-	}
-	socket_end(socket, &ending);
+	tcp_volume(tcp, &carried);
+	flow = socket_end(socket, &carried, rtt_us);
+	if (!flow)
+		return;
+	flow->sent_bytes = carried.sent_bytes;
+	flow->received_bytes = carried.received_bytes;
+	flow->retransmits = carried.retransmits;
+	flow->rtt_us = rtt_us;
+	flow->error = tcp->inet_conn.icsk_inet.sk.sk_err;
+	/* Only if somebody has asked for it before: making one costs more than it tells. */
+	flow->cookie = common_of(tcp)->skc_cookie.counter;
+	flow->source_address = socket->role == WEFT_ROLE_CLIENT ? local : remote;
+	flow->source_port = socket->role == WEFT_ROLE_CLIENT ? local_port : remote_port;
+	flow_submit(flow);
 }
 
 SEC("sockops")
@@ -152,7 +128,6 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[1] != TCP_CLOSE_STATE)
@@ -168,6 +143,10 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
 		return 1;
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		on_accepted(ctx, sk, tcp);
+		return 1;
+	}
 	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
 
 	switch (ctx->op) {
@@ -177,14 +156,8 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		on_established(socket);
 		break;
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		on_accepted(ctx, sk, tcp, socket);
-		break;
-	case BPF_SOCK_OPS_TCP_LISTEN_CB:
-		on_listen(sk, tcp);
-		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		on_closed(ctx, tcp, socket);
+		on_closed(tcp, socket);
 		break;
 	}
 	return 1;

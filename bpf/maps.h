@@ -193,10 +193,10 @@ struct {
 	__type(value, __u64);
 } node_counters SEC(".maps");
 
+/* Preallocated: an entry comes and goes with each connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 131072);
 	__type(key, struct weft_tuple_key);
 	__type(value, struct weft_tuple);
 } tuples SEC(".maps");
@@ -210,7 +210,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct weft_socket);
 } sockets SEC(".maps");

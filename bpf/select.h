@@ -141,11 +141,13 @@ VERIFIED_ALONE __u64 select_backend(const struct weft_service *service, const st
 	}
 
 	id = select_once(service, client);
-	/* A snapshot is being swapped: its tables may name a backend that has just gone. Weights do not matter then. */
-	for (int attempt = 0; attempt < SELECT_ATTEMPTS && !(id && active_backend(id)); attempt++)
+	for (int attempt = 0; !id || !active_backend(id); attempt++) {
+		/* A snapshot is being swapped: its tables may name a backend that has just gone. Weights do not matter.
+		 */
+		if (attempt == SELECT_ATTEMPTS)
+			return 0;
 		id = select_weighted(service, random64());
-	if (!id || !active_backend(id))
-		return 0;
+	}
 
 	if (service->affinity_seconds) {
 		struct weft_affinity entry = { .backend = id, .last_used_ns = now };

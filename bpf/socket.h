@@ -39,76 +39,52 @@ static __always_inline void socket_established(struct weft_socket *socket, __u64
 	socket->phase = WEFT_PHASE_OPEN;
 	traffic_key_of(socket, &key);
 	counters = traffic_of(&key);
-	if (!counters)
-		return;
-	ADD(counters->opened, 1);
-	if (socket->role == WEFT_ROLE_CLIENT && socket->protocol == IPPROTO_TCP)
-		histogram_add(&counters->connect_us, (now - socket->started_ns) / 1000);
+	if (counters) {
+		ADD(counters->opened, 1);
+		if (socket->role == WEFT_ROLE_CLIENT && socket->protocol == IPPROTO_TCP)
+			histogram_add(&counters->connect_us, (now - socket->started_ns) / 1000);
+	}
 }
 
-/* What is known of a connection when it ends and is not in its socket's storage. */
-struct socket_ending {
-	struct weft_volume carried;
-	struct weft_address source_address;
-	__u64 cookie;
-	__be16 source_port;
-	__u32 rtt_us;
-	__u32 error;
-};
-
 /*
- * Ends a socket's connection in the counters and with a flow record, whatever ended it; the first caller does it, every
- * other one finds it done. The record does not leave this function: a caller would test it for NULL again, and kernels
- * before 6.2 do not see that it is the same test.
+ * Ends a socket's connection in the counters, whatever ended it; the first caller does it, every other one finds it
+ * done. `now` is what the socket carried. Returns room for the flow record, if there is one to be written.
  */
-static __noinline int socket_end(struct weft_socket *socket, const struct socket_ending *ending)
+static __noinline struct weft_flow *socket_end(struct weft_socket *socket, const struct weft_volume *now, __u32 rtt_us)
 {
 	__u32 before = __sync_lock_test_and_set(&socket->phase, WEFT_PHASE_ENDED);
+	struct weft_volume taken;
 	struct weft_traffic_key key;
 	struct weft_traffic *counters;
-	struct weft_flow *flow;
 
 	if (before != WEFT_PHASE_CONNECTING && before != WEFT_PHASE_OPEN)
-		return 0;
+		return NULL;
 	if (socket->flags & WEFT_SOCKET_LOADED)
 		backend_load_add(socket->backend, -1);
 
 	traffic_key_of(socket, &key);
+	take_volume(&socket->counted, now, &taken);
 	counters = traffic_of(&key);
 	if (counters) {
 		if (before == WEFT_PHASE_OPEN)
 			ADD(counters->closed, 1);
 		else
 			ADD(counters->failed, 1);
-		count_volume(counters, &socket->counted, &ending->carried);
+		add_volume(counters, &taken);
+		if (before == WEFT_PHASE_OPEN && rtt_us)
+			histogram_add(&counters->rtt_us, rtt_us);
 	}
-	/* The client's end tells the story; the server's only when its client is not of this node. */
-	if (socket->role == WEFT_ROLE_SERVER && (socket->flags & WEFT_SOCKET_LOCAL_PEER))
-		return 0;
-	flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
-	if (!flow) {
-		count_node(WEFT_COUNT_FLOWS_LOST);
-		return 0;
-	}
-	flow_fill(flow, socket, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
-	flow->sent_bytes = ending->carried.sent_bytes;
-	flow->received_bytes = ending->carried.received_bytes;
-	flow->retransmits = ending->carried.retransmits;
-	flow->source_address = ending->source_address;
-	flow->source_port = ending->source_port;
-	flow->cookie = ending->cookie;
-	flow->rtt_us = ending->rtt_us;
-	flow->error = ending->error;
-	flow_submit(flow);
-	return 0;
+	return flow_reserve(socket, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
 }
 
 /* Ends what a socket had before it is connected again, or when it is closed without TCP having noticed. */
-static __noinline void socket_abandon(struct weft_socket *socket)
+static __always_inline void socket_abandon(struct weft_socket *socket)
 {
-	struct socket_ending ending = { .carried = socket->udp };
+	struct weft_volume carried = socket->udp;
+	struct weft_flow *flow = socket_end(socket, &carried, 0);
 
-	socket_end(socket, &ending);
+	if (flow)
+		flow_submit(flow);
 }
 
 static __always_inline void peer_traffic_key(const struct weft_udp_peer *peer, struct weft_traffic_key *key)
@@ -118,7 +94,7 @@ static __always_inline void peer_traffic_key(const struct weft_udp_peer *peer, s
 	key->service = peer->service;
 	key->destination = peer->destination;
 	key->lane = peer->lane;
-	key->reporter = WEFT_REPORTER_SOURCE;
+	key->reporter = peer->both_ends ? WEFT_REPORTER_BOTH : WEFT_REPORTER_SOURCE;
 	key->protocol = IPPROTO_UDP;
 	key->address_class = peer->address_class;
 }
@@ -126,16 +102,18 @@ static __always_inline void peer_traffic_key(const struct weft_udp_peer *peer, s
 /* Ends one conversation of an unconnected UDP socket. `peer` is the caller's own copy. */
 static __noinline int peer_end(struct weft_udp_peer *peer)
 {
+	struct weft_volume taken;
 	struct weft_traffic_key key;
 	struct weft_traffic *counters;
 	struct weft_flow *flow;
 
 	backend_load_add(peer->backend, -1);
 	peer_traffic_key(peer, &key);
+	take_volume(&peer->counted, &peer->volume, &taken);
 	counters = traffic_of(&key);
 	if (counters) {
 		ADD(counters->closed, 1);
-		count_volume(counters, &peer->counted, &peer->volume);
+		add_volume(counters, &taken);
 	}
 	flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
 	if (!flow) {

@@ -14,7 +14,7 @@ char _license[] SEC("license") = "GPL";
 
 static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
 {
-	struct weft_volume carried;
+	struct weft_volume carried, taken;
 	struct weft_traffic_key key;
 	struct weft_traffic *counters;
 	__u32 rtt_us = 0;
@@ -25,10 +25,15 @@ static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *t
 	} else {
 		carried = socket->udp;
 	}
+	if (!take_volume(&socket->counted, &carried, &taken))
+		rtt_us = 0;
 	traffic_key_of(socket, &key);
 	counters = traffic_of(&key);
-	if (counters && count_volume(counters, &socket->counted, &carried) && rtt_us)
-		histogram_add(&counters->rtt_us, rtt_us);
+	if (counters) {
+		add_volume(counters, &taken);
+		if (rtt_us)
+			histogram_add(&counters->rtt_us, rtt_us);
+	}
 }
 
 /* Why an open connection has to end; 0 if it may stay. */
@@ -124,15 +129,17 @@ int sweep_udp(struct bpf_iter__bpf_sk_storage_map *ctx)
 		return 0;
 	for (int i = 0; i < WEFT_UDP_PEERS; i++) {
 		struct weft_udp_peer peer;
+		struct weft_volume taken;
 		struct weft_traffic_key key;
 		struct weft_traffic *counters;
 
 		if (!take_peer(udp, i, &peer))
 			continue;
 		peer_traffic_key(&peer, &key);
+		take_volume(&peer.counted, &peer.volume, &taken);
 		counters = traffic_of(&key);
 		if (counters)
-			count_volume(counters, &peer.counted, &peer.volume);
+			add_volume(counters, &taken);
 	}
 	return 0;
 }

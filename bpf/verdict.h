@@ -18,9 +18,10 @@ struct verdict_request {
 struct verdict {
 	__u64 rule; /* that decided; 0: the default */
 	__u32 denied;
+	__u32 destination_flags; /* enum weft_workload_flags */
 };
 
-static __noinline void count_rule(__u64 rule, __u8 verdict, __u8 mode)
+static __always_inline void count_rule(__u64 rule, __u8 verdict, __u8 mode)
 {
 	struct weft_rule_key key = { .rule = rule, .verdict = verdict, .mode = mode };
 	__u64 *count = bpf_map_lookup_elem(&rule_counters, &key);
@@ -34,7 +35,7 @@ static __noinline void count_rule(__u64 rule, __u8 verdict, __u8 mode)
 		ADD(*count, 1);
 }
 
-static __noinline __u64 rule_of_clause(__u64 policy, __u32 clause)
+static __always_inline __u64 rule_of_clause(__u64 policy, __u32 clause)
 {
 	struct weft_policy_rule_key key = { .policy = policy, .clause = clause };
 	__u64 *rule = bpf_map_lookup_elem(&policy_rules, &key);
@@ -50,8 +51,7 @@ static __noinline void policy_facts(const struct weft_policy *policy, __u64 grou
 
 	facts->identity = policy->identity_unknown;
 	if ((policy->flags & WEFT_POLICY_BY_IDENTITY) && request->source) {
-		__u64 id = request->source;
-		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &id);
+		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &request->source);
 
 		if (source && source->identity) {
 			struct weft_policy_identity_key key = { .policy = group, .identity = source->identity };
@@ -103,19 +103,20 @@ VERIFIED_ALONE int policy_verdict(const struct verdict_request *request, struct 
 	struct weft_policy_facts facts;
 	struct weft_decision decision;
 	struct weft_policy *policy;
-	__u64 group, id;
+	__u64 group;
 
 	if (!request || !verdict)
 		return 0;
 	verdict->rule = 0;
 	verdict->denied = 0;
-	id = request->destination;
-	destination = bpf_map_lookup_elem(&workloads, &id);
+	verdict->destination_flags = 0;
+	destination = bpf_map_lookup_elem(&workloads, &request->destination);
 	if (!destination) {
 		count_node(WEFT_COUNT_FAIL_CLOSED);
 		verdict->denied = 1;
 		return 0;
 	}
+	verdict->destination_flags = destination->flags;
 	group = destination->policy;
 	if (!group)
 		return 0;

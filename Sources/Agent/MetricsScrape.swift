@@ -25,7 +25,7 @@ final class MetricsScrape {
         let now = Reactor.now()
         let readings = try agent.plane.withMaps { maps throws(BPFError) in
             (
-                traffic: try maps.traffic.summedCounters().map { ($0.key, $0.sum) },
+                traffic: TrafficReadings.byReporter(try maps.traffic.summedCounters()),
                 rules: try maps.ruleCounters.summedCounters().map { ($0.key, $0.sum) },
                 node: try Self.nodeCounters(maps)
             )

@@ -71,7 +71,7 @@ struct ConnectTests {
             }
         }
         let clients = traffic.filter {
-            $0.key.reporter == UInt8(WEFT_REPORTER_SOURCE.rawValue) && $0.key.service != .max
+            UInt32($0.key.reporter) == WEFT_REPORTER_BOTH.rawValue
         }
         #expect(clients.count == 1)
         let counted = try #require(clients.first)

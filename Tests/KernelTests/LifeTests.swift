@@ -34,7 +34,8 @@ struct LifeTests {
     private func totals(_ plane: KernelPlane, service: UInt64) throws -> weft_traffic {
         try plane.withMaps { maps in
             var total = weft_traffic()
-            for (key, value) in try maps.traffic.summedCounters() where key.service == service && key.reporter == 0 {
+            for (key, value) in try maps.traffic.summedCounters()
+            where key.service == service && UInt32(key.reporter) != WEFT_REPORTER_DESTINATION.rawValue {
                 total.opened += value.opened
                 total.closed += value.closed
                 total.sent_bytes += value.sent_bytes

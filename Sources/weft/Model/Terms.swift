@@ -10,7 +10,7 @@ enum Terms {
         name(algorithm, ["random", "roundRobin", "leastConnections", "maglev"])
     }
 
-    static func reporter(_ reporter: UInt8) -> String { name(reporter, ["source", "destination"]) }
+    static func reporter(_ reporter: UInt8) -> String { name(reporter, ["source", "destination", "both"]) }
 
     static func backendState(_ state: UInt8) -> String { name(state, ["active", "draining", "quarantined"]) }
 
