@@ -434,7 +434,7 @@ struct weft_tuple_key {
 struct weft_tuple {
 	__u64 source;
 	__u64 service;
-	__u64 cookie; /* of the client's socket */
+	__u64 destination; /* workload that its connect() was decided for; 0: none was known at that address */
 };
 
 /* ------------------------------------------------------------------------------------------------ events */

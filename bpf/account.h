@@ -72,7 +72,8 @@ static __always_inline void traffic_key_of(const struct weft_socket *socket, str
 /* What a TCP socket has carried. A received FIN occupies one sequence number, which bytes_received includes. */
 static __always_inline void tcp_volume(struct tcp_sock *tcp, struct weft_volume *volume)
 {
-	volume->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
+	/* A retransmission is counted before it is made: one that was not made leaves more of them than was sent. */
+	volume->sent_bytes = tcp->bytes_sent > tcp->bytes_retrans ? tcp->bytes_sent - tcp->bytes_retrans : 0;
 	volume->received_bytes =
 	    tcp->bytes_received - (tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE_BIT & 1);
 	volume->sent_segments = tcp->segs_out;

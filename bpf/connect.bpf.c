@@ -18,6 +18,7 @@ char _license[] SEC("license") = "GPL";
 #define PROCEED 1
 #define REFUSE 0
 
+#define TCP_SYN_SENT_STATE 2
 #define TCP_CLOSE_STATE 7
 
 /* What is decided about one destination. */
@@ -140,8 +141,19 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 	key.protocol = route->protocol;
 	service = bpf_map_lookup_elem(&services, &key);
 	if (!service) {
+		struct weft_address target = route->asked;
+
+		/* The kernel connects the unspecified address to this host. */
+		if (weft_address_is_unspecified(&target)) {
+			if (!weft_address_is_unspecified(bound))
+				target = *bound;
+			else if (weft_address_is_v4(&target))
+				target = weft_address_v4(bpf_htonl(0x7f000001));
+			else
+				target = weft_address_v6(0, 0, 0, bpf_htonl(1));
+		}
 		route->destination =
-		    workload_of_address(&route->asked, route->asked_port, route->protocol, route->netns_cookie);
+		    workload_of_address(&target, route->asked_port, route->protocol, route->netns_cookie);
 		if (route->destination) {
 			route->lane = WEFT_LANE_KERNEL;
 			route->tracked = 1;
@@ -466,6 +478,9 @@ static __noinline int track_peer(struct weft_udp_socket *socket, const struct ro
 			place = i;
 		}
 	}
+	/* What is no service needs no translation: it takes a free place or none. */
+	if (!route->service && oldest)
+		place = -1;
 	if (!known && place >= 0 && place < WEFT_UDP_PEERS) {
 		struct weft_udp_peer *peer = &socket->peers[place];
 
@@ -490,7 +505,7 @@ static __noinline int track_peer(struct weft_udp_socket *socket, const struct ro
 	}
 	bpf_spin_unlock(&socket->lock);
 
-	if (known)
+	if (known || place < 0)
 		return 0;
 	if (evicted.used) {
 		count_node(WEFT_COUNT_UDP_PEERS_EVICTED);
@@ -504,19 +519,35 @@ static __noinline int track_peer(struct weft_udp_socket *socket, const struct ro
 static __noinline int send_route(struct bpf_sock_addr *ctx, struct route *route)
 {
 	struct weft_udp_socket *socket;
+	struct weft_socket *connected;
 	struct bpf_sock *sk = ctx->sk;
+	__u64 backend;
 
 	if (!sk)
 		return 0;
 	socket = bpf_sk_storage_get(&udp_sockets, sk, 0, 0);
-	if (socket) {
-		route->backend = known_backend(socket, route);
-		route->quiet = route->backend != 0;
+	connected = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (connected && connected->role == WEFT_ROLE_CLIENT && connected->phase == WEFT_PHASE_OPEN &&
+	    connected->service_port == route->asked_port &&
+	    weft_address_equal(&connected->service_address, &route->asked)) {
+		/* sendto() with the address that the socket is connected to: the same conversation. */
+		route->backend = connected->backend;
+		route->quiet = 1;
+	} else {
+		connected = NULL;
+		if (socket) {
+			route->backend = known_backend(socket, route);
+			route->quiet = route->backend != 0;
+		}
 	}
+	backend = route->backend;
 	decide(ctx, route);
 	if (route->error)
 		return route->error;
-	if (!route->tracked)
+	/* What goes past the mesh is not followed datagram by datagram. */
+	if (!route->tracked || (!route->service && !route->destination))
+		return 0;
+	if (connected && route->backend == backend)
 		return 0;
 	if (!socket) {
 		socket = bpf_sk_storage_get(&udp_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -576,7 +607,8 @@ static __noinline int service_of_peer(struct bpf_sock_addr *ctx, struct weft_add
 	struct weft_udp_socket *udp;
 	struct weft_socket *socket;
 	struct bpf_sock *sk = ctx->sk;
-	int found = 0;
+	__u64 latest = 0;
+	int found = -1;
 
 	if (!sk)
 		return 0;
@@ -596,16 +628,19 @@ static __noinline int service_of_peer(struct bpf_sock_addr *ctx, struct weft_add
 	for (int i = 0; i < WEFT_UDP_PEERS; i++) {
 		struct weft_udp_peer *peer = &udp->peers[i];
 
-		if (peer->used && peer->service && peer->backend_port == *port &&
+		/* Services may share a backend: the answer is for the one that was asked last. */
+		if (peer->used && peer->backend_port == *port && peer->last_used_ns >= latest &&
 		    weft_address_equal(&peer->backend_address, address)) {
-			*address = peer->service_address;
-			*port = peer->service_port;
-			found = 1;
-			break;
+			latest = peer->last_used_ns;
+			found = i;
 		}
 	}
+	if (found >= 0 && found < WEFT_UDP_PEERS) {
+		*address = udp->peers[found].service_address;
+		*port = udp->peers[found].service_port;
+	}
 	bpf_spin_unlock(&udp->lock);
-	return found;
+	return found >= 0;
 }
 
 static __always_inline int translate_back4(struct bpf_sock_addr *ctx, int datagram)
@@ -677,8 +712,11 @@ int sock_release(struct bpf_sock *sk)
 	struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct weft_udp_socket *udp;
 
-	/* A TCP connection ends with its state; only one that never left CLOSE is not seen to end. */
-	if (socket && socket->role == WEFT_ROLE_CLIENT && (sk->protocol == IPPROTO_UDP || sk->state == TCP_CLOSE_STATE))
+	/* A TCP connection ends with its state; only one whose SYN was never sent is not seen to end. */
+	if (socket && socket->role == WEFT_ROLE_CLIENT && socket->phase == WEFT_PHASE_CONNECTING &&
+	    (sk->state == TCP_CLOSE_STATE || sk->state == TCP_SYN_SENT_STATE))
+		socket_abandon(socket);
+	if (socket && socket->role == WEFT_ROLE_CLIENT && sk->protocol == IPPROTO_UDP)
 		socket_abandon(socket);
 	if (sk->protocol != IPPROTO_UDP)
 		return PROCEED;

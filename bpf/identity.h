@@ -15,11 +15,12 @@ static __always_inline __u32 identity_generation(void)
 	return node ? node->identity_generation : 0;
 }
 
-static __always_inline void remember_cgroup(__u64 cgroup, __u64 workload)
+/* `generation` is that from before the walk: enrolment that changes meanwhile makes the entry stale at once. */
+static __always_inline void remember_cgroup(__u64 cgroup, __u64 workload, __u32 generation)
 {
 	struct weft_cgroup_identity found = {
 		.workload = workload,
-		.generation = identity_generation(),
+		.generation = generation,
 	};
 
 	bpf_map_update_elem(&cgroup_cache, &cgroup, &found, BPF_ANY);
@@ -31,11 +32,12 @@ static __always_inline void remember_cgroup(__u64 cgroup, __u64 workload)
  */
 static __noinline __u64 workload_of_current(void)
 {
+	__u32 generation = identity_generation();
 	__u64 cgroup = bpf_get_current_cgroup_id();
 	struct weft_cgroup_identity *cached = bpf_map_lookup_elem(&cgroup_cache, &cgroup);
 	__u64 workload = 0;
 
-	if (cached && cached->generation == identity_generation())
+	if (cached && cached->generation == generation)
 		return cached->workload;
 
 	for (int level = 0; level < WEFT_CGROUP_DEPTH; level++) {
@@ -48,7 +50,7 @@ static __noinline __u64 workload_of_current(void)
 		if (enrolled)
 			workload = *enrolled;
 	}
-	remember_cgroup(cgroup, workload);
+	remember_cgroup(cgroup, workload, generation);
 	return workload;
 }
 
@@ -58,6 +60,7 @@ static __noinline __u64 workload_of_current(void)
  */
 static __noinline __u64 workload_of_socket(struct tcp_sock *tcp)
 {
+	__u32 generation = identity_generation();
 	struct cgroup *group = tcp->inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup;
 	struct weft_cgroup_identity *cached;
 	__u64 workload = 0;
@@ -67,7 +70,7 @@ static __noinline __u64 workload_of_socket(struct tcp_sock *tcp)
 		return 0;
 	id = group->kn->id;
 	cached = bpf_map_lookup_elem(&cgroup_cache, &id);
-	if (cached && cached->generation == identity_generation())
+	if (cached && cached->generation == generation)
 		return cached->workload;
 
 	for (int level = 0; level < WEFT_CGROUP_DEPTH; level++) {
@@ -92,7 +95,7 @@ static __noinline __u64 workload_of_socket(struct tcp_sock *tcp)
 		if (enrolled)
 			workload = *enrolled;
 	}
-	remember_cgroup(id, workload);
+	remember_cgroup(id, workload, generation);
 	return workload;
 }
 
@@ -112,7 +115,12 @@ static __noinline __u64 workload_of_address(const struct weft_address *address, 
 	if (workload)
 		return *workload;
 
-	/* Then the owner of the whole address. */
+	/*
+	 * Then the owner of the whole address; not for datagrams, because a server's answer goes to a port of its
+	 * client that nobody has declared, and is no connection to it.
+	 */
+	if (protocol == IPPROTO_UDP)
+		return 0;
 	key.port = 0;
 	key.protocol = 0;
 	workload = bpf_map_lookup_elem(&addresses, &key);

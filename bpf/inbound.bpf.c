@@ -77,6 +77,8 @@ static __always_inline int count_datagram(struct __sk_buff *skb, int egress)
 	struct weft_udp_socket *udp;
 	struct datagram datagram;
 	struct weft_socket *socket;
+	__u64 latest = 0;
+	int found = -1;
 
 	if (!sk)
 		return PASS;
@@ -105,16 +107,21 @@ static __always_inline int count_datagram(struct __sk_buff *skb, int egress)
 	for (int i = 0; i < WEFT_UDP_PEERS; i++) {
 		struct weft_udp_peer *peer = &udp->peers[i];
 
-		if (peer->used && peer->backend_port == datagram.remote_port &&
+		if (peer->used && peer->backend_port == datagram.remote_port && peer->last_used_ns >= latest &&
 		    weft_address_equal(&peer->backend_address, &datagram.remote)) {
-			if (egress) {
-				peer->volume.sent_bytes += datagram.payload;
-				peer->volume.sent_segments += 1;
-			} else {
-				peer->volume.received_bytes += datagram.payload;
-				peer->volume.received_segments += 1;
-			}
-			break;
+			latest = peer->last_used_ns;
+			found = i;
+		}
+	}
+	if (found >= 0 && found < WEFT_UDP_PEERS) {
+		struct weft_volume *volume = &udp->peers[found].volume;
+
+		if (egress) {
+			volume->sent_bytes += datagram.payload;
+			volume->sent_segments += 1;
+		} else {
+			volume->received_bytes += datagram.payload;
+			volume->received_segments += 1;
 		}
 	}
 	bpf_spin_unlock(&udp->lock);
@@ -192,6 +199,7 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 	struct weft_address local, remote;
 	__be16 local_port = bpf_htons(ctx->local_port);
 	struct weft_workload *workload;
+	struct weft_tuple *tuple;
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
@@ -212,8 +220,11 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 
 	/* A client of this node has been decided in its connect(), with its identity. */
 	tuple_key(&ends, &remote, ctx->remote_port, &local, local_port, attached_netns_cookie);
-	if (tuple_find(&ends))
+	tuple = tuple_find(&ends);
+	if (tuple && tuple->destination == request.destination)
 		return SK_PASS;
+	if (tuple)
+		request.source = tuple->source;
 
 	request.source_address = remote;
 	request.address_known = 1;

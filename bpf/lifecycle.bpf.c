@@ -35,6 +35,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock
 	tuple_key(&key, &local, local_port, &remote, remote_port, socket->netns_cookie);
 	tuple.source = socket->source;
 	tuple.service = socket->service;
+	tuple.destination = socket->destination;
 	tuple_insert(&key, &tuple);
 }
 
@@ -50,15 +51,22 @@ static __always_inline void on_established(struct weft_socket *socket)
  */
 static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp)
 {
+	struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;
-	struct weft_socket *socket;
 	struct weft_tuple_key key;
+	struct weft_tuple *tuple;
 	__u64 workload;
 
+	if (socket) {
+		/* A socket that connected to itself, or to one that connected to it at the same time. */
+		on_established(socket);
+		return;
+	}
 	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
 	tuple_key(&key, &remote, remote_port, &local, local_port, bpf_get_netns_cookie(ctx));
-	if (tuple_find(&key))
+	tuple = tuple_find(&key);
+	if (tuple && tuple->destination)
 		return;
 	workload = workload_of_socket(tcp);
 	if (!workload)
@@ -72,6 +80,8 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 	socket->role = WEFT_ROLE_SERVER;
 	socket->protocol = IPPROTO_TCP;
 	socket->lane = WEFT_LANE_KERNEL;
+	/* A local client that came by an address at which no workload is known: its policy is decided here. */
+	socket->source = tuple ? tuple->source : 0;
 	socket->destination = workload;
 	socket->netns_cookie = bpf_get_netns_cookie(ctx);
 	socket->started_ns = bpf_ktime_get_ns();

@@ -12,7 +12,10 @@
 
 char _license[] SEC("license") = "GPL";
 
-static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
+#define TCP_ESTABLISHED_STATE 1 /* of a datagram socket: connected */
+#define CONNECT_GRACE_NS 1000000000ull
+
+static __always_inline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
 {
 	struct weft_volume carried, taken;
 	struct weft_traffic_key key;
@@ -36,6 +39,11 @@ static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *t
 	}
 }
 
+static __always_inline int is_workload(__u64 id)
+{
+	return bpf_map_lookup_elem(&workloads, &id) != NULL;
+}
+
 /* Why an open connection has to end; 0 if it may stay. */
 static __noinline int doom_of(const struct weft_socket *socket, const struct weft_address *local,
                               struct weft_doomed *doomed)
@@ -48,8 +56,12 @@ static __noinline int doom_of(const struct weft_socket *socket, const struct wef
 		    bpf_ktime_get_ns() >= backend->drain_deadline_ns)
 			return WEFT_DOOM_DRAINED;
 	}
-	/* The client's end decides for local pairs; the server's end for clients of other nodes. */
-	if (socket->destination && (socket->role == WEFT_ROLE_CLIENT || !(socket->flags & WEFT_SOCKET_LOCAL_PEER))) {
+	/*
+	 * The client's end decides for local pairs; the server's end for clients of other nodes. A workload that is no
+	 * longer configured guards nothing: refusing what is unknown is for new connections.
+	 */
+	if (socket->destination && is_workload(socket->destination) &&
+	    (socket->role == WEFT_ROLE_CLIENT || !(socket->flags & WEFT_SOCKET_LOCAL_PEER))) {
 		struct verdict_request request = {
 			.source = socket->source,
 			.destination = socket->destination,
@@ -85,6 +97,12 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 	    socket->phase != WEFT_PHASE_OPEN)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp && sk->__sk_common.skc_state != TCP_ESTABLISHED_STATE &&
+	    bpf_ktime_get_ns() - socket->started_ns > CONNECT_GRACE_NS) {
+		/* Disconnected, by its owner or by the last sweep: no hook says so. */
+		socket_abandon(socket);
+		return 0;
+	}
 	count_open(socket, tcp);
 
 	socket_ends(&sk->__sk_common, &doomed.local_address, &doomed.local_port, &doomed.peer_address,
@@ -104,16 +122,42 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 	return 0;
 }
 
-/* Takes what one conversation has carried since the last time; 0 if there is nothing. */
+/* Whether a backend is not to be used any more: gone, or past the deadline of its drain. */
+static __always_inline int is_spent(__u64 id)
+{
+	struct weft_backend *backend;
+
+	if (!id)
+		return 0;
+	backend = bpf_map_lookup_elem(&backends, &id);
+	return !backend || (backend->state == WEFT_BACKEND_DRAINING && backend->drain_deadline_ns &&
+	                    bpf_ktime_get_ns() >= backend->drain_deadline_ns);
+}
+
+/* Takes what one conversation has carried since the last time, or the conversation itself if it is over. */
 static __noinline int take_peer(struct weft_udp_socket *udp, int index, struct weft_udp_peer *copy)
 {
+	__u64 backend;
+	int spent;
+
 	if (index < 0 || index >= WEFT_UDP_PEERS)
 		return 0;
+	backend = udp->peers[index].backend;
+	spent = is_spent(backend);
 	bpf_spin_lock(&udp->lock);
 	*copy = udp->peers[index];
-	udp->peers[index].counted = copy->volume;
+	if (spent && copy->used && copy->backend == backend)
+		udp->peers[index].used = 0;
+	else
+		udp->peers[index].counted = copy->volume;
 	bpf_spin_unlock(&udp->lock);
-	return copy->used;
+	if (!copy->used)
+		return 0;
+	if (spent && copy->backend == backend) {
+		peer_end(copy);
+		return 0;
+	}
+	return 1;
 }
 
 SEC("iter/bpf_sk_storage_map")

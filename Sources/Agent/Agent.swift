@@ -17,6 +17,8 @@ public final class Agent {
     /// Flow records that nobody was woken for are collected this often.
     private static let flowInterval = Duration.milliseconds(250)
     private static let tidyInterval = Duration.seconds(30)
+    /// Flow records that are taken in one turn.
+    private static let flowBatch = 4096
 
     let options: AgentOptions
     let plane: KernelPlane
@@ -210,7 +212,21 @@ public final class Agent {
             sweep()
         }
         reactor.every(Self.flowInterval) { [unowned self] in collectFlows() }
-        reactor.every(Self.tidyInterval) { [unowned self] in plane.tidy() }
+        reactor.every(Self.tidyInterval) { [unowned self] in
+            plane.tidy()
+            retry()
+        }
+    }
+
+    /// Tries again what did not fit: something else may have made room.
+    private func retry() {
+        guard plane.isProgrammed, !config.failures.isEmpty || !config.isProgrammed else { return }
+        do throws(BPFError) {
+            config.failures = try plane.apply(config.snapshot)
+            config.isProgrammed = true
+        } catch {
+            if reports.admit("retry") != nil { logger.error("the kernel could not be programmed: \(error)") }
+        }
     }
 
     private func refreshEnrolment() {
@@ -235,10 +251,12 @@ public final class Agent {
 
     /// Takes the records that the programs have written.
     func collectFlows() {
-        _ = ring.consume { record in
+        // A producer that is faster than this reader must not keep the reactor from everything else.
+        let taken = ring.consume(limit: Self.flowBatch) { record in
             guard record.byteCount >= MemoryLayout<weft_flow>.size else { return }
             flows.append(unsafe record.unsafeLoadUnaligned(as: weft_flow.self))
         }
+        if taken >= Self.flowBatch { reactor.after(.milliseconds(1)) { [unowned self] in collectFlows() } }
     }
 
     private func checkHook() {

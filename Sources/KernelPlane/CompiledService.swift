@@ -6,12 +6,18 @@ public typealias DrainDeadlines = [UInt64: UInt64]
 
 /// One service as the maps hold it. A reference, so that an unchanged service is known by its identity.
 final class CompiledService: Sendable {
+    struct Backend: Sendable {
+        var id: UInt64
+        var value: weft_backend
+        var isActive: Bool { UInt32(value.state) == WEFT_BACKEND_ACTIVE.rawValue }
+    }
+
     /// One port for one address family.
     struct Frontend: Sendable {
         var header: weft_service
         var keys: [weft_service_key]
         var slots: [weft_slot]
-        var backends: [(id: UInt64, value: weft_backend)]
+        var backends: [Backend]
         /// The Maglev table; nil for the other algorithms.
         var maglev: [UInt64]?
         var name: String
@@ -38,11 +44,11 @@ final class CompiledService: Sendable {
     ) -> Frontend {
         let id = Identifier.service(service.name, port: port.port, transport: port.transport, isIPv4: isIPv4)
 
-        // An IPv6 socket reaches IPv4 backends in mapped form; an IPv4 socket reaches only its own kind.
+        // An IPv6 socket reaches IPv4 backends in mapped form, but for datagrams (the kernel refuses those); an IPv4 socket reaches only its own kind.
         var endpoints = port.endpoints.filter { $0.address.isIPv4 == isIPv4 }
-        if endpoints.isEmpty && !isIPv4 { endpoints = port.endpoints }
+        if endpoints.isEmpty && !isIPv4 && port.transport == .tcp { endpoints = port.endpoints }
 
-        var backends: [(id: UInt64, value: weft_backend)] = []
+        var backends: [Backend] = []
         var selectable: [(id: UInt64, weight: UInt16)] = []
         for endpoint in endpoints {
             let backendID = Identifier.backend(service: id, address: endpoint.address, port: endpoint.port)
@@ -61,7 +67,7 @@ final class CompiledService: Sendable {
             } else if endpoint.weight > 0 {
                 selectable.append((backendID, endpoint.weight))
             }
-            backends.append((backendID, backend))
+            backends.append(Backend(id: backendID, value: backend))
         }
 
         let table = selectable.isEmpty ? nil : AliasTable(selectable)

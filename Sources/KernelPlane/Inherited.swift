@@ -46,7 +46,15 @@ struct Inherited: Sendable {
         }
         for key in services where !keptServices.contains(ABIBytes(key)) { _ = try? maps.services.delete(key) }
         for key in slots where !keptSlots.contains(ABIBytes(key)) { _ = try? maps.slots.delete(key) }
-        for key in backends where !keptBackends.contains(key) { _ = try? maps.backends.delete(key) }
+        for key in backends where !keptBackends.contains(key) {
+            // One that is drained waits for its connections' deadline.
+            if let backend = try? maps.backends.get(key), backend.drain_deadline_ns > 0,
+                let load = try? maps.backendLoad.get(key), load.active > 0
+            {
+                continue
+            }
+            _ = try? maps.backends.delete(key)
+        }
         for key in maglev where !keptTables.contains(key) { _ = try? maps.maglev.delete(key) }
 
         let keptWorkloads = Set(compiled.workloads.values.map(\.id))

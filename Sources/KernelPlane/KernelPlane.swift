@@ -40,6 +40,8 @@ public final class KernelPlane {
     private var compiled: CompiledMaps
     private var snapshot = MeshSnapshot()
     private var settings = weft_settings()
+    /// Whether a snapshot has been programmed. Before that, what an earlier agent left stays in force as it is.
+    public private(set) var isProgrammed = false
     private let ownNamespace = NetworkNamespace.currentCookie
     private var namespaces: [UInt64: UInt64] = [:]
     /// Drains ordered at run time.
@@ -136,18 +138,12 @@ public final class KernelPlane {
     public func apply(_ snapshot: MeshSnapshot) throws(BPFError) -> [ProgrammingFailure] {
         self.snapshot = snapshot
         let next = CompiledMaps(snapshot, drains: drains, previous: compiled)
-        // Enrolment first: a policy must not find a source that is about to have an identity without one.
         namespaces = findNamespaces(of: next)
-        var failures = reconciler.apply(next.scoped(to: namespaces, own: ownNamespace))
         compiled = next
+        let failures = program()
+        isProgrammed = true
         for name in next.policies.values.flatMap(\.names) where UInt32(name.kind) == WEFT_NAME_RULE.rawValue {
             ruleNames[name.id] = name.text
-        }
-        do throws(BPFError) {
-            try refreshEnrolment()
-        } catch {
-            let names = snapshot.workloads.values.filter { $0.cgroup != nil }.map(\.name)
-            failures += names.map { ProgrammingFailure(kind: "Workload", name: $0, message: error.description) }
         }
         settings.generation = snapshot.generation
         try reconciler.maps.settings.set(0, settings)
@@ -156,21 +152,40 @@ public final class KernelPlane {
         return failures
     }
 
+    /// Brings the maps to what is compiled.
+    private func program() -> [ProgrammingFailure] {
+        reconciler.apply(compiled.scoped(to: namespaces, own: ownNamespace)) { maps in
+            do throws(BPFError) {
+                try enrol(maps)
+                return []
+            } catch {
+                let names = snapshot.workloads.values.filter { $0.cgroup != nil }.map(\.name)
+                return names.map { ProgrammingFailure(kind: "Workload", name: $0, message: error.description) }
+            }
+        }
+    }
+
     /// Looks up the workloads' cgroups and network namespaces again: a restarted service has new ones.
     public func refreshEnrolment() throws(BPFError) {
+        guard isProgrammed else { return }
         let found = findNamespaces(of: compiled)
         if found != namespaces {
             namespaces = found
-            _ = reconciler.apply(compiled.scoped(to: namespaces, own: ownNamespace))
+            _ = program()
+        } else {
+            try enrol(reconciler.maps)
         }
+    }
+
+    private func enrol(_ maps: borrowing PinnedMaps) throws(BPFError) {
         let local = compiled.workloads.values.compactMap { workload in
             workload.cgroup.map { (cgroup: $0, id: workload.id) }
         }
-        let result = try enrolment.refresh(local, mount: options.cgroupMount, maps: reconciler.maps)
+        let result = try enrolment.refresh(local, mount: options.cgroupMount, maps: maps)
         missingCgroups = result.missing.sorted()
         guard result.changed else { return }
         settings.identity_generation &+= 1
-        try reconciler.maps.settings.set(0, settings)
+        try maps.settings.set(0, settings)
     }
 
     /// The network namespaces, other than the agent's, of local workloads that have a loopback address.
@@ -219,7 +234,13 @@ public final class KernelPlane {
     /// Stops giving new connections to the endpoints with these identifiers; the open ones end at the deadline.
     ///
     /// - Parameter deadlineNanoseconds: on CLOCK_MONOTONIC; nil takes the drain back.
+    /// - Throws: `BPFError` with EAGAIN before the first snapshot.
     public func drain(_ backends: [UInt64], deadlineNanoseconds: UInt64?) throws(BPFError) -> [ProgrammingFailure] {
+        guard isProgrammed else {
+            throw BPFError(
+                operation: "drain endpoints of", subject: "the mesh", errno: EAGAIN,
+                detail: "no configuration has been accepted yet: repair it first (see `weft status`)")
+        }
         for backend in backends { drains[backend] = deadlineNanoseconds }
         return try apply(snapshot)
     }
@@ -244,9 +265,11 @@ public final class KernelPlane {
 
     /// Removes what is left of backends that are gone, and forgets drains of endpoints that are.
     public func tidy() {
+        guard isProgrammed else { return }
         reconciler.tidy()
         let known = Set(compiled.services.values.flatMap { $0.frontends.flatMap { $0.backends.map(\.id) } })
-        drains = drains.filter { known.contains($0.key) }
+        // A drained endpoint that has left the configuration is remembered until its last connection has ended.
+        drains = drains.filter { known.contains($0.key) || ((try? reconciler.maps.backends.get($0.key)) ?? nil) != nil }
     }
 
     // MARK: The hook

@@ -60,6 +60,11 @@ enum Loader {
         for (program, name) in [("in", "datagram_in"), ("out", "datagram_out")]
         where FileSystem.exists(pins.link(name)) {
             let link = try Link.openPinned(pins.link(name))
+            guard try link.information.cgroupID == cgroupID else {
+                // Of a cgroup that is gone: the agent attaches the program anew when datagrams are in the mesh.
+                try Link.unpin(pins.link(name))
+                continue
+            }
             if program == "in" {
                 try link.replaceProgram(with: datagramIn)
             } else {

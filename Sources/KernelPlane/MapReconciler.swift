@@ -28,24 +28,32 @@ struct MapReconciler: ~Copyable {
         inherited = try Inherited(self.maps)
     }
 
-    /// Applies a snapshot.
+    /// Applies a snapshot: policies, then the workloads that they guard and the processes that belong to them, then the
+    /// services that lead to them; what is no longer wanted goes in the reverse order.
     ///
+    /// - Parameter enrol: enrols processes; called when the workloads and policies are in their maps.
     /// - Returns: the objects that could not be programmed; everything else is.
-    mutating func apply(_ compiled: borrowing CompiledMaps) -> [ProgrammingFailure] {
+    mutating func apply(
+        _ compiled: borrowing CompiledMaps, enrol: (borrowing PinnedMaps) -> [ProgrammingFailure]
+    ) -> [ProgrammingFailure] {
         var failures: [ProgrammingFailure] = []
         for (policy, reason) in compiled.failures {
             failures.append(ProgrammingFailure(kind: "AuthorizationPolicy", name: policy, message: reason))
         }
         applyNames(of: compiled)
         let unusable = addPolicies(compiled.policies)
-        failures += applyWorkloads(compiled.workloads, unusablePolicies: unusable)
-        failures += applyServices(compiled.services, generation: compiled.generation)
+        failures += addWorkloads(compiled.workloads, unusablePolicies: unusable)
+        failures += enrol(maps)
+        var refused = applyServices(compiled.services, generation: compiled.generation)
+        removeWorkloads(notIn: compiled.workloads)
         removePolicies(notIn: compiled.policies)
         if let leftovers = inherited {
             leftovers.removeAll(from: maps, keeping: compiled)
             inherited = nil
+            // That may have made the room that was missing.
+            if !refused.isEmpty { refused = applyServices(compiled.services, generation: compiled.generation) }
         }
-        return failures
+        return failures + refused
     }
 
     // MARK: Services
@@ -88,11 +96,13 @@ struct MapReconciler: ~Copyable {
             let id = frontend.header.id
             let before = old?.frontends.first { $0.header.id == id }
             if before == nil {
-                try maps.names.set(id, CompiledName(id, WEFT_NAME_SERVICE, frontend.name).abi)
+                try? maps.names.set(id, CompiledName(id, WEFT_NAME_SERVICE, frontend.name).abi)
                 try create(maps.serviceState, id, weft_service_state())
             }
             let known = Dictionary(uniqueKeysWithValues: (before?.backends ?? []).map { ($0.id, ABIBytes($0.value)) })
-            for backend in frontend.backends where known[backend.id] != ABIBytes(backend.value) {
+            // A backend that is to be spared is so last, when no slot leads to it any more.
+            let changed = frontend.backends.filter { known[$0.id] != ABIBytes($0.value) }
+            for backend in changed where backend.isActive || known[backend.id] == nil {
                 try create(maps.backendLoad, backend.id, weft_backend_load())
                 try maps.backends.set(backend.id, backend.value)
             }
@@ -105,6 +115,7 @@ struct MapReconciler: ~Copyable {
             var header = frontend.header
             header.generation = UInt32(truncatingIfNeeded: generation)
             for key in frontend.keys { try maps.services.set(key, header) }
+            for backend in changed where !backend.isActive { try maps.backends.set(backend.id, backend.value) }
         }
     }
 
@@ -114,7 +125,10 @@ struct MapReconciler: ~Copyable {
             let id = frontend.header.id
             let after = new?.frontends.first { $0.header.id == id }
             let keys = Set((after?.keys ?? []).map { ABIBytes($0) })
-            for key in frontend.keys where !keys.contains(ABIBytes(key)) { _ = try? maps.services.delete(key) }
+            for key in frontend.keys where !keys.contains(ABIBytes(key)) {
+                // Unless another service has taken the address over.
+                if (try? maps.services.get(key))?.id == id { _ = try? maps.services.delete(key) }
+            }
             for index in (after?.slots.count ?? 0)..<max(after?.slots.count ?? 0, frontend.slots.count) {
                 _ = try? maps.slots.delete(Self.slotKey(id, index))
             }
@@ -141,16 +155,25 @@ struct MapReconciler: ~Copyable {
         replace(new, with: old)
     }
 
-    /// Open connections still count down in `backend_load`, so that entry stays until there are none (`tidy`).
+    /// Open connections still count down in `backend_load`, so that entry stays until there are none (`tidy`), and so
+    /// does the backend itself if they have a deadline.
     private func removeBackend(_ id: UInt64) {
+        if let backend = try? maps.backends.get(id), backend.drain_deadline_ns > 0,
+            let load = try? maps.backendLoad.get(id), load.active > 0
+        {
+            return
+        }
         _ = try? maps.backends.delete(id)
         if let load = try? maps.backendLoad.get(id), load.active <= 0 { _ = try? maps.backendLoad.delete(id) }
     }
 
-    /// Removes load counters of backends that are gone and have no connection left.
+    /// Removes backends that only had connections to wait for, and load counters of backends that are gone, once they
+    /// have no connection left.
     func tidy() {
         guard let loads = try? maps.backendLoad.entries() else { return }
+        let wanted = Set(services.values.flatMap { $0.frontends.flatMap { $0.backends.map(\.id) } })
         for (id, load) in loads where load.active <= 0 {
+            if !wanted.contains(id) { _ = try? maps.backends.delete(id) }
             // Only what is certainly gone: an error is no answer.
             guard case .some(.none) = try? maps.backends.get(id) else { continue }
             _ = try? maps.backendLoad.delete(id)
@@ -163,15 +186,23 @@ struct MapReconciler: ~Copyable {
 
     // MARK: Workloads
 
-    private mutating func applyWorkloads(
-        _ desired: [ObjectName: CompiledWorkload], unusablePolicies: [UInt64: String]
-    ) -> [ProgrammingFailure] {
-        var failures: [ProgrammingFailure] = []
+    private mutating func removeWorkloads(notIn desired: [ObjectName: CompiledWorkload]) {
         for (name, old) in workloads where desired[name] == nil {
-            for endpoint in old.endpoints { _ = try? maps.addresses.delete(endpoint) }
+            for endpoint in old.endpoints { removeAddress(endpoint, of: old.id) }
             _ = try? maps.workloads.delete(old.id)
             workloads[name] = nil
         }
+    }
+
+    /// Unless another workload has taken it over.
+    private func removeAddress(_ endpoint: weft_endpoint_key, of workload: UInt64) {
+        if (try? maps.addresses.get(endpoint)) == workload { _ = try? maps.addresses.delete(endpoint) }
+    }
+
+    private mutating func addWorkloads(
+        _ desired: [ObjectName: CompiledWorkload], unusablePolicies: [UInt64: String]
+    ) -> [ProgrammingFailure] {
+        var failures: [ProgrammingFailure] = []
         for (name, new) in desired {
             let old = workloads[name]
             do throws(BPFError) {
@@ -185,16 +216,14 @@ struct MapReconciler: ~Copyable {
                 }
                 let kept = Set(new.endpoints.map { ABIBytes($0) })
                 for endpoint in old?.endpoints ?? [] where !kept.contains(ABIBytes(endpoint)) {
-                    _ = try? maps.addresses.delete(endpoint)
+                    removeAddress(endpoint, of: new.id)
                 }
                 workloads[name] = new
                 if let reason = unusablePolicies[new.value.policy] {
                     failures.append(
                         ProgrammingFailure(
                             kind: "Workload", name: name,
-                            message:
-                                "connections to it are denied, because its policies could not be programmed: \(reason)")
-                    )
+                            message: "its policies could not be programmed as they are: \(reason)"))
                 }
             } catch {
                 failures.append(ProgrammingFailure(kind: "Workload", name: name, message: error.description))
@@ -230,8 +259,11 @@ struct MapReconciler: ~Copyable {
                 }
                 policies[id] = new
             } catch {
-                remove(new)
-                policies[id] = nil
+                // A group that was in force stays so: only the identities that found no room are unknown to it.
+                if old == nil {
+                    remove(new)
+                    policies[id] = nil
+                }
                 unusable[id] = error.description
             }
         }

@@ -71,7 +71,7 @@ extension MapTable {
                 Field("netnsCookie", key.scope == 0 ? .null : Value(key.scope), title: "NETNS"),
                 Field("source", resolver.value(tuple.source), text: resolver.name(tuple.source, none: "unknown")),
                 resolver.serviceField(tuple.service),
-                .hidden("cookie", Value(tuple.cookie)),
+                Field("destination", resolver.value(tuple.destination)),
             ]
         })
 }
