@@ -133,6 +133,7 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 	struct weft_service_key key = {};
 	struct weft_service *service;
 	struct weft_backend *backend;
+	__u64 id;
 
 	if (!route || !bound)
 		return 0;
@@ -181,7 +182,8 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 		route->backend = select_backend(service, &client);
 		route->quiet = 0;
 	}
-	backend = route->backend ? bpf_map_lookup_elem(&backends, &route->backend) : NULL;
+	id = route->backend;
+	backend = id ? bpf_map_lookup_elem(&backends, &id) : NULL;
 	if (!backend) {
 		route->backend = 0;
 		route->error = ECONNREFUSED;

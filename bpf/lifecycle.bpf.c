@@ -95,36 +95,31 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 
 static __always_inline void on_closed(struct tcp_sock *tcp, struct weft_socket *socket)
 {
-	struct weft_address local, remote;
-	__be16 local_port, remote_port;
-	struct weft_volume carried;
-	struct weft_flow *flow;
-	__u32 rtt_us = tcp->srtt_us >> 3;
+	struct socket_ending ending = {
+		/* Only if somebody has asked for it before: making one costs more than it tells. */
+		.cookie = common_of(tcp)->skc_cookie.counter,
+		.rtt_us = tcp->srtt_us >> 3,
+		.error = tcp->inet_conn.icsk_inet.sk.sk_err,
+	};
+	struct weft_address remote;
+	__be16 remote_port;
 
 	if (!socket || socket->role == WEFT_ROLE_NONE)
 		return;
-	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	socket_ends(common_of(tcp), &ending.source_address, &ending.source_port, &remote, &remote_port);
 	if (socket->flags & WEFT_SOCKET_LOCAL_PEER) {
 		struct weft_tuple_key tuple;
 
-		tuple_key(&tuple, &local, local_port, &remote, remote_port, socket->netns_cookie);
+		tuple_key(&tuple, &ending.source_address, ending.source_port, &remote, remote_port,
+		          socket->netns_cookie);
 		tuple_remove(&tuple);
 	}
-
-	tcp_volume(tcp, &carried);
-	flow = socket_end(socket, &carried, rtt_us);
-	if (!flow)
-		return;
-	flow->sent_bytes = carried.sent_bytes;
-	flow->received_bytes = carried.received_bytes;
-	flow->retransmits = carried.retransmits;
-	flow->rtt_us = rtt_us;
-	flow->error = tcp->inet_conn.icsk_inet.sk.sk_err;
-	/* Only if somebody has asked for it before: making one costs more than it tells. */
-	flow->cookie = common_of(tcp)->skc_cookie.counter;
-	flow->source_address = socket->role == WEFT_ROLE_CLIENT ? local : remote;
-	flow->source_port = socket->role == WEFT_ROLE_CLIENT ? local_port : remote_port;
-	flow_submit(flow);
+	if (socket->role == WEFT_ROLE_SERVER) {
+		ending.source_address = remote;
+		ending.source_port = remote_port;
+	}
+	tcp_volume(tcp, &ending.carried);
+	socket_end(socket, &ending);
 }
 
 SEC("sockops")

@@ -46,24 +46,36 @@ static __always_inline void socket_established(struct weft_socket *socket, __u64
 	}
 }
 
+/* What is known of a connection when it ends and is not in its socket's storage. */
+struct socket_ending {
+	struct weft_volume carried;
+	struct weft_address source_address;
+	__u64 cookie;
+	__be16 source_port;
+	__u32 rtt_us;
+	__u32 error;
+};
+
 /*
- * Ends a socket's connection in the counters, whatever ended it; the first caller does it, every other one finds it
- * done. `now` is what the socket carried. Returns room for the flow record, if there is one to be written.
+ * Ends a socket's connection in the counters and with a flow record, whatever ended it; the first caller does it, every
+ * other one finds it done. The record does not leave this function: a caller would test it for NULL again, and kernels
+ * before 6.2 do not see that it is the same test.
  */
-static __noinline struct weft_flow *socket_end(struct weft_socket *socket, const struct weft_volume *now, __u32 rtt_us)
+static __noinline int socket_end(struct weft_socket *socket, const struct socket_ending *ending)
 {
 	__u32 before = __sync_lock_test_and_set(&socket->phase, WEFT_PHASE_ENDED);
 	struct weft_volume taken;
 	struct weft_traffic_key key;
 	struct weft_traffic *counters;
+	struct weft_flow *flow;
 
 	if (before != WEFT_PHASE_CONNECTING && before != WEFT_PHASE_OPEN)
-		return NULL;
+		return 0;
 	if (socket->flags & WEFT_SOCKET_LOADED)
 		backend_load_add(socket->backend, -1);
 
 	traffic_key_of(socket, &key);
-	take_volume(&socket->counted, now, &taken);
+	take_volume(&socket->counted, &ending->carried, &taken);
 	counters = traffic_of(&key);
 	if (counters) {
 		if (before == WEFT_PHASE_OPEN)
@@ -71,20 +83,33 @@ static __noinline struct weft_flow *socket_end(struct weft_socket *socket, const
 		else
 			ADD(counters->failed, 1);
 		add_volume(counters, &taken);
-		if (before == WEFT_PHASE_OPEN && rtt_us)
-			histogram_add(&counters->rtt_us, rtt_us);
+		if (before == WEFT_PHASE_OPEN && ending->rtt_us)
+			histogram_add(&counters->rtt_us, ending->rtt_us);
 	}
-	return flow_reserve(socket, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
+	flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
+	if (!flow) {
+		count_node(WEFT_COUNT_FLOWS_LOST);
+		return 0;
+	}
+	flow_fill(flow, socket, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
+	flow->sent_bytes = ending->carried.sent_bytes;
+	flow->received_bytes = ending->carried.received_bytes;
+	flow->retransmits = ending->carried.retransmits;
+	flow->source_address = ending->source_address;
+	flow->source_port = ending->source_port;
+	flow->cookie = ending->cookie;
+	flow->rtt_us = ending->rtt_us;
+	flow->error = ending->error;
+	flow_submit(flow);
+	return 0;
 }
 
 /* Ends what a socket had before it is connected again, or when it is closed without TCP having noticed. */
-static __always_inline void socket_abandon(struct weft_socket *socket)
+static __noinline void socket_abandon(struct weft_socket *socket)
 {
-	struct weft_volume carried = socket->udp;
-	struct weft_flow *flow = socket_end(socket, &carried, 0);
+	struct socket_ending ending = { .carried = socket->udp };
 
-	if (flow)
-		flow_submit(flow);
+	socket_end(socket, &ending);
 }
 
 static __always_inline void peer_traffic_key(const struct weft_udp_peer *peer, struct weft_traffic_key *key)

@@ -15,7 +15,7 @@ char _license[] SEC("license") = "GPL";
 #define TCP_ESTABLISHED_STATE 1 /* of a datagram socket: connected */
 #define CONNECT_GRACE_NS 1000000000ull
 
-static __always_inline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
+static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
 {
 	struct weft_volume carried, taken;
 	struct weft_traffic_key key;

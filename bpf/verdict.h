@@ -21,7 +21,7 @@ struct verdict {
 	__u32 destination_flags; /* enum weft_workload_flags */
 };
 
-static __always_inline void count_rule(__u64 rule, __u8 verdict, __u8 mode)
+static __noinline void count_rule(__u64 rule, __u8 verdict, __u8 mode)
 {
 	struct weft_rule_key key = { .rule = rule, .verdict = verdict, .mode = mode };
 	__u64 *count = bpf_map_lookup_elem(&rule_counters, &key);
@@ -35,7 +35,7 @@ static __always_inline void count_rule(__u64 rule, __u8 verdict, __u8 mode)
 		ADD(*count, 1);
 }
 
-static __always_inline __u64 rule_of_clause(__u64 policy, __u32 clause)
+static __noinline __u64 rule_of_clause(__u64 policy, __u32 clause)
 {
 	struct weft_policy_rule_key key = { .policy = policy, .clause = clause };
 	__u64 *rule = bpf_map_lookup_elem(&policy_rules, &key);
@@ -51,7 +51,8 @@ static __noinline void policy_facts(const struct weft_policy *policy, __u64 grou
 
 	facts->identity = policy->identity_unknown;
 	if ((policy->flags & WEFT_POLICY_BY_IDENTITY) && request->source) {
-		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &request->source);
+		__u64 id = request->source;
+		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &id);
 
 		if (source && source->identity) {
 			struct weft_policy_identity_key key = { .policy = group, .identity = source->identity };
@@ -103,14 +104,15 @@ VERIFIED_ALONE int policy_verdict(const struct verdict_request *request, struct 
 	struct weft_policy_facts facts;
 	struct weft_decision decision;
 	struct weft_policy *policy;
-	__u64 group;
+	__u64 group, id;
 
 	if (!request || !verdict)
 		return 0;
 	verdict->rule = 0;
 	verdict->denied = 0;
 	verdict->destination_flags = 0;
-	destination = bpf_map_lookup_elem(&workloads, &request->destination);
+	id = request->destination;
+	destination = bpf_map_lookup_elem(&workloads, &id);
 	if (!destination) {
 		count_node(WEFT_COUNT_FAIL_CLOSED);
 		verdict->denied = 1;
