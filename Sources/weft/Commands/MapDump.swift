@@ -37,7 +37,7 @@ extension MapCommand {
         static let configuration = CommandConfiguration(
             abstract: "Print the entries that a key names.",
             discussion: """
-                Keys are typed as people write them; 'weft map dump' shows most of them in its first column, and an \
+                Keys are typed as people write them; 'weft map watch' prints them, and an \
                 identifier (0x…) works wherever a name does. Exit status 1 if there is no such entry.
 
                 KEYS

@@ -5,7 +5,7 @@ extension MapTable {
 
     private static let traffic = MapTable(
         "traffic", "Connections and bytes by source, destination and lane",
-        keyForm: "SOURCE>SERVICE>DESTINATION (as 'map dump' shows it)",
+        keyForm: "SOURCE>SERVICE>DESTINATION (as 'map watch' shows it)",
         reader: { $0.traffic },
         parse: { _, _ in nil },
         key: { key, resolver in

@@ -15,7 +15,7 @@ extension MapTable {
         })
 
     private static let affinity = MapTable(
-        "affinity", "Which backend a client came to", keyForm: "SERVICE<WORKLOAD%NETNS (as 'map dump' shows it)",
+        "affinity", "Which backend a client came to", keyForm: "SERVICE<WORKLOAD%NETNS (as 'map watch' shows it)",
         reader: { $0.affinity },
         parse: { _, _ in nil },
         key: { key, resolver in
@@ -55,7 +55,7 @@ extension MapTable {
 
     private static let tuples = MapTable(
         "tuples", "Local connections that wait for or have a server's end",
-        keyForm: "CLIENT>SERVER/tcp (as 'map dump' shows it)",
+        keyForm: "CLIENT>SERVER/tcp (as 'map watch' shows it)",
         reader: { $0.tuples },
         parse: { _, _ in nil },
         key: { key, _ in
