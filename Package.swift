@@ -43,11 +43,13 @@ let package = Package(
             dependencies: [
                 "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Telemetry", "WeftABI", logging,
             ]),
-        .executableTarget(name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
+        .executableTarget(
+            name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
         .executableTarget(
             name: "weft",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Telemetry", "WeftABI", argumentParser, logging,
+                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Telemetry", "WeftABI", argumentParser,
+                logging,
             ]),
 
         // Unit tests, unprivileged.
