@@ -264,7 +264,10 @@ class KernelLane:
             figures.append(report.figure(f"connect+close/s, {size:,} services, ratio to no mesh", ratio, "", 0.93, ">="))
         for size in weft:
             figures.append(report.figure(f"connect() added, median, {size:,} services", added[size], "µs", 2, "<="))
+        one_end = self.variants[-1]
         figures += [
+            report.figure(f"connect() added, median, {largest:,} services, client's end alone",
+                          self.within_rounds(one_end, "p50_us", lambda a, b: a - b), "µs", 2, "<="),
             report.figure(f"connect() added, growth from {min(weft):,} to {largest:,} services",
                           added[largest] - added[min(weft)], "µs", 0.5, "<="),
             report.figure(f"YAML on disk to programmed, {largest:,} services × {ENDPOINTS} endpoints",
