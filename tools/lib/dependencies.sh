@@ -11,6 +11,8 @@ test_packages=(
     bind9-dnsutils unbound wrk prometheus iptables kmod tmux python3 python3-yaml openjdk-17-jdk-headless
     clang-format shellcheck bpftool
 )
+# To try it on another kernel.
+virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq)
 # To measure it.
 bench_packages=(wrk iptables nftables python3 kmod)
 

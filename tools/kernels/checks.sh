@@ -1,0 +1,250 @@
+# shellcheck shell=dash
+# The checks of one node, in the virtual machine. Prints TAP, and at the end "N passed, N failed".
+
+mesh=/sys/fs/cgroup/mesh
+agent_cgroup=/sys/fs/cgroup/agent # beside what it is attached to
+passed=0 failed=0
+
+# check NAME COMMAND...: whether the command succeeds; what it prints is shown when it does not.
+check() {
+    name=$1
+    shift
+    if "$@" >/tmp/check 2>&1; then
+        passed=$((passed + 1))
+        echo "ok $((passed + failed)) - $name"
+    else
+        failed=$((failed + 1))
+        echo "not ok $((passed + failed)) - $name"
+        head -c 4000 /tmp/check | sed 's/^/# /'
+    fi
+}
+
+# equal WHAT WANTED FOUND
+equal() {
+    [ "$2" = "$3" ] && return 0
+    echo "$1: wanted $2, found $3"
+    return 1
+}
+
+# within SECONDS COMMAND...: until it succeeds.
+within() {
+    deadline=$(($(uptime_seconds) + $1))
+    shift
+    until "$@"; do
+        [ "$(uptime_seconds)" -lt "$deadline" ] || return 1
+        sleep 0.1
+    done
+}
+uptime_seconds() { cut -d. -f1 /proc/uptime; }
+
+# in_cgroup WORKLOAD COMMAND...: the process is there before it executes the command.
+in_cgroup() {
+    cgroup=$1
+    shift
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup" "$@"
+}
+
+# ---------------------------------------------------------------------------------------------------- the node's parts
+
+# A workload: a web server, an echo server and a datagram server that answer with its name, in both families.
+serve() {
+    number=$1
+    workload=$mesh/web-v$number
+    mkdir -p "$workload" "/www/v$number"
+    echo "v$number" >"/www/v$number/index.html"
+    for address in 127.96.0.1$number "[fd00:96::1$number]"; do
+        case $address in \[*) family=6 ;; *) family=4 ;; esac
+        in_cgroup "$workload" httpd -f -p "$address:8080" -h "/www/v$number" &
+        in_cgroup "$workload" socat "TCP$family-LISTEN:9000,bind=$address,reuseaddr,fork" EXEC:cat &
+        in_cgroup "$workload" socat "UDP$family-RECVFROM:5353,bind=$address,fork" "SYSTEM:read line && echo v$number" &
+    done
+}
+
+is_ready() { curl -fsS -m 5 -o /dev/null http://127.0.0.1:15021/healthz/ready; }
+
+start_agent() {
+    mkdir -p "$agent_cgroup"
+    in_cgroup "$agent_cgroup" weftd run --cgroup "$mesh" --node node-a >>/tmp/weftd.log 2>&1 &
+    agent=$!
+    within 60 is_ready && return 0
+    echo "not ready; its log:"
+    cat /tmp/weftd.log
+    return 1
+}
+
+# stop_agent SIGNAL
+stop_agent() {
+    kill "-$1" "$(cat "$agent_cgroup/cgroup.procs")"
+    wait "$agent"
+}
+
+# ----------------------------------------------------------------------------------------------------------- questions
+
+# requests WORKLOAD COUNT URL: each answer in a line of its own; as many lines as requests that were answered.
+requests() {
+    count=$2
+    while [ "$count" -gt 0 ]; do
+        count=$((count - 1))
+        in_cgroup "$mesh/$1" wget -q -O - "$3"
+    done
+}
+
+# answered COUNT URL: all requests of the frontend, and by both versions.
+answered() {
+    requests frontend "$1" "$2" >/tmp/answers || return 1
+    sort /tmp/answers | uniq -c
+    equal answers "$1" "$(grep -c '^v[12]$' /tmp/answers)" && grep -q v1 /tmp/answers && grep -q v2 /tmp/answers
+}
+
+# refused WANTED-ERROR CGROUP URL: the error of connect(), as curl names it.
+refused() {
+    if in_cgroup "$2" curl -sv -m 20 "$3" >/tmp/refusal 2>&1; then
+        cat /tmp/refusal
+        return 1
+    fi
+    grep -q "$1" /tmp/refusal && return 0
+    cat /tmp/refusal
+    return 1
+}
+
+# peer_is WANTED URL: what getpeername() says.
+peer_is() {
+    equal peer "$1" "$(in_cgroup "$mesh/frontend" curl -sS -m 20 -g -o /dev/null -w '%{remote_ip} %{remote_port}' "$2")"
+}
+
+# datagram ADDRESS: a reply comes, and from the address that was asked (socat ignores others).
+datagram() {
+    reply=$(echo name | in_cgroup "$mesh/frontend" socat -t 2 - "$1")
+    case $reply in v1 | v2) return 0 ;; esac
+    echo "the reply is '$reply'"
+    return 1
+}
+
+# One backend for all connections of a client.
+hashes() {
+    requests frontend 12 http://127.96.0.20/ >/tmp/answers || return 1
+    equal answers 12 "$(grep -c '^v[12]$' /tmp/answers)" && equal backends 1 "$(sort -u /tmp/answers | wc -l)"
+}
+
+# traffic FILTER: a sum over the counters, which jq takes from those entries that the filter lets through.
+traffic() { weft map dump traffic -o json | jq "[.[] | $1] | add // 0"; }
+
+# counted WANTED FILTER: the counters move at least every 5 s.
+counted() {
+    within 10 has_counted "$1" "$2" && return 0
+    equal "$2" "$1" "$(traffic "$2")"
+    weft map dump traffic -o json | jq -c '.[] | [.source, .service, .destination, .reporter, .protocol, .opened, .closed,
+        .failed, .denied, .sentBytes, .receivedBytes]'
+    return 1
+}
+has_counted() { [ "$(traffic "$2")" = "$1" ]; }
+
+http='select(.service == "shop/web:80" and .protocol == "tcp")'
+at_source='select(.reporter == "source" and .source == "shop/frontend")'
+at_destination='select(.reporter == "destination" and .source == "shop/frontend")'
+
+# What one end has sent is what the other has received.
+same_bytes() {
+    sent=$(traffic "$http | $at_source | .sentBytes")
+    received=$(traffic "$http | $at_source | .receivedBytes")
+    [ "$sent" -gt 0 ] && [ "$received" -gt 0 ] || return 1
+    counted "$sent" "$http | $at_destination | .receivedBytes" &&
+        counted "$received" "$http | $at_destination | .sentBytes"
+}
+
+refusals() {
+    weft flows --denied -o json | tee /dev/stderr |
+        jq -se 'length == 2 and all(.[]; .event == "denied" and (.rule // "") != "")'
+}
+
+features() {
+    weft check -o json >/tmp/check.json
+    status=$?
+    jq -r '.[] | "\(.state)\t\(.check): \(.finding)"' /tmp/check.json
+    equal "the hook" ok "$(jq -r '.[] | select(.check == "hook") | .state' /tmp/check.json)" && return "$status"
+}
+
+no_map_is_there() { ! ls /sys/fs/bpf/weft 2>/dev/null; }
+
+# ---------------------------------------------------------------------------------------------------------- the checks
+
+echo "TAP version 13"
+echo "# $(uname -srv)"
+mkdir -p "$mesh/frontend" "$mesh/batch"
+for address in 11 12 99; do ip -6 addr add "fd00:96::$address/128" dev lo; done
+serve 1
+serve 2
+
+check "the agent becomes ready" start_agent
+check "weft check finds what it needs, and the hook called" features
+sed 's/^/# /' /tmp/check
+check "every object is programmed" sh -c "weft status -o json | jq -e '[.. | objects
+    | select(.type? != null and .status? == \"False\")] | length == 0'"
+
+check "40 connections over IPv4 reach both backends" answered 40 http://127.96.0.10/
+check "getpeername shows the service (IPv4)" peer_is "127.96.0.10 80" http://127.96.0.10/
+check "40 connections over IPv6 reach both backends" answered 40 "http://[fd00:96::10]/"
+check "getpeername shows the service (IPv6)" peer_is "fd00:96::10 80" "http://[fd00:96::10]/"
+check "an IPv4-mapped address reaches them" answered 40 "http://[::ffff:127.96.0.10]/"
+check "a Maglev service keeps to one backend" hashes
+check "a workload that no rule allows is refused" \
+    refused "Operation not permitted" "$mesh/batch" http://127.96.0.10/
+check "a client outside of the mesh is refused at the destination" \
+    refused "Connection refused" /sys/fs/cgroup http://127.96.0.11:8080/
+check "a service without that port is not there" refused "Connection refused" "$mesh/frontend" http://127.96.0.10:81/
+
+check "a connected datagram socket is answered (IPv4)" datagram UDP4-CONNECT:127.96.0.10:53
+check "an unconnected datagram socket is answered by the service (IPv4)" datagram UDP4-SENDTO:127.96.0.10:53
+check "a connected datagram socket is answered (IPv6)" datagram "UDP6-CONNECT:[fd00:96::10]:53,bind=[fd00:96::99]"
+check "an unconnected datagram socket is answered by the service (IPv6)" datagram "UDP6-SENDTO:[fd00:96::10]:53,bind=[fd00:96::99]"
+
+check "122 connections are counted as opened at the client" counted 122 "$http | $at_source | .opened"
+check "122 connections are counted as closed at the client" counted 122 "$http | $at_source | .closed"
+check "122 connections are counted at the server" counted 122 "$http | $at_destination | .closed"
+check "one connection is counted as denied at the client" \
+    counted 1 "$http | select(.reporter == \"source\" and .source == \"shop/batch\") | .denied"
+check "one connection is counted as denied at the server" \
+    counted 1 'select(.reporter == "destination" and .source == null) | .denied'
+check "4 conversations of datagrams are counted" counted 4 'select(.service == "shop/web:53") | .opened'
+check "20 bytes are counted as sent in them" counted 20 'select(.service == "shop/web:53") | .sentBytes'
+check "12 bytes are counted as received in them" counted 12 'select(.service == "shop/web:53") | .receivedBytes'
+check "both ends count the same bytes" same_bytes
+check "the refusals are in the flow records, with their rule" refusals
+
+# An open connection, whose input stays open.
+{ echo hello && sleep 600; } | {
+    in_cgroup "$mesh/frontend" socat - TCP4:127.96.0.10:9000 >/tmp/held 2>&1
+    echo ended >>/tmp/held
+} &
+check "a connection is open" within 10 grep -q hello /tmp/held
+cp /etc/weft/mesh.d/policy.yaml /tmp/policy.yaml
+{ echo "# The same." && cat /tmp/policy.yaml; } >/tmp/unrelated.yaml && mv /tmp/unrelated.yaml /etc/weft/mesh.d/policy.yaml
+sleep 3
+check "an unrelated change does not end it" sh -c '! grep -q ended /tmp/held'
+check "its bytes are counted while it is open" counted 6 "select(.service == \"shop/web:9000\") | $at_source | .sentBytes"
+sed 's/, "9000"//' /tmp/policy.yaml >/tmp/forbidding.yaml && mv /tmp/forbidding.yaml /etc/weft/mesh.d/policy.yaml
+check "a policy that forbids it ends it" within 5 grep -q ended /tmp/held
+check "a new one is refused" refused "Operation not permitted" "$mesh/frontend" http://127.96.0.10:9000/
+check "the others go on" answered 40 http://127.96.0.10/
+
+stop_agent KILL 2>/dev/null
+check "without the agent, connections work" answered 40 http://127.96.0.10/
+check "without the agent, policy holds" refused "Operation not permitted" "$mesh/batch" http://127.96.0.10/
+check "without the agent, the maps can be read" counted 202 "$http | $at_source | .opened"
+check "a new agent becomes ready" start_agent
+check "it takes over the programs" grep -q "programs of an earlier agent" /tmp/weftd.log
+check "no counter has gone backwards" counted 202 "$http | $at_source | .closed"
+check "connections work" answered 40 http://127.96.0.10/
+check "and are counted" counted 242 "$http | $at_source | .closed"
+check "the agent logs no error" sh -c "! grep -iE 'error|critical' /tmp/weftd.log"
+
+stop_agent TERM
+check "weft uninstall removes everything" weft uninstall
+check "no pin is left" no_map_is_there
+check "the service is gone" refused "Connection refused" "$mesh/frontend" http://127.96.0.10/
+check "the kernel has nothing to complain about" sh -c "! dmesg | grep -E 'WARNING:|BUG:|Oops|lockup|rcu: INFO'"
+
+echo "1..$((passed + failed))"
+echo "# $(uptime_seconds) seconds"
+echo "$passed passed, $failed failed"
