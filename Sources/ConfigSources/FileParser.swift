@@ -91,7 +91,11 @@ struct FileParser {
         var parts: [ParsedFile.Part] = []
         var line = 0
         var number = 0
-        for section in unsafe Self.divide(text) {
+        let sections = unsafe Self.divide(text, limit: limits.documents)
+        guard sections.count <= limits.documents else {
+            return ParsedFile(failure: "has more than \(limits.documents) documents")
+        }
+        for section in sections {
             let slice = unsafe UnsafeRawBufferPointer(rebasing: text[section.range])
             var hasher = Hasher()
             unsafe hasher.combine(bytes: slice)
@@ -154,14 +158,15 @@ struct FileParser {
     }
 
     /// The documents: `---` at the start of a line begins one, wherever it is (YAML 1.2.2 §9.1.2). A text with
-    /// directives or document ends is left whole, because these belong to more than one document.
-    static func divide(_ text: UnsafeRawBufferPointer) -> [Section] {
+    /// directives or document ends is left whole, because these belong to more than one document. After `limit` documents
+    /// it does not go on.
+    static func divide(_ text: UnsafeRawBufferPointer, limit: Int) -> [Section] {
         var sections: [Section] = []
         var start = 0
         var lines = 0
         var position = 0
         var isWhole = false
-        while position < text.count {
+        while position < text.count, sections.count <= limit {
             if position > start, unsafe begins(with: UInt8(ascii: "-"), text, position) {
                 sections.append(Section(range: start..<position, lines: lines))
                 (start, lines) = (position, 0)

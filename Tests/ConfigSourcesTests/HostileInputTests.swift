@@ -58,6 +58,12 @@ struct HostileInputTests {
         #expect(parse([UInt8](text.utf8)).errors(file: "f").count == 100)
     }
 
+    @Test("of too many documents is refused")
+    func manyDocuments() {
+        let file = parse([UInt8](String(repeating: "---\n", count: 250_001).utf8))
+        #expect(file.errors(file: "f").map(\.message) == ["has more than 250000 documents"])
+    }
+
     @Test("of one object with too many values is refused before they fill the memory")
     func manyValues() {
         let file = parse([UInt8](("a:\n" + String(repeating: "- 1\n", count: 1_100_000)).utf8))

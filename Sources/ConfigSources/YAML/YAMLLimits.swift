@@ -2,6 +2,8 @@
 struct YAMLLimits: Sendable {
     /// Bytes of one file.
     var fileSize = 64 << 20
+    /// Documents of one file.
+    var documents = 250_000
     /// Mappings and sequences inside each other.
     var depth = 64
     /// Values of one object.
