@@ -33,8 +33,17 @@ extension NodeTests {
                 try held.close()
                 try follower.waitForOutput("the flow", within: 6) { $0.contains("12345") }
                 let records = try follower.lines.map { try JSON(String($0)) }
-                let mine = records.filter { String(describing: $0.value).contains("alice") }
-                #expect(!mine.isEmpty, "\(follower.output)")
+                let mine = records.filter { $0["from"].string == "shop/alice" }
+                #expect(mine.count == 1, "\(follower.output)")
+                #expect(mine.first?["event"].string == "closed")
+                #expect(mine.first?["to"].string == "shop/web:80")
+                #expect(mine.first?["destination"].string == "shop/web")
+                #expect(mine.first?["service_address"].string == "\(Shop.service):80")
+                #expect(mine.first?["peer_address"].string == "\(shop.webAddress):8080")
+                #expect(mine.first?["bytes_sent"].int == 12345)
+                // The greeting, and what was sent.
+                #expect(mine.first?["bytes_received"].int ?? 0 > 12345)
+                #expect(mine.first?["lane"].string == "kernel")
             }
         }
 
