@@ -14,6 +14,7 @@ final class Sandbox {
 
     init(_ label: String) throws {
         cgroupMount = try #require(CgroupRoot.find(), "no cgroup v2 hierarchy is mounted")
+        _ = Sandbox.sweepOnce
         name = "weft-kernel-\(label)-\(getpid())"
         directory = NSTemporaryDirectory() + name
         try FileManager.default.createDirectory(atPath: "\(directory)/bpf", withIntermediateDirectories: true)
@@ -23,12 +24,35 @@ final class Sandbox {
 
     deinit {
         _ = try? PinDirectory(path: pins).uninstall()
+        Sandbox.remove(directory: directory, cgroup: cgroup)
+    }
+
+    private static func remove(directory: String, cgroup: String) {
         _ = unsafe umount2("\(directory)/bpf", CInt(MNT_DETACH))
         try? FileManager.default.removeItem(atPath: directory)
         let children = (try? FileManager.default.contentsOfDirectory(atPath: cgroup)) ?? []
         for child in children { unsafe rmdir("\(cgroup)/\(child)") }
         unsafe rmdir(cgroup)
     }
+
+    /// Removes what killed runs left behind, recognised by their dead process ids; once per run.
+    private static let sweepOnce: Void = {
+        let temporary = NSTemporaryDirectory()
+        let mount = CgroupRoot.find() ?? "/nonexistent"
+        var names = Set<String>()
+        for place in [temporary, mount] {
+            names.formUnion((try? FileManager.default.contentsOfDirectory(atPath: place)) ?? [])
+        }
+        for name in names where name.hasPrefix("weft-kernel-") {
+            guard let pid = name.split(separator: "-").last.flatMap({ pid_t($0) }), kill(pid, 0) != 0, errno == ESRCH
+            else { continue }
+            if let handle = FileHandle(forWritingAtPath: "\(mount)/\(name)/cgroup.kill") {
+                try? handle.write(contentsOf: Data("1".utf8))
+                usleep(100_000)
+            }
+            remove(directory: temporary + name, cgroup: "\(mount)/\(name)")
+        }
+    }()
 
     func plane(limits: [String: Int] = [:]) throws -> KernelPlane {
         try KernelPlane(.init(pinDirectory: pins, cgroup: cgroup, cgroupMount: cgroupMount, mapLimits: limits))
