@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The decision about one destination: which service, which backend, which workload, and whether policy allows it. It is
+ * the same for connect() and for a datagram; what becomes of it is the business of connect.bpf.c.
+ */
+#ifndef WEFT_ROUTE_H
+#define WEFT_ROUTE_H
+
+#include "identity.h"
+#include "select.h"
+#include "verdict.h"
+
+/* What is decided about one destination. */
+struct route {
+	struct weft_address asked; /* by the application */
+	struct weft_address peer;  /* where it goes */
+	__be16 asked_port;
+	__be16 peer_port;
+	__u8 protocol;
+	__u8 lane;
+	__u8 address_class;
+	__u8 tracked;            /* 0: not the mesh's business */
+	__s32 error;             /* errno to refuse with; 0: allowed */
+	__u32 quiet;             /* decide only: the connection has been counted before */
+	__u32 destination_flags; /* enum weft_workload_flags */
+	__u32 reserved;
+	__u64 source;
+	__u64 service;
+	__u64 destination;
+	__u64 backend;
+	__u64 rule;
+	__u64 netns_cookie;
+};
+
+/* The bound source address of a socket, in the normal form; unspecified if it is not bound. */
+static __always_inline struct weft_address bound_address(struct bpf_sock *sk)
+{
+	if (sk->family == AF_INET6)
+		return weft_address_v6(sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3]);
+	return weft_address_v4(sk->src_ip4);
+}
+
+/*
+ * The source address that a connection will have, as far as it is known before the route is looked up: the bound one;
+ * the loopback address towards loopback (the kernel's own choice); otherwise the workload's.
+ */
+static __noinline int source_address(const struct weft_address *bound, const struct route *route,
+                                     struct verdict_request *request)
+{
+	struct weft_workload *source;
+
+	if (!weft_address_is_unspecified(bound)) {
+		request->source_address = *bound;
+		request->address_known = 1;
+		return 0;
+	}
+	if (weft_address_is_loopback(&route->peer)) {
+		request->source_address =
+		    weft_address_is_v4(&route->peer) ? weft_address_v4(bpf_htonl(0x7f000001)) : route->peer;
+		request->address_known = 1;
+		return 0;
+	}
+	source = bpf_map_lookup_elem(&workloads, &request->source);
+	if (source && !weft_address_is_unspecified(&source->address) &&
+	    weft_address_is_v4(&source->address) == weft_address_is_v4(&route->peer)) {
+		request->source_address = source->address;
+		request->address_known = 1;
+	}
+	return 0;
+}
+
+/* Counts and reports a refusal. */
+static __noinline int report_refusal(const struct route *route, const struct weft_address *bound)
+{
+	struct weft_traffic_key key = {
+		.source = route->source,
+		.service = route->service,
+		.destination = route->destination,
+		.lane = route->lane,
+		.reporter = WEFT_REPORTER_SOURCE,
+		.protocol = route->protocol,
+	};
+	struct weft_traffic *counters = traffic_of(&key);
+	struct weft_flow *flow;
+
+	if (counters) {
+		if (route->error == EPERM)
+			ADD(counters->denied, 1);
+		else
+			ADD(counters->no_backend, 1);
+	}
+	flow = bpf_ringbuf_reserve(&flows, sizeof(*flow), 0);
+	if (!flow) {
+		count_node(WEFT_COUNT_FLOWS_LOST);
+		return 0;
+	}
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->started_ns = bpf_ktime_get_ns();
+	flow->ended_ns = flow->started_ns;
+	flow->netns_cookie = route->netns_cookie;
+	flow->cgroup = bpf_get_current_cgroup_id();
+	flow->source = route->source;
+	flow->service = route->service;
+	flow->destination = route->destination;
+	flow->rule = route->rule;
+	flow->source_address = *bound;
+	flow->service_address = route->asked;
+	flow->service_port = route->asked_port;
+	flow->peer_address = route->peer;
+	flow->peer_port = route->peer_port;
+	flow->protocol = route->protocol;
+	flow->lane = route->lane;
+	flow->event = route->error == EPERM ? WEFT_FLOW_DENIED : WEFT_FLOW_NO_BACKEND;
+	flow->error = route->error;
+	flow_submit(flow);
+	return 0;
+}
+
+/* Service, backend, destination workload. */
+VERIFIED_ALONE int find_destination(struct route *route, const struct weft_address *bound)
+{
+	struct weft_service_key key = {};
+	struct weft_service *service;
+	struct weft_backend *backend;
+	__u64 id;
+
+	if (!route || !bound)
+		return 0;
+	key.address = route->asked;
+	key.port = route->asked_port;
+	key.protocol = route->protocol;
+	service = bpf_map_lookup_elem(&services, &key);
+	if (!service) {
+		struct weft_address target = route->asked;
+
+		/* The kernel connects the unspecified address to this host. */
+		if (weft_address_is_unspecified(&target)) {
+			if (!weft_address_is_unspecified(bound))
+				target = *bound;
+			else if (weft_address_is_v4(&target))
+				target = weft_address_v4(bpf_htonl(0x7f000001));
+			else
+				target = weft_address_v6(0, 0, 0, bpf_htonl(1));
+		}
+		route->destination =
+		    workload_of_address(&target, route->asked_port, route->protocol, route->netns_cookie);
+		if (route->destination) {
+			route->lane = WEFT_LANE_KERNEL;
+			route->tracked = 1;
+		} else {
+			route->lane = WEFT_LANE_PASSTHROUGH;
+			route->address_class = weft_address_class_of(&route->asked);
+			route->tracked = route->source != 0;
+		}
+		return 0;
+	}
+
+	route->tracked = 1;
+	route->service = service->id;
+	route->lane = service->lane;
+	/* A socket that talks to several services by sendto() has a backend of each already. */
+	if (!route->backend || !active_backend(route->backend)) {
+		struct weft_affinity_key client = {
+			.service = service->id,
+			.netns_cookie = route->netns_cookie,
+			.workload = route->source,
+		};
+
+		if (!weft_address_is_unspecified(bound))
+			client.source = *bound;
+		route->backend = select_backend(service, &client);
+		route->quiet = 0;
+	}
+	id = route->backend;
+	backend = id ? bpf_map_lookup_elem(&backends, &id) : NULL;
+	if (!backend) {
+		route->backend = 0;
+		route->error = ECONNREFUSED;
+		return 0;
+	}
+	route->peer = backend->address;
+	route->peer_port = backend->port;
+	route->destination = backend->workload;
+	return 0;
+}
+
+/* Decides everything about one destination; `asked`, `backend` (a wish, or 0) and `quiet` are filled by the caller. */
+static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
+{
+	struct verdict_request request = {};
+	struct weft_address bound;
+	struct verdict verdict;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return 0;
+	bound = bound_address(sk);
+	route->peer = route->asked;
+	route->peer_port = route->asked_port;
+	route->netns_cookie = bpf_get_netns_cookie(ctx);
+	route->source = workload_of_current();
+	find_destination(route, &bound);
+
+	if (!route->error && route->destination) {
+		request.source = route->source;
+		request.destination = route->destination;
+		request.port = route->peer_port;
+		request.quiet = route->quiet;
+		source_address(&bound, route, &request);
+		policy_verdict(&request, &verdict);
+		route->rule = verdict.rule;
+		route->destination_flags = verdict.destination_flags;
+		if (verdict.denied)
+			route->error = EPERM;
+	}
+	if (route->error)
+		report_refusal(route, &bound);
+	return 0;
+}
+
+#endif
