@@ -36,12 +36,13 @@ let package = Package(
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "WeftABI", logging]),
+        .target(name: "Proxy", dependencies: ["CLinux", "Mesh"]),
 
         // Composition and the executables.
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Telemetry", "WeftABI", logging,
+                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI", logging,
             ]),
         .executableTarget(
             name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
@@ -58,6 +59,7 @@ let package = Package(
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
+        .testTarget(name: "ProxyTests", dependencies: ["CLinux", "Mesh", "Proxy"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux"]),
         .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
         // Real programs on the real kernel: root.

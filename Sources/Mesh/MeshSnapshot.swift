@@ -59,6 +59,10 @@ public struct MeshService: Sendable, Equatable {
     public var addresses: [IPAddress]
     public var ports: [MeshServicePort]
     public var balancing: Balancing
+    /// For the connections that the proxy carries.
+    public var traffic = HTTPTraffic()
+    public var subsets: [HTTPSubset] = []
+    public var failureMode = FailureMode.closed
 
     public init(name: ObjectName, addresses: [IPAddress], ports: [MeshServicePort], balancing: Balancing) {
         self.name = name
@@ -75,6 +79,10 @@ public struct MeshServicePort: Sendable, Equatable {
     public var transport: TransportProtocol
     /// Sorted by address and port, so that equal sets are equal arrays.
     public var endpoints: [MeshEndpoint]
+    /// nil: no rule needs the proxy, and the kernel balances.
+    public var http: HTTPRouting?
+    /// Why the proxy is needed, for people: the objects whose rules need it. Empty exactly when `http` is nil.
+    public var proxyReasons: [String] = []
 
     public init(name: String, port: UInt16, transport: TransportProtocol, endpoints: [MeshEndpoint]) {
         self.name = name

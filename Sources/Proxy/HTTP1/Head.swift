@@ -1,0 +1,113 @@
+/// A part of a head, by its place in the bytes of the head. A head has at most 60 KiB.
+public struct HeadSlice: BitwiseCopyable, Sendable, Equatable {
+    public var start: UInt16
+    public var count: UInt16
+
+    public init(start: UInt16, count: UInt16) {
+        self.start = start
+        self.count = count
+    }
+
+    public static let empty = HeadSlice(start: 0, count: 0)
+
+    public var isEmpty: Bool { count == 0 }
+    public var range: Range<Int> { Int(start)..<(Int(start) + Int(count)) }
+}
+
+/// One header field, in the order of the wire. The bytes keep their case.
+public struct HeadField: BitwiseCopyable, Sendable {
+    public var name: HeadSlice
+    /// Without the white space around it.
+    public var value: HeadSlice
+    /// The whole line with its CRLF, for forwarding it as it is.
+    public var line: HeadSlice
+    public var known: KnownField
+
+    public init(name: HeadSlice, value: HeadSlice, line: HeadSlice, known: KnownField) {
+        self.name = name
+        self.value = value
+        self.line = line
+        self.known = known
+    }
+}
+
+/// The field names that the proxy itself looks at.
+public enum KnownField: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+    case other
+    // Framing and connection (RFC 9110 section 7.6.1, RFC 9112 section 6): never forwarded as they are.
+    case connection, keepAlive, proxyConnection, te, transferEncoding, upgrade, contentLength, trailer
+    case host, expect
+    // Read by routing, limits, logs and traces.
+    case cookie, setCookie, origin, accessControlRequestMethod, accessControlRequestHeaders, authorization
+    case userAgent, contentType, date, server, location, retryAfter, age, vary, referer
+    case forwarded, xForwardedFor, xForwardedProto, xForwardedHost, xRequestID
+    case traceparent, tracestate, b3
+    case grpcStatus, grpcTimeout
+}
+
+/// How the end of a message's body is found (RFC 9112 section 6.3).
+public enum BodyFraming: BitwiseCopyable, Sendable, Equatable {
+    case none
+    case length(UInt64)
+    case chunked
+    /// Responses only: the connection's end.
+    case untilClose
+}
+
+public enum HTTPMethod: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+    case other, get, head, post, put, delete, connect, options, trace, patch
+}
+
+/// The form of the request target (RFC 9112 section 3.2).
+public enum TargetForm: UInt8, BitwiseCopyable, Sendable {
+    case origin, absolute, authority, asterisk
+}
+
+/// A request's head: the start line, and what its fields mean for the message as a whole.
+public struct RequestHead: BitwiseCopyable, Sendable {
+    public var method = HTTPMethod.get
+    public var methodText = HeadSlice.empty
+    /// As written.
+    public var target = HeadSlice.empty
+    public var form = TargetForm.origin
+    /// Of the target, without query; `/` (empty slice) if an absolute target has none.
+    public var path = HeadSlice.empty
+    /// Without the `?`.
+    public var query = HeadSlice.empty
+    public var hasQuery = false
+    /// The host that the request is for, with its port as written: an absolute target's, otherwise Host's.
+    public var authority = HeadSlice.empty
+    /// 0 or 1.
+    public var minorVersion: UInt8 = 1
+    public var framing = BodyFraming.none
+    /// Whether the connection may carry another request afterwards, as far as the client says.
+    public var isPersistent = true
+    /// `Connection: upgrade` and `Upgrade` are both there.
+    public var wantsUpgrade = false
+    public var upgrade = HeadSlice.empty
+    public var expectsContinue = false
+    /// The path is not its own normal form: see `PathNormalizer`.
+    public var needsNormalization = false
+    /// A field named in `Connection` other than the well-known ones has to be removed too.
+    public var hasConnectionOptions = false
+    public var acceptsTrailers = false
+    /// Of the head, with the empty line.
+    public var byteCount: UInt16 = 0
+
+    public init() {}
+}
+
+/// A response's head.
+public struct ResponseHead: BitwiseCopyable, Sendable {
+    /// 100 to 999.
+    public var status: UInt16 = 0
+    public var reason = HeadSlice.empty
+    public var minorVersion: UInt8 = 1
+    /// `none` for 1xx, 204, 304 and for answers to HEAD, whatever their fields say.
+    public var framing = BodyFraming.none
+    public var isPersistent = true
+    public var hasConnectionOptions = false
+    public var byteCount: UInt16 = 0
+
+    public init() {}
+}
