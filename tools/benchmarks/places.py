@@ -134,7 +134,7 @@ def resident_mb(pid):
 class Agent:
     """`weftd run` on a cgroup and a configuration directory, everything else in a directory of the benchmark's."""
 
-    def __init__(self, binary, name, directory, config, group, pins):
+    def __init__(self, binary, name, directory, config, group, pins, options=()):
         self.directory, self.log = directory, os.path.join(directory, f"{name}.log")
         self.ready_port, self.metrics_port = free_port(), free_port()
         self.command = [
@@ -142,7 +142,7 @@ class Agent:
             "--state-dir", os.path.join(directory, f"{name}.state"), "--run-dir", os.path.join(directory, f"{name}.run"),
             "--node", "bench", "--trust-domain", "cluster.local", "--admin-listen", f"127.0.0.1:{free_port()}",
             "--metrics-listen", f"127.0.0.1:{self.metrics_port}", "--ready-listen", f"127.0.0.1:{self.ready_port}",
-            "--log-level", "warning", "--detach-on-exit",
+            "--log-level", "warning", "--detach-on-exit", *options,
         ]
         self.started = self.ready = None
         self.pid = None
