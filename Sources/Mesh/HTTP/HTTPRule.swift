@@ -54,6 +54,12 @@ public struct HTTPRule: Sendable, Equatable {
 
     /// How people and logs call it: `HTTPRoute shop/web rule 0`, with the rule's name where it has one.
     public var title: String { "\(origin) rule \(name ?? String(index))" }
+
+    /// What counters and logs know it by across snapshots: the hash of its title (FNV-1a), never 0.
+    public var identifier: UInt64 {
+        let hash = title.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return hash == 0 ? 1 : hash
+    }
 }
 
 /// What a rule does with a request that no filter has answered.

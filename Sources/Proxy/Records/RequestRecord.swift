@@ -5,8 +5,10 @@ public struct RequestRecord: BitwiseCopyable, Sendable {
     public var service: UInt64 = 0
     /// The workload that answered.
     public var destination: UInt64 = 0
-    /// The rule that decided, by its place in the routing table; -1: none.
-    public var rule: Int32 = -1
+    /// The rule that decided (`HTTPRule.identifier`); 0: none.
+    public var rule: UInt64 = 0
+    /// Whether it came to a workload of this node from outside, and not from one of this node's.
+    public var isInbound = false
     public var status: UInt16 = 0
     public var flags: ResponseFlags = []
     public var detail = ResponseDetail.viaUpstream

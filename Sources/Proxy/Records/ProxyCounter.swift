@@ -1,0 +1,53 @@
+/// What a worker counts besides requests. Gauges go up and down, everything else only up.
+public enum ProxyCounter: Int, Sendable, CaseIterable {
+    /// Clients' connections: taken, and open now (gauge).
+    case downstreamOpened, downstreamActive
+    /// Connections not taken, or ended early, because a ceiling was reached.
+    case downstreamRefused
+    /// Connections to backends: made, failed, open now (gauge), of those idle in the pool (gauge), reused for one more
+    /// request.
+    case upstreamOpened, upstreamFailed, upstreamActive, upstreamIdle, upstreamReused
+    /// Requests in progress now (gauge), and waiting for a connection to a backend (gauge).
+    case requestsActive, requestsPending
+    /// Attempts after the first, and retries that the budget or the limit forbade.
+    case retries, retriesDenied
+    case ejections
+    /// Endpoints that are ejected now (gauge).
+    case ejected
+    case healthCheckFailures
+    case rateLimited, rateLimitedInShadow
+    case faultsInjected
+    case mirrored
+    /// Bytes in buffers now (gauge).
+    case bufferedBytes
+
+    /// Its metric without the prefix `weft_proxy_`, and what it means. A gauge's name does not end in `_total`.
+    public var metric: (name: String, help: String) {
+        switch self {
+        case .downstreamOpened: ("downstream_connections_total", "Connections that the proxy has taken from clients.")
+        case .downstreamActive: ("downstream_connections_active", "Clients' connections that are open.")
+        case .downstreamRefused:
+            ("downstream_connections_refused_total", "Clients' connections refused because a ceiling was reached.")
+        case .upstreamOpened: ("upstream_connections_total", "Connections that the proxy has made to backends.")
+        case .upstreamFailed: ("upstream_connections_failed_total", "Connections to backends that failed.")
+        case .upstreamActive: ("upstream_connections_active", "Connections to backends that are open.")
+        case .upstreamIdle: ("upstream_connections_idle", "Connections to backends that wait for a request.")
+        case .upstreamReused: ("upstream_connections_reused_total", "Requests sent on a connection that was there.")
+        case .requestsActive: ("requests_active", "Requests in progress.")
+        case .requestsPending: ("requests_pending", "Requests that wait for a connection to a backend.")
+        case .retries: ("retries_total", "Attempts after the first.")
+        case .retriesDenied: ("retries_denied_total", "Retries that the budget or the limit forbade.")
+        case .ejections: ("ejections_total", "Ejections of endpoints by outlier detection.")
+        case .ejected: ("endpoints_ejected", "Endpoints that are ejected.")
+        case .healthCheckFailures: ("health_check_failures_total", "Active health checks that failed.")
+        case .rateLimited: ("rate_limited_total", "Requests refused by a rate limit or quota.")
+        case .rateLimitedInShadow:
+            ("rate_limited_shadow_total", "Requests that a rate limit in shadow mode would have refused.")
+        case .faultsInjected: ("faults_injected_total", "Delays and aborts injected.")
+        case .mirrored: ("mirrored_total", "Requests copied to a mirror.")
+        case .bufferedBytes: ("buffered_bytes", "Bytes in the proxy's buffers.")
+        }
+    }
+
+    public var isGauge: Bool { !metric.name.hasSuffix("_total") }
+}
