@@ -70,6 +70,27 @@ public struct MeshService: Sendable, Equatable {
         self.ports = ports
         self.balancing = balancing
     }
+
+    /// What holds for requests to that port and subset; of a subset that does not exist, the port's.
+    public func traffic(port: UInt16, subset: String?) -> HTTPTraffic {
+        if let subset = subsets.first(where: { $0.name == subset }) {
+            return subset.portTraffic[port] ?? subset.traffic
+        }
+        return ports.first { $0.port == port && $0.transport == .tcp }?.traffic ?? traffic
+    }
+}
+
+/// What is spoken at a port, as its service declares it.
+public enum ApplicationProtocol: String, Sendable, Equatable {
+    /// Nothing is declared: HTTP where a rule for requests applies to the port.
+    case undeclared
+    case http
+    /// HTTP/2 without TLS, gRPC included.
+    case http2
+    /// TLS, whatever is in it.
+    case tls
+    /// Anything else: never read by the proxy.
+    case opaque
 }
 
 public struct MeshServicePort: Sendable, Equatable {
@@ -79,6 +100,9 @@ public struct MeshServicePort: Sendable, Equatable {
     public var transport: TransportProtocol
     /// Sorted by address and port, so that equal sets are equal arrays.
     public var endpoints: [MeshEndpoint]
+    public var application = ApplicationProtocol.undeclared
+    /// In place of the service's; see `MeshService.traffic(port:subset:)`.
+    public var traffic: HTTPTraffic?
     /// nil: no rule needs the proxy, and the kernel balances.
     public var http: HTTPRouting?
     /// Why the proxy is needed, for people: the objects whose rules need it. Empty exactly when `http` is nil.

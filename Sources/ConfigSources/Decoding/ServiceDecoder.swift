@@ -90,6 +90,7 @@ extension ObjectDecoder {
         var port: UInt16?
         var transport: TransportProtocol?
         var target: ServiceResource.TargetPort?
+        var appProtocol: String?
         var isSCTP = false
         value.forEachField { field, value in
             switch field {
@@ -97,7 +98,8 @@ extension ObjectDecoder {
             case "port": port = value.port()
             case "protocol": (transport, isSCTP) = transportProtocol(value)
             case "targetPort": target = targetPort(value)
-            case "appProtocol", "nodePort": break
+            case "appProtocol": appProtocol = value.string()
+            case "nodePort": break
             default: value.reportUnknownField()
             }
         }
@@ -110,7 +112,9 @@ extension ObjectDecoder {
             return nil
         }
         guard let port else { return nil }
-        return ServiceResource.Port(name: name, port: port, transport: transport ?? .tcp, target: target)
+        var result = ServiceResource.Port(name: name, port: port, transport: transport ?? .tcp, target: target)
+        result.application = ApplicationProtocol(declared: appProtocol, portName: name, port: port)
+        return result
     }
 
     /// The protocol, and whether it is SCTP, which Kubernetes knows and Weft does not.

@@ -22,9 +22,11 @@ extension MeshBuilder {
         }
         let members = selectedMembers(name, service)
         let ports = service.ports.map { port in
-            MeshServicePort(
+            var result = MeshServicePort(
                 name: port.name, port: port.port, transport: port.transport,
                 endpoints: endpoints(service, port, slices: slices, members: members))
+            result.application = port.application
+            return result
         }
         return MeshService(name: name, addresses: service.addresses, ports: ports, balancing: balancing(name, service))
     }

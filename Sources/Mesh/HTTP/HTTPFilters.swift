@@ -38,7 +38,8 @@ public struct URLRewrite: Sendable, Equatable {
 public enum PathModification: Sendable, Equatable {
     /// The whole path; the query stays.
     case full(String)
-    /// What the rule's prefix matched; the rest and the query stay.
+    /// What the path of the match that was hit covers: the elements of a `prefix`, the characters of a `textPrefix` (of
+    /// "/" where the match has no path), the whole of an exact path or an expression. The rest and the query stay.
     case prefix(String)
     /// What the RE2 expression matches is replaced, `\1` stands for a group (Istio's `uriRegexRewrite`).
     case regex(String, substitution: String)
@@ -73,11 +74,14 @@ public struct DirectResponse: Sendable, Equatable {
 
 /// Cross-origin requests (Fetch standard, section 3.2): preflights are answered here, others get the headers.
 public struct CORSPolicy: Sendable, Equatable {
-    /// Exact origins, `*`, or with `*` as the first label of the host, as in the Gateway API's HTTPCORSFilter.
+    /// Of the whole origin. Those that the Gateway API writes with a wildcard are expressions here.
     public var allowOrigins: [TextMatch] = []
     public var allowsAnyOrigin = false
+    /// `*` alone: any.
     public var allowMethods: [String] = []
+    /// `*` alone: any.
     public var allowHeaders: [String] = []
+    /// `*` alone: any.
     public var exposeHeaders: [String] = []
     public var allowCredentials = false
     /// Seconds; nil: 5, the standard's own default.

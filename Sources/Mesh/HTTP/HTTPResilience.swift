@@ -28,6 +28,12 @@ public struct RetryPolicy: Sendable, Equatable {
         public static let retriableStatusCodes = Self(rawValue: 1 << 7)
         public static let retriableHeaders = Self(rawValue: 1 << 8)
         public static let rateLimited = Self(rawValue: 1 << 9)
+        // The status of a gRPC answer, in its trailers or its head.
+        public static let grpcCancelled = Self(rawValue: 1 << 10)
+        public static let grpcDeadlineExceeded = Self(rawValue: 1 << 11)
+        public static let grpcInternal = Self(rawValue: 1 << 12)
+        public static let grpcResourceExhausted = Self(rawValue: 1 << 13)
+        public static let grpcUnavailable = Self(rawValue: 1 << 14)
     }
 
     /// Retries after the first attempt.
@@ -48,13 +54,17 @@ public struct RetryPolicy: Sendable, Equatable {
     public init() {}
 }
 
-/// How much retries may add to the load. Sliding window as in Linkerd and the Gateway API's retry constraint.
+/// How much retries may add to the load: in a sliding window as in Linkerd and the Gateway API's retry constraint, or of
+/// the requests under way as in Envoy.
 public struct RetryBudget: Sendable, Equatable {
     /// Of the requests in the interval.
     public var percent: UInt32 = 20
     public var intervalMilliseconds: UInt32 = 10_000
     /// Retries that are allowed whatever the percentage.
     public var minPerSecond: UInt32 = 10
+    /// Not nil: Envoy's form (Istio's DestinationRule). Of the requests that are active or pending, `percent` may be
+    /// retries, and so many in any case; interval and rate mean nothing then.
+    public var minConcurrency: UInt32?
 
     public init() {}
 }
@@ -70,6 +80,8 @@ public struct SessionPersistence: Sendable, Equatable {
     public var kind: Kind
     /// The cookie's or the header's.
     public var name: String
+    /// Of a cookie.
+    public var path = "/"
     /// Seconds; nil: none.
     public var absoluteTimeout: UInt32?
     public var idleTimeout: UInt32?

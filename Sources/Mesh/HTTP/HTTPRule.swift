@@ -12,8 +12,13 @@ public struct HTTPRouting: Sendable, Equatable {
     }
 
     public var precedence: Precedence
-    /// In the order that decides between equals: oldest object first, then by name, then as written.
+    /// In the order that decides between equals: oldest object first, then by name, then as written. Never empty in a
+    /// snapshot: where no object has a rule, one rule forwards every request to the service itself.
     public var rules: [HTTPRule]
+    /// By namespace: what stands in place of `precedence` and `rules` for its clients. These are the routes of that
+    /// namespace whose parent is a service of another one. They have no `consumers` of their own.
+    /// Source: GEP-1426, "Namespace boundaries" and "Multiple routes for a Service".
+    public var consumers: [String: HTTPRouting] = [:]
 
     public init(precedence: Precedence = .specificity, rules: [HTTPRule] = []) {
         self.precedence = precedence

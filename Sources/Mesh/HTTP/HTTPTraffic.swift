@@ -41,6 +41,10 @@ public struct HTTPBalancer: Sendable, Equatable {
     public var hashKey: HashKey?
     /// Milliseconds in which a new endpoint's share grows to its whole; 0: at once.
     public var slowStart: UInt32 = 0
+    /// The share that a new endpoint begins with, percent.
+    public var slowStartMinimum: UInt32 = 10
+    /// How fast it grows, in thousandths: 1000 is linear, more is faster at first.
+    public var slowStartAggression: UInt32 = 1000
     /// Prefer endpoints of this node's locality, fail over by distance.
     public var prefersLocality = false
 
@@ -114,6 +118,8 @@ public struct HTTPSubset: Sendable, Equatable {
     public var name: String
     public var labels: [String: String]
     public var traffic: HTTPTraffic
+    /// Of those ports of the service that have a traffic of their own.
+    public var portTraffic: [UInt16: HTTPTraffic] = [:]
 
     public init(name: String, labels: [String: String], traffic: HTTPTraffic) {
         self.name = name

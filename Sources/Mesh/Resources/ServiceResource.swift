@@ -21,6 +21,7 @@ public struct ServiceResource: Sendable, Equatable {
         public var port: UInt16
         public var transport: TransportProtocol
         public var target: TargetPort
+        public var application = ApplicationProtocol.undeclared
 
         public init(name: String = "", port: UInt16, transport: TransportProtocol = .tcp, target: TargetPort? = nil) {
             self.name = name
