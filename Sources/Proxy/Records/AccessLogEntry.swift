@@ -1,0 +1,69 @@
+/// What the access log says of one request besides its record: lies in a queue's memory, the texts behind it.
+struct AccessLogSlot: BitwiseCopyable {
+    var record = RequestRecord()
+    var addresses = AccessLogAddresses()
+    /// The end of each text in the slot's bytes, in the order of `AccessLogText`.
+    var ends = InlineArray<8, UInt16>(repeating: 0)
+    var method = HTTPMethod.other
+    var minorVersion: UInt8 = 1
+    /// False: nothing of the request was understood.
+    var hasFacts = false
+}
+
+/// The ends of a request's connections; all zero: none.
+public struct AccessLogAddresses: BitwiseCopyable, Sendable {
+    public var client = ClientAddress(high: 0, low: 0, port: 0)
+    /// What the client connected to.
+    public var local = ClientAddress(high: 0, low: 0, port: 0)
+    public var upstream = ClientAddress(high: 0, low: 0, port: 0)
+    /// The proxy's own end of the connection to the backend.
+    public var upstreamLocal = ClientAddress(high: 0, low: 0, port: 0)
+
+    public init() {}
+}
+
+/// The texts of a request that are kept, each cut at so many bytes.
+public enum AccessLogText: Int, CaseIterable, Sendable {
+    case method, path, authority, userAgent, requestID, forwardedFor, upgrade, referer
+
+    var limit: Int {
+        switch self {
+        case .method, .upgrade: 16
+        case .path: 512
+        case .authority, .userAgent: 128
+        case .requestID, .forwardedFor: 64
+        case .referer: 96
+        }
+    }
+
+    /// Room for all of them.
+    static let room = 1024
+}
+
+/// One entry of the access log, as the writer sees it; it is valid until the writer has done with it.
+public struct AccessLogEntry: ~Escapable {
+    public let record: RequestRecord
+    public let addresses: AccessLogAddresses
+    public let hasFacts: Bool
+    public let minorVersion: UInt8
+    private let ends: InlineArray<8, UInt16>
+    private let bytes: RawSpan
+
+    @_lifetime(copy bytes)
+    init(_ slot: AccessLogSlot, bytes: RawSpan) {
+        record = slot.record
+        addresses = slot.addresses
+        hasFacts = slot.hasFacts
+        minorVersion = slot.minorVersion
+        ends = slot.ends
+        self.bytes = bytes
+    }
+
+    /// Its bytes as they came, possibly cut; empty if the request had none.
+    @_lifetime(copy self)
+    public func text(_ text: AccessLogText) -> RawSpan {
+        let start = text.rawValue == 0 ? 0 : Int(ends[text.rawValue - 1])
+        let end = Int(ends[text.rawValue])
+        return start <= end && end <= bytes.byteCount ? bytes.extracting(start..<end) : bytes.extracting(0..<0)
+    }
+}
