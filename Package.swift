@@ -22,6 +22,7 @@ let package = Package(
         .systemLibrary(
             name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev", "zlib1g-dev"])]),
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a")]),
         .systemLibrary(name: "WeftABI"),
 
         // The kernel's side.
@@ -30,13 +31,13 @@ let package = Package(
         .target(name: "BPF", dependencies: ["CLibbpf", "CLinux"]),
 
         // The model and where it comes from.
-        .target(name: "Mesh"),
+        .target(name: "Mesh", dependencies: ["CRE2"]),
         .target(name: "ConfigSources", dependencies: ["Mesh", "CLinux", yams]),
 
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "WeftABI", logging]),
-        .target(name: "Proxy", dependencies: ["CLinux", "Mesh"]),
+        .target(name: "Proxy", dependencies: ["CLinux", "CRE2", "Mesh"]),
 
         // Composition and the executables.
         .target(
@@ -81,6 +82,7 @@ let swiftSettings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
-for target in package.targets where target.type != .system && target.type != .plugin && target.name != "CLinux" {
+for target in package.targets
+where target.type != .system && target.type != .plugin && !["CLinux", "CRE2"].contains(target.name) {
     target.swiftSettings = swiftSettings
 }
