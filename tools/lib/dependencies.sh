@@ -9,7 +9,7 @@ demo_packages=(nginx-light curl iproute2 procps util-linux)
 # To test it: software at the other end that nobody here wrote, and the linters.
 test_packages=(
     bind9-dnsutils unbound wrk prometheus iptables kmod tmux python3 python3-yaml openjdk-17-jdk-headless
-    clang-format shellcheck bpftool
+    clang-format shellcheck bpftool wget gunicorn python3-requests python3-websockets
 )
 # To try it on another kernel.
 virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq)

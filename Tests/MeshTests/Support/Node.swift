@@ -10,6 +10,11 @@ final class Node {
     let metricsPort: UInt16
     let readyPort: UInt16
     let adminPort: UInt16
+    /// Of the lanes that go through the agent.
+    let outboundPort: UInt16
+    let inboundPort: UInt16
+    let tunnelPort: UInt16
+    let dnsPort: UInt16
     private(set) var agent: Command?
 
     init(_ sandbox: Sandbox, name: String = "node-a") throws {
@@ -27,6 +32,10 @@ final class Node {
         metricsPort = try Host.freePort()
         readyPort = try Host.freePort()
         adminPort = try Host.freePort()
+        outboundPort = try Host.freePort()
+        inboundPort = try Host.freePort()
+        tunnelPort = try Host.freePort()
+        dnsPort = try Host.freePort()
     }
 
     // MARK: The agent
@@ -39,6 +48,8 @@ final class Node {
             ("--run-dir", runDirectory), ("--state-dir", stateDirectory), ("--node", "node-a"),
             ("--metrics-listen", "127.0.0.1:\(metricsPort)"), ("--ready-listen", "127.0.0.1:\(readyPort)"),
             ("--admin-listen", "127.0.0.1:\(adminPort)"),
+            ("--outbound-listen", "127.0.0.1:\(outboundPort)"), ("--inbound-listen", "127.0.0.1:\(inboundPort)"),
+            ("--tunnel-listen", "127.0.0.1:\(tunnelPort)"), ("--dns-listen", "127.0.0.1:\(dnsPort)"),
         ]
         let defaults = flags.filter { !extra.contains($0.0) }.flatMap { [$0.0, $0.1] }
         return try [Host.product("weftd"), "run"] + defaults + extra
