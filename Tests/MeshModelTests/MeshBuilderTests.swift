@@ -54,12 +54,19 @@ struct MeshBuilderTests {
                 created: pick([nil, "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]), resource: resource(key))
         }
 
+        private mutating func service() -> ObjectName { ObjectName(namespace: "n", name: name()) }
+
+        private mutating func target() -> HTTPBackend.Target {
+            .service(service(), port: pick([0, 80, 81]), subset: pick([nil, nil, "v1"]))
+        }
+
         private mutating func resource(_ key: ObjectKey) -> Resource {
             switch key.kind {
             case .service:
                 var service = ServiceResource()
                 service.addresses = [address()]
                 service.ports = [.init(name: "", port: 80, target: pick([.number(80), .name("http")]))]
+                service.ports[0].application = pick([.undeclared, .undeclared, .http, .opaque])
                 service.selector = labels()
                 service.isUsable = pick([true, true, true, false])
                 return .service(service)
@@ -92,12 +99,37 @@ struct MeshBuilderTests {
                 var policy = TrafficPolicyResource()
                 policy.targets = pick([[name()], [name(), "z"]])
                 policy.algorithm = pick([.maglev, .roundRobin])
+                policy.settings.fallback = pick([nil, target()])
+                policy.settings.proxyFields = pick([[], ["fallback"]])
+                policy.timeouts.request = pick([nil, 1000])
                 return .trafficPolicy(policy)
             case .destinationRule:
                 var rule = DestinationRuleResource()
                 rule.host = pick([name(), "\(name()).n", "*"])
                 rule.algorithm = pick([.leastConnections, .roundRobin])
+                rule.subsets = pick([[], [.init(name: "v1")], [.init(name: "v2")]])
+                rule.settings.outlier = pick([nil, OutlierDetection()])
+                if rule.settings.outlier != nil { rule.settings.proxyFields = ["outlierDetection"] }
+                rule.portSettings = pick([[:], [80: TrafficSettings()]])
                 return .destinationRule(rule)
+            case .httpRoute:
+                var route = HTTPRouteResource()
+                route.parents = (0..<pick([0, 1, 1, 2])).map { _ in
+                    ParentReference(
+                        group: pick(["", "", "x"]), kind: "Service", namespace: pick([nil, "n"]), name: name(),
+                        port: pick([nil, 80, 81]))
+                }
+                route.rules = [HTTPRule(origin: key, index: 0, action: .forward([HTTPBackend(target: target())]))]
+                return .httpRoute(route)
+            case .virtualService:
+                var virtualService = VirtualServiceResource()
+                virtualService.hosts = pick([[], [service()], [service(), service()]])
+                virtualService.isPrivate = pick([true, false])
+                virtualService.isUsable = pick([true, true, false])
+                var rule = HTTPRule(origin: key, index: 0, action: .forward([HTTPBackend(target: target())]))
+                rule.matches = pick([[], [HTTPMatch()]])
+                virtualService.rules = [.init(rule: rule, matchPorts: rule.matches.map { _ in pick([nil, 80, 81]) })]
+                return .virtualService(virtualService)
             case .authorizationPolicy:
                 return .authorizationPolicy(
                     AuthorizationPolicyResource(

@@ -23,6 +23,8 @@ enum ObjectDecoder {
             case .authorizationPolicy:
                 decodeAuthorizationPolicy(root, metadata, &issues).map(Resource.authorizationPolicy)
             case .destinationRule: decodeDestinationRule(root, &issues).map(Resource.destinationRule)
+            case .httpRoute: decodeHTTPRoute(root, metadata, &issues).map(Resource.httpRoute)
+            case .virtualService: decodeVirtualService(root, metadata, &issues).map(Resource.virtualService)
             }
         guard let resource, !metadata.name.name.isEmpty else { return nil }
         return MeshObject(

@@ -133,6 +133,12 @@ struct YAMLValue {
         return value
     }
 
+    /// What a number without quotes means, decimals allowed; nil for anything else.
+    var number: Double? {
+        guard kind == .plain, YAMLScalar(entry.text) == .number else { return nil }
+        return Double(entry.text)
+    }
+
     func port() -> UInt16? { integer(1...65535, what: "a port").map { UInt16($0) } }
 
     /// Whether it is a number without quotes.

@@ -14,7 +14,14 @@ extension MeshBuilder {
         case .service(let service): return issues(of: service, name)
         case .endpointSlice(let slice): return issues(of: slice, name)
         case .destinationRule(let rule): return issues(of: rule, name)
-        case .trafficPolicy(let policy): return policy.targets.flatMap { issues(ofTarget: $0, policy: name) }
+        case .trafficPolicy(let policy):
+            var issues = policy.targets.flatMap { self.issues(ofTarget: $0, policy: policy, name) }
+            if case .service(let backend, let port, let subset)? = policy.settings.fallback {
+                issues += [problem(of: backend, port: port, subset: subset)].compactMap(\.self)
+            }
+            return issues
+        case .httpRoute(let route): return issues(of: route, name)
+        case .virtualService(let virtualService): return issues(of: virtualService, name)
         case .pod, .workload:
             guard let loss = workloadClaims.losses[object.key] else { return [] }
             return [.conflict("\(loss.claim) belongs to \(loss.winner) already")]
@@ -81,10 +88,25 @@ extension MeshBuilder {
         if let first = governingRule(of: service), first.name != name {
             return [.conflict("\(ObjectKey(.destinationRule, first.name)) is in force for the same host")]
         }
-        return []
+        return issues(ofProxyFields: rule.settings.proxyFields, for: service)
     }
 
-    private func issues(ofTarget target: String, policy name: ObjectName) -> [ConditionIssue] {
+    /// What only a proxy can carry out has no effect on a service to which nobody sends requests.
+    private func issues(ofProxyFields fields: [String], for name: ObjectName) -> [ConditionIssue] {
+        guard !fields.isEmpty, let service = service(name), !service.ports.contains(where: \.takesRequests) else {
+            return []
+        }
+        return [
+            ConditionIssue(
+                .partiallyInvalid, reason: "UnsupportedProtocol",
+                message:
+                    "\(fields.joined(separator: ", ")): no port of \(ObjectKey(.service, name)) takes HTTP requests")
+        ]
+    }
+
+    private func issues(
+        ofTarget target: String, policy: TrafficPolicyResource, _ name: ObjectName
+    ) -> [ConditionIssue] {
         let service = ObjectName(namespace: name.namespace, name: target)
         guard objects[ObjectKey(.service, service)] != nil else {
             return [
@@ -98,7 +120,60 @@ extension MeshBuilder {
                 .conflict("\(ObjectKey(.trafficPolicy, first.name)) is in force for \(ObjectKey(.service, service))")
             ]
         }
-        return []
+        return issues(ofProxyFields: policy.proxyFields, for: service)
+    }
+
+    // MARK: - Routes
+
+    private func issues(of route: HTTPRouteResource, _ name: ObjectName) -> [ConditionIssue] {
+        var issues = problems(of: route.rules)
+        for (index, parent) in route.parents.enumerated() {
+            guard var issue = issue(of: parent, name.namespace) else { continue }
+            issue.parent = index
+            issues.append(issue)
+        }
+        return issues
+    }
+
+    private func issue(of parent: ParentReference, _ namespace: String) -> ConditionIssue? {
+        guard let name = parent.service(from: namespace) else {
+            if parent.kind == "Gateway" { return .noMatchingParent("gateways are not supported: name a Service") }
+            let hint = parent.kind == "Service" ? ": write group: \"\"" : ": only Service can"
+            return ConditionIssue(
+                .accepted, reason: "InvalidKind", message: "\(parent.kind).\(parent.group) cannot be a parent\(hint)")
+        }
+        guard let service = service(name) else {
+            return .noMatchingParent("\(ObjectKey(.service, name)) does not exist")
+        }
+        if case .failure(let issue) = attachment(of: parent, to: service) { return issue }
+        return nil
+    }
+
+    private func issues(of virtualService: VirtualServiceResource, _ name: ObjectName) -> [ConditionIssue] {
+        guard virtualService.isUsable else { return [] }
+        var issues = problems(of: virtualService.rules.map(\.rule))
+        for host in virtualService.hosts {
+            guard let service = service(host) else {
+                issues.append(.notFound("\(ObjectKey(.service, host)), which a host names, does not exist"))
+                continue
+            }
+            if let route = attachedRoute(to: host) {
+                issues.append(.conflict("\(ObjectKey(.httpRoute, route)) is in force for \(ObjectKey(.service, host))"))
+            } else if let first = virtualServices(of: host).first(where: {
+                $0.resource.isPrivate == virtualService.isPrivate
+                    && (!virtualService.isPrivate || $0.name.namespace == name.namespace)
+            }), first.name != name {
+                issues.append(
+                    .conflict(
+                        "\(ObjectKey(.virtualService, first.name)) is in force for \(ObjectKey(.service, host))"))
+            } else if !service.ports.contains(where: \.takesRequests) {
+                issues.append(
+                    ConditionIssue(
+                        .accepted, reason: "UnsupportedProtocol",
+                        message: "no port of \(ObjectKey(.service, host)) takes HTTP requests"))
+            }
+        }
+        return issues
     }
 }
 
@@ -106,7 +181,9 @@ extension ConditionIssue {
     /// Another object, older or earlier in name, has it already.
     static func conflict(_ message: String) -> Self { Self(.accepted, reason: "Conflicted", message: message) }
 
-    static func notFound(_ message: String) -> Self { Self(.resolvedRefs, reason: "BackendNotFound", message: message) }
+    public static func notFound(_ message: String) -> Self {
+        Self(.resolvedRefs, reason: "BackendNotFound", message: message)
+    }
 }
 
 extension AuthorizationPolicyResource {

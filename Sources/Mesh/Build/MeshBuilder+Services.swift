@@ -9,11 +9,10 @@ extension ServiceResource {
 }
 
 extension MeshBuilder {
-    /// The service as it is now; nil if there is none, or if it has no effect.
-    func buildService(_ name: ObjectName) -> MeshService? {
-        guard case .service(let service)? = objects[ObjectKey(.service, name)]?.resource, service.isUsable,
-            serviceClaims.losses[name] == nil
-        else { return nil }
+    /// The service as it is now; nil if there is none, or if it has no effect. Unless `isRouted`, its rules for requests
+    /// are the ones that it had.
+    func buildService(_ name: ObjectName, isRouted: Bool) -> MeshService? {
+        guard let service = service(name) else { return nil }
         let slices = (slicesOfService[name] ?? []).sorted().compactMap { slice -> EndpointSliceResource? in
             guard case .endpointSlice(let slice)? = objects[ObjectKey(.endpointSlice, slice)]?.resource else {
                 return nil
@@ -21,14 +20,25 @@ extension MeshBuilder {
             return slice
         }
         let members = selectedMembers(name, service)
-        let ports = service.ports.map { port in
+        var ports = service.ports.map { port in
             var result = MeshServicePort(
                 name: port.name, port: port.port, transport: port.transport,
                 endpoints: endpoints(service, port, slices: slices, members: members))
             result.application = port.application
             return result
         }
-        return MeshService(name: name, addresses: service.addresses, ports: ports, balancing: balancing(name, service))
+        let routing = (isRouted ? nil : snapshot.services[name]?.routing) ?? routing(of: name, service)
+        for index in ports.indices where ports[index].transport == .tcp {
+            guard let own = routing.ports[ports[index].port] else { continue }
+            (ports[index].http, ports[index].proxyReasons) = (own.http, own.reasons)
+            ports[index].traffic = own.traffic
+        }
+        var result = MeshService(
+            name: name, addresses: service.addresses, ports: ports, balancing: balancing(name, service))
+        result.traffic = routing.traffic
+        result.subsets = routing.subsets
+        result.failureMode = routing.failureMode
+        return result
     }
 
     /// The workloads that the service's selector finds, except those that lost a conflict.

@@ -15,10 +15,18 @@ public struct MeshBuilder: Sendable {
     var slicesOfService: [ObjectName: Set<ObjectName>] = [:]
     var rulesOfService: [ObjectName: Set<ObjectName>] = [:]
     var policiesOfService: [ObjectName: Set<ObjectName>] = [:]
+    var routesOfService: [ObjectName: Set<ObjectName>] = [:]
+    var virtualServicesOfService: [ObjectName: Set<ObjectName>] = [:]
+    /// The objects whose meaning depends on whether a service exists and which ports and subsets it has.
+    var referrersOfService: [ObjectName: Set<ObjectKey>] = [:]
 
     /// What has to be computed again because of one change.
     private struct Dirty {
         var services: Set<ObjectName> = []
+        /// Services whose rules for requests may be other ones: all of them are in `services` too.
+        var routing: Set<ObjectName> = []
+        /// Services that may have come or gone, or have other ports or subsets.
+        var references: Set<ObjectName> = []
         var workloads: Set<ObjectKey> = []
         /// Addresses whose owner may be another one.
         var addresses: Set<IPAddress> = []
@@ -63,11 +71,26 @@ public struct MeshBuilder: Sendable {
         rebuildWorkloads(&dirty)
         markServices(withEndpointsAt: dirty.addresses, &dirty)
         let precedence = Precedence(objects: objects)
-        dirty.services.formUnion(serviceClaims.settle { precedence.holds(.service, $0, $1) })
+        let settled = serviceClaims.settle { precedence.holds(.service, $0, $1) }
+        dirty.references.formUnion(settled)
+        dirty.routing.formUnion(settled)
+        for name in dirty.references {
+            for key in referrersOfService[name] ?? [] {
+                dirty.statuses.insert(key)
+                dirty.routing.formUnion(objects[key]?.governed ?? [])
+            }
+        }
+        dirty.services.formUnion(dirty.routing)
         for name in dirty.services {
-            let service = buildService(name)
+            let isRouted = dirty.routing.contains(name)
+            let service = buildService(name, isRouted: isRouted)
             if service != snapshot.services[name] { snapshot.services[name] = service }
             dirty.statuses.formUnion(dependents(of: name))
+            if isRouted {
+                for other in virtualServicesOfService[name] ?? [] {
+                    dirty.statuses.insert(ObjectKey(.virtualService, other))
+                }
+            }
         }
         for key in dirty.statuses {
             guard let object = objects[key] else { continue }
@@ -88,20 +111,26 @@ public struct MeshBuilder: Sendable {
         let name = object.key.name
         objects[object.key] = object
         dirty.statuses.insert(object.key)
+        for service in object.references { referrersOfService[service, default: []].insert(object.key) }
+        dirty.routing.formUnion(object.governed)
         switch object.resource {
         case .service(let service):
             let objects = objects
             members.add(service: name, selector: service.selector) { objects[$0]?.labels ?? [:] }
             for claim in service.claims { serviceClaims.add(claim, for: name) }
-            dirty.services.insert(name)
+            dirty.routing.insert(name)
+            dirty.references.insert(name)
         case .endpointSlice(let slice):
             link(\.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
-        case .destinationRule(let rule):
-            link(\.rulesOfService, name, rule.service(from: name.namespace), &dirty)
-        case .trafficPolicy(let policy):
-            for target in policy.targets {
-                link(\.policiesOfService, name, ObjectName(namespace: name.namespace, name: target), &dirty)
-            }
+        case .destinationRule:
+            for service in object.governed { link(\.rulesOfService, name, service, &dirty) }
+            dirty.references.formUnion(object.governed)
+        case .trafficPolicy:
+            for service in object.governed { link(\.policiesOfService, name, service, &dirty) }
+        case .httpRoute:
+            for service in object.governed { link(\.routesOfService, name, service, &dirty) }
+        case .virtualService:
+            for service in object.governed { link(\.virtualServicesOfService, name, service, &dirty) }
         case .authorizationPolicy(let resource):
             snapshot.policies[name] = resource.compiled(options: options)
         case .pod, .workload:
@@ -117,20 +146,29 @@ public struct MeshBuilder: Sendable {
     private mutating func retract(_ key: ObjectKey, _ dirty: inout Dirty) {
         guard let object = objects.removeValue(forKey: key) else { return }
         let name = key.name
+        for service in object.references {
+            referrersOfService[service]?.remove(key)
+            if referrersOfService[service]?.isEmpty == true { referrersOfService[service] = nil }
+        }
+        dirty.routing.formUnion(object.governed)
         switch object.resource {
         case .service(let service):
             members.remove(service: name, selector: service.selector)
             for claim in service.claims { serviceClaims.remove(claim, for: name) }
-            dirty.services.insert(name)
+            dirty.routing.insert(name)
+            dirty.references.insert(name)
         case .endpointSlice(let slice):
             unlink(
                 \.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
-        case .destinationRule(let rule):
-            unlink(\.rulesOfService, name, rule.service(from: name.namespace), &dirty)
-        case .trafficPolicy(let policy):
-            for target in policy.targets {
-                unlink(\.policiesOfService, name, ObjectName(namespace: name.namespace, name: target), &dirty)
-            }
+        case .destinationRule:
+            for service in object.governed { unlink(\.rulesOfService, name, service, &dirty) }
+            dirty.references.formUnion(object.governed)
+        case .trafficPolicy:
+            for service in object.governed { unlink(\.policiesOfService, name, service, &dirty) }
+        case .httpRoute:
+            for service in object.governed { unlink(\.routesOfService, name, service, &dirty) }
+        case .virtualService:
+            for service in object.governed { unlink(\.virtualServicesOfService, name, service, &dirty) }
         case .authorizationPolicy:
             snapshot.policies[name] = nil
         case .pod, .workload:
@@ -203,12 +241,14 @@ public struct MeshBuilder: Sendable {
 
 /// The order in which objects get what only one can have: the older first, then by name.
 struct Precedence {
+    /// A time that nobody wrote is later than any that somebody did.
+    static let unknownTime = "~"
+
     var objects: [ObjectKey: MeshObject]
 
     /// Whether `a` is before `b`.
     func holds(_ a: ObjectKey, _ b: ObjectKey) -> Bool {
-        // A time that nobody wrote is later than any that somebody did.
-        let (first, second) = (objects[a]?.created ?? "~", objects[b]?.created ?? "~")
+        let (first, second) = (objects[a]?.created ?? Self.unknownTime, objects[b]?.created ?? Self.unknownTime)
         return first == second ? (a.name, a.kind.rawValue) < (b.name, b.kind.rawValue) : first < second
     }
 

@@ -8,6 +8,8 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
     case trafficPolicy = "TrafficPolicy"
     case authorizationPolicy = "AuthorizationPolicy"
     case destinationRule = "DestinationRule"
+    case httpRoute = "HTTPRoute"
+    case virtualService = "VirtualService"
 
     /// The apiVersions under which it is read; all have the same fields.
     public var apiVersions: [String] {
@@ -16,7 +18,8 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
         case .endpointSlice: ["discovery.k8s.io/v1"]
         case .workload, .trafficPolicy: ["weft.dev/v1alpha1"]
         case .authorizationPolicy: ["security.istio.io/v1", "security.istio.io/v1beta1"]
-        case .destinationRule:
+        case .httpRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
+        case .destinationRule, .virtualService:
             ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"]
         }
     }
@@ -94,4 +97,6 @@ public enum Resource: Sendable, Equatable {
     case trafficPolicy(TrafficPolicyResource)
     case authorizationPolicy(AuthorizationPolicyResource)
     case destinationRule(DestinationRuleResource)
+    case httpRoute(HTTPRouteResource)
+    case virtualService(VirtualServiceResource)
 }

@@ -49,11 +49,14 @@ public struct ConditionIssue: Sendable, Equatable {
     public var type: Condition.Kind
     public var reason: String
     public var message: String
+    /// Of a route: which of its parents it speaks of, counted from 0; nil: of all.
+    public var parent: Int?
 
-    public init(_ type: Condition.Kind, reason: String, message: String) {
+    public init(_ type: Condition.Kind, reason: String, message: String, parent: Int? = nil) {
         self.type = type
         self.reason = reason
         self.message = message
+        self.parent = parent
     }
 
     /// The object, or the part that `type` speaks of, uses what Weft does not support.

@@ -3,7 +3,9 @@ public struct StatusTable: Sendable {
     private struct Entry: Sendable {
         var apiVersion: String
         var location: SourceLocation
+        /// Of a route: empty, because each parent has its own.
         var conditions: [Condition]
+        var parents: [ParentStatus] = []
         /// nil for kinds of which the data plane has nothing of its own.
         var programmed: Condition?
     }
@@ -28,7 +30,7 @@ public struct StatusTable: Sendable {
         guard let entry = entries[key] else { return nil }
         return ObjectStatus(
             apiVersion: entry.apiVersion, kind: key.kind.rawValue, name: key.name, source: entry.location,
-            conditions: entry.conditions + (entry.programmed.map { [$0] } ?? []))
+            conditions: entry.conditions + (entry.programmed.map { [$0] } ?? []), parents: entry.parents)
     }
 
     public func location(of key: ObjectKey) -> SourceLocation? { entries[key]?.location }
@@ -47,13 +49,13 @@ public struct StatusTable: Sendable {
     mutating func update(_ object: MeshObject, location: SourceLocation?, issues: [ConditionIssue], time: String) {
         let old = entries[object.key]
         guard let location = location ?? old?.location else { return }
-        var conditions = Self.conditions(of: issues, generation: object.generation, time: time)
-        for index in conditions.indices {
-            let before = old?.conditions.first { $0.type == conditions[index].type }
-            if let before, before.status == conditions[index].status {
-                conditions[index].lastTransitionTime = before.lastTransitionTime
-            }
+        if case .httpRoute(let route) = object.resource {
+            entries[object.key] = Entry(
+                apiVersion: object.apiVersion, location: location, conditions: [],
+                parents: parents(route.parents, old?.parents ?? [], issues, object.generation, time))
+            return
         }
+        var conditions = Self.conditions(of: issues, old?.conditions ?? [], object.generation, time)
         if let old, old.conditions == conditions {
             conditions = old.conditions
         } else if issues.isEmpty {
@@ -94,6 +96,37 @@ public struct StatusTable: Sendable {
         failed = Set(failures.keys)
     }
 
+    /// A route's status for each of its parents.
+    private mutating func parents(
+        _ parents: [ParentReference], _ old: [ParentStatus], _ issues: [ConditionIssue], _ generation: Int64,
+        _ time: String
+    ) -> [ParentStatus] {
+        parents.enumerated().map { index, parent in
+            let own = issues.filter { $0.parent == nil || $0.parent == index }
+            let before = old.first { $0.parent == parent }?.conditions ?? []
+            var conditions = Self.conditions(of: own, before, generation, time)
+            if own.isEmpty {
+                if flawless != conditions { flawless = conditions }
+                conditions = flawless
+            }
+            return ParentStatus(parent: parent, conditions: conditions)
+        }
+    }
+
+    /// With the times of transition of those conditions that had the same status before.
+    private static func conditions(
+        of issues: [ConditionIssue], _ old: [Condition], _ generation: Int64, _ time: String
+    ) -> [Condition] {
+        var conditions = conditions(of: issues, generation: generation, time: time)
+        for index in conditions.indices {
+            let before = old.first { $0.type == conditions[index].type }
+            if let before, before.status == conditions[index].status {
+                conditions[index].lastTransitionTime = before.lastTransitionTime
+            }
+        }
+        return conditions
+    }
+
     private static func conditions(of issues: [ConditionIssue], generation: Int64, time: String) -> [Condition] {
         var conditions = [
             Condition(
@@ -124,7 +157,7 @@ extension ResourceKind {
     var isProgrammed: Bool {
         switch self {
         case .service, .pod, .workload, .authorizationPolicy: true
-        case .endpointSlice, .namespace, .trafficPolicy, .destinationRule: false
+        case .endpointSlice, .namespace, .trafficPolicy, .destinationRule, .httpRoute, .virtualService: false
         }
     }
 }

@@ -11,13 +11,17 @@ struct ObjectList {
 
     var value: Value { .array(objects.map(\.value)) }
 
-    var isTroubled: Bool { objects.contains { $0.conditions.contains(where: \.isTrouble) } }
+    var isTroubled: Bool { objects.contains { $0.allConditions.contains(where: \.isTrouble) } }
 
     /// Each object with what is wrong, or with what is right.
     var records: [Record] {
         objects.map { object in
-            let troubles = object.conditions.filter(\.isTrouble)
-            let shown = troubles.isEmpty ? object.conditions.filter { $0.status == .yes } : troubles
+            let troubles = object.allConditions.filter(\.isTrouble)
+            let shown = (troubles.isEmpty ? object.allConditions.filter { $0.status == .yes } : troubles)
+                .reduce(into: [Condition]()) { list, new in
+                    // Parents of one route mostly have the same.
+                    if !list.contains(where: { $0.summary == new.summary }) { list.append(new) }
+                }
             return Record([
                 Field("kind", .string(object.kind)),
                 Field("name", .string(object.title)),
@@ -39,21 +43,52 @@ extension ObjectStatus {
         if !source.file.isEmpty { metadata["annotations"] = ["weft.dev/source": .string(source.description)] }
         return [
             "apiVersion": .string(apiVersion), "kind": .string(kind), "metadata": .object(metadata),
-            "status": ["conditions": .array(conditions.map(\.value))],
+            "status": isRoute
+                ? ["parents": .array(parents.map(\.value))] : ["conditions": .array(conditions.map(\.value))],
         ]
     }
 
     /// The conditions in full, for one object.
     var conditionRecords: [Record] {
-        conditions.map { condition in
-            Record([
-                Field("type", .string(condition.type.rawValue)),
-                Field("status", .string(condition.status.rawValue), style: condition.isTrouble ? .bad : .good),
-                Field("reason", .string(condition.reason)),
-                Field("since", .string(condition.lastTransitionTime)),
-                Field("message", .string(condition.message)),
-            ])
+        func record(_ condition: Condition, _ first: [Field]) -> Record {
+            Record(
+                first + [
+                    Field("type", .string(condition.type.rawValue)),
+                    Field("status", .string(condition.status.rawValue), style: condition.isTrouble ? .bad : .good),
+                    Field("reason", .string(condition.reason)),
+                    Field("since", .string(condition.lastTransitionTime)),
+                    Field("message", .string(condition.message)),
+                ])
         }
+        return conditions.map { record($0, []) }
+            + parents.flatMap { status in
+                status.conditions.map { record($0, [Field("parent", .string(status.parent.title))]) }
+            }
+    }
+}
+
+extension ParentReference {
+    /// `Service namespace/name:port`, as far as it says so.
+    fileprivate var title: String {
+        let place = port.map(String.init) ?? sectionName
+        return "\(kind) \(namespace.map { "\($0)/" } ?? "")\(name)\(place.map { ":\($0)" } ?? "")"
+    }
+
+    fileprivate var value: Value {
+        var object: Value.Object = ["group": .string(group), "kind": .string(kind), "name": .string(name)]
+        if let namespace { object["namespace"] = .string(namespace) }
+        if let sectionName { object["sectionName"] = .string(sectionName) }
+        if let port { object["port"] = Value(Int64(port)) }
+        return .object(object)
+    }
+}
+
+extension ParentStatus {
+    fileprivate var value: Value {
+        [
+            "parentRef": parent.value, "controllerName": .string(controllerName),
+            "conditions": .array(conditions.map(\.value)),
+        ]
     }
 }
 
