@@ -2,6 +2,7 @@
 // _GNU_SOURCE are in clinux.c).
 #pragma once
 
+#include "scan.h"
 #include "sockdiag.h"
 
 #include <errno.h>

@@ -75,8 +75,16 @@ public struct RequestHead: BitwiseCopyable, Sendable {
     /// Without the `?`.
     public var query = HeadSlice.empty
     public var hasQuery = false
-    /// The host that the request is for, with its port as written: an absolute target's, otherwise Host's.
+    /// The host that the request is for, with its port as written: an absolute target's, otherwise Host's. Empty only
+    /// for an HTTP/1.0 request without Host. An absolute target's replaces Host when the request is forwarded
+    /// (RFC 9112 section 3.2.2).
     public var authority = HeadSlice.empty
+    /// Of `authority`: without port and without a trailing dot, in the letters' case as written. An IPv6 address has its
+    /// brackets.
+    public var host = HeadSlice.empty
+    public var hostHasUppercase = false
+    /// Of `authority`; 0: none there.
+    public var port: UInt16 = 0
     /// 0 or 1.
     public var minorVersion: UInt8 = 1
     public var framing = BodyFraming.none
@@ -86,12 +94,13 @@ public struct RequestHead: BitwiseCopyable, Sendable {
     public var wantsUpgrade = false
     public var upgrade = HeadSlice.empty
     public var expectsContinue = false
-    /// The path is not its own normal form: see `PathNormalizer`.
+    /// The path may not be its own normal form: it has to go through `PathNormalizer`.
     public var needsNormalization = false
-    /// A field named in `Connection` other than the well-known ones has to be removed too.
+    /// `Connection` names fields other than the well-known hop-by-hop ones: they have to be removed too. Fields that
+    /// Weft or the recipient relies on (Host, Cookie, X-Forwarded-For, ...) are never named: such a head is refused.
     public var hasConnectionOptions = false
     public var acceptsTrailers = false
-    /// Of the head, with the empty line.
+    /// Of the head, with the empty line (and an empty line before it, which is allowed).
     public var byteCount: UInt16 = 0
 
     public init() {}
@@ -105,7 +114,11 @@ public struct ResponseHead: BitwiseCopyable, Sendable {
     public var minorVersion: UInt8 = 1
     /// `none` for 1xx, 204, 304 and for answers to HEAD, whatever their fields say.
     public var framing = BodyFraming.none
+    /// Whether the connection may carry another response afterwards, as far as the server says.
     public var isPersistent = true
+    /// `Connection: upgrade` and `Upgrade` are both there.
+    public var wantsUpgrade = false
+    public var upgrade = HeadSlice.empty
     public var hasConnectionOptions = false
     public var byteCount: UInt16 = 0
 
