@@ -39,7 +39,7 @@ func parseRequest(_ bytes: [UInt8], cuts: [Int] = []) -> ParsedRequest {
     for length in cuts + [bytes.count] {
         // A buffer of its own, so that nothing behind its end can be read unnoticed.
         let piece = Array(bytes[..<length])
-        let span = piece.span.bytes
+        let span = unsafe piece.span.bytes
         let result = RequestParser.parse(span, progress: &progress, head: &head, fields: &table)
         switch result {
         case .needMore: continue
