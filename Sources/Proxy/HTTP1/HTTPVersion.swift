@@ -21,7 +21,7 @@ enum HTTPVersion {
                 case 6: byte == UInt8(ascii: ".")
                 default: byte.isDigit
                 }
-            guard isRight else { return .failed(FieldReader.fault(at: byte, otherwise: .malformedVersion)) }
+            guard isRight else { return .failed(byte == .lineFeed ? .bareLineFeed : .malformedVersion) }
         }
         let minor = bytes[position + 7] - UInt8(ascii: "0")
         guard bytes[position + 5] == UInt8(ascii: "1"), minor <= 1 else { return .failed(.unsupportedVersion) }

@@ -46,7 +46,11 @@ public enum RequestParser {
             return start + 1 < end ? .failed(.malformedStartLine) : .needMore
         }
         guard methodEnd > start, bytes[methodEnd] == .space else {
-            return .failed(FieldReader.fault(at: bytes[methodEnd], otherwise: .invalidMethod))
+            switch bytes[methodEnd] {
+            case .carriageReturn: return .failed(.malformedStartLine)
+            case .lineFeed: return .failed(.bareLineFeed)
+            default: return .failed(.invalidMethod)
+            }
         }
         head.methodText = HeadSlice(from: start, to: methodEnd)
         head.method = HTTPMethod(head.methodText, in: bytes)
