@@ -4,6 +4,7 @@
 
 #include "scan.h"
 #include "sockdiag.h"
+#include "sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>

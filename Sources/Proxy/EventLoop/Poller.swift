@@ -1,0 +1,96 @@
+import CLinux
+import Glibc
+
+/// What an event is about: the kind of thing, its place and part of its generation, packed into epoll's user data.
+struct EventToken: BitwiseCopyable, Equatable {
+    enum Kind: UInt8, BitwiseCopyable { case mailbox, listener, downstream, upstream }
+
+    var kind: Kind
+    var index: UInt32
+    /// Of which 30 bits are kept: an event of an earlier owner of the place is told apart.
+    var generation: UInt32
+
+    var packed: UInt64 {
+        UInt64(kind.rawValue) << 62 | UInt64(generation & 0x3fff_ffff) << 32 | UInt64(index)
+    }
+
+    init(kind: Kind, index: UInt32, generation: UInt32) {
+        self.kind = kind
+        self.index = index
+        self.generation = generation & 0x3fff_ffff
+    }
+
+    init(packed: UInt64) {
+        switch packed >> 62 {
+        case 0: kind = .mailbox
+        case 1: kind = .listener
+        case 2: kind = .downstream
+        default: kind = .upstream
+        }
+        generation = UInt32(truncatingIfNeeded: packed >> 32) & 0x3fff_ffff
+        index = UInt32(truncatingIfNeeded: packed)
+    }
+}
+
+/// What a socket is ready for.
+struct Readiness: OptionSet, BitwiseCopyable {
+    let rawValue: UInt32
+
+    static let readable = Readiness(rawValue: EPOLLIN.rawValue)
+    static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
+    static let peerClosed = Readiness(rawValue: EPOLLRDHUP.rawValue)
+    static let hangup = Readiness(rawValue: EPOLLHUP.rawValue)
+    static let error = Readiness(rawValue: EPOLLERR.rawValue)
+}
+
+/// One epoll instance with room for the events of one turn. One of the few files with unsafe code.
+@safe struct Poller: ~Copyable {
+    private static let capacity = 256
+
+    private let descriptor: CInt
+    private let events: UnsafeMutablePointer<epoll_event>
+
+    /// nil when the process has no descriptor left.
+    init?() {
+        descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
+        unsafe events = .allocate(capacity: Self.capacity)
+        guard descriptor >= 0 else {
+            unsafe events.deallocate()
+            return nil
+        }
+    }
+
+    deinit {
+        close(descriptor)
+        unsafe events.deallocate()
+    }
+
+    /// Watches a connection for everything, edge-triggered: it is registered once and never changed.
+    func addConnection(_ socket: CInt, _ token: EventToken) -> Bool {
+        add(socket, token, EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue)
+    }
+
+    /// Watches a listener or the mailbox for reading, level-triggered.
+    func addSource(_ socket: CInt, _ token: EventToken) -> Bool { add(socket, token, EPOLLIN.rawValue) }
+
+    private func add(_ socket: CInt, _ token: EventToken, _ mask: UInt32) -> Bool {
+        var event = unsafe epoll_event()
+        unsafe event.events = mask
+        unsafe event.data.u64 = token.packed
+        return unsafe epoll_ctl(descriptor, EPOLL_CTL_ADD, socket, &event) == 0
+    }
+
+    func remove(_ socket: CInt) { _ = unsafe epoll_ctl(descriptor, EPOLL_CTL_DEL, socket, nil) }
+
+    /// Waits at most `timeout` milliseconds (-1: for ever); the number of events.
+    func wait(timeout: CInt) -> Int {
+        max(0, Int(unsafe epoll_wait(descriptor, events, CInt(Self.capacity), timeout)))
+    }
+
+    /// One of the events that `wait` reported last.
+    func event(_ index: Int) -> (token: EventToken, readiness: Readiness) {
+        precondition(index >= 0 && index < Self.capacity)
+        let event = unsafe events[index]
+        return unsafe (EventToken(packed: event.data.u64), Readiness(rawValue: event.events))
+    }
+}

@@ -1,0 +1,84 @@
+import CLinux
+import Glibc
+
+/// What a read or a write on a non-blocking socket did.
+enum Transfer: BitwiseCopyable {
+    case bytes(Int)
+    /// Nothing now; an event will say when.
+    case wouldBlock
+    /// The peer has sent its FIN (reads only).
+    case end
+    case failed(CInt)
+
+    /// A result of recv(2) or send(2), with errno not yet overwritten.
+    @inline(__always)
+    init(_ result: Int) {
+        if result > 0 {
+            self = .bytes(result)
+        } else if result == 0 {
+            self = .end
+        } else {
+            let error = weft_errno()
+            self = error == EAGAIN || error == EINTR ? .wouldBlock : .failed(error)
+        }
+    }
+}
+
+/// System calls on sockets. One of the few files with unsafe code.
+@safe enum Sockets {
+    static let receiveFlags = CInt(MSG_DONTWAIT.rawValue)
+    private static let sendFlags = CInt(MSG_NOSIGNAL.rawValue) | CInt(MSG_DONTWAIT.rawValue)
+
+    @inline(__always)
+    static func send(_ descriptor: CInt, _ bytes: RawSpan) -> Transfer {
+        unsafe bytes.withUnsafeBytes { unsafe Transfer(Glibc.send(descriptor, $0.baseAddress, $0.count, sendFlags)) }
+    }
+
+    /// Two ranges with one call.
+    static func send(_ descriptor: CInt, _ first: RawSpan, _ second: RawSpan) -> Transfer {
+        let result = unsafe first.withUnsafeBytes { first in
+            unsafe second.withUnsafeBytes { second in
+                unsafe weft_send_pair(descriptor, first.baseAddress, first.count, second.baseAddress, second.count)
+            }
+        }
+        if result >= 0 { return .bytes(result) }
+        return -result == Int(EAGAIN) || -result == Int(EINTR) ? .wouldBlock : .failed(CInt(-result))
+    }
+
+    /// The accepted connection, or a negative errno.
+    static func accept(_ listener: CInt, peer: inout weft_endpoint) -> CInt {
+        unsafe weft_accept_stream(listener, &peer)
+    }
+
+    /// A socket that is connected or connecting, or a negative errno.
+    static func connect(to endpoint: weft_endpoint, inProgress: inout Bool) -> CInt {
+        var pending: CInt = 0
+        var endpoint = endpoint
+        let descriptor = unsafe weft_connect_stream(&endpoint, &pending)
+        inProgress = pending != 0
+        return descriptor
+    }
+
+    static func shutdownWriting(_ descriptor: CInt) { _ = shutdown(descriptor, CInt(SHUT_WR)) }
+
+    /// Closes with a reset instead of a FIN.
+    static func reset(_ descriptor: CInt) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        _ = unsafe setsockopt(
+            descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close(descriptor)
+    }
+
+    static func pendingError(_ descriptor: CInt) -> CInt { weft_socket_error(descriptor) }
+}
+
+/// CLOCK_MONOTONIC.
+enum MonotonicClock {
+    /// Nanoseconds.
+    @inline(__always)
+    static func now() -> UInt64 {
+        var time = timespec()
+        _ = unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+}

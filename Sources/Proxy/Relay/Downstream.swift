@@ -1,0 +1,43 @@
+/// A client's connection.
+struct Downstream: BitwiseCopyable {
+    enum Phase: UInt8, BitwiseCopyable {
+        /// Between requests, or in a request's head.
+        case reading
+        /// `exchange` says which.
+        case exchanging
+        /// The last response is being written out; the connection ends with it.
+        case flushing
+        /// Our end is closed; what the client still sends is thrown away, so that it can read the response.
+        case lingering
+    }
+
+    var descriptor: CInt
+    var phase = Phase.reading
+    var listener: UInt32
+    /// A request's head, its body behind it, and requests that came too early.
+    var input = Buffer()
+    /// What could not be written of a head or of a reply of our own.
+    var output = Buffer()
+    var progress = HeadProgress()
+    var exchange = UInt32.max
+    var peer: ClientAddress
+    /// The calling workload; 0: unknown.
+    var source: UInt64 = 0
+    /// The socket may have bytes to read.
+    var isReadable = false
+    var isWritable = true
+    /// A FIN or an error is behind the bytes that can be read: a short read does not mean that there is no more.
+    var hasEnding = false
+    var hasFailed = false
+    /// It is in the queue of the next turn.
+    var isQueued = false
+    /// When the first byte of the head arrived, nanoseconds.
+    var headStarted: UInt64 = 0
+    var served: UInt32 = 0
+
+    init(descriptor: CInt, listener: UInt32, peer: ClientAddress) {
+        self.descriptor = descriptor
+        self.listener = listener
+        self.peer = peer
+    }
+}

@@ -1,0 +1,24 @@
+/// How the engine works; the defaults suit a node's agent. Times are in milliseconds.
+public struct ProxyOptions: Sendable {
+    /// Threads, each with an event loop of its own.
+    public var workers = 1
+    /// Clients' connections of one worker; beyond it idle ones are closed, then new ones refused.
+    public var connectionsPerWorker: UInt32 = 65_536
+    /// Bytes in flight of one worker, in chunks of 8 KiB and of 64 KiB.
+    public var smallBuffersPerWorker: UInt32 = 32_768
+    public var largeBuffersPerWorker: UInt32 = 4_096
+    /// From the first byte of a request's head to its last.
+    public var headTimeout: UInt64 = 10_000
+    /// Between two requests of a client's connection.
+    public var keepAliveTimeout: UInt64 = 3_600_000
+    /// Without a byte in either direction within a request (Envoy's stream_idle_timeout), and within a tunnel.
+    public var streamIdleTimeout: UInt64 = 300_000
+    public var connectTimeout: UInt64 = 5_000
+    /// Idle connections to backends.
+    public var upstreamIdleTimeout: UInt64 = 60_000
+    public var idleUpstreamsPerEndpoint: UInt32 = 256
+    /// For a client to read the last response of a connection that is closed with bytes unread.
+    public var lingerTimeout: UInt64 = 2_000
+
+    public init() {}
+}

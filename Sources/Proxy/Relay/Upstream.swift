@@ -1,0 +1,42 @@
+import CLinux
+
+/// A connection to a backend.
+struct Upstream: BitwiseCopyable {
+    var descriptor: CInt
+    /// The pool that it belongs to.
+    var pool: UInt32
+    /// `.max` while it is idle in the pool.
+    var exchange = UInt32.max
+    /// Its neighbours among the pool's idle connections, the one used last in front.
+    var next = UInt32.max
+    var previous = UInt32.max
+    var input = Buffer()
+    /// What could not be written of a request's head.
+    var output = Buffer()
+    var progress = HeadProgress()
+    var isConnecting: Bool
+    var isReadable = false
+    var isWritable = true
+    var hasEnding = false
+    var isIdle = false
+    var isQueued = false
+    /// Requests that it has carried before.
+    var served: UInt32 = 0
+
+    init(descriptor: CInt, pool: UInt32, isConnecting: Bool) {
+        self.descriptor = descriptor
+        self.pool = pool
+        self.isConnecting = isConnecting
+    }
+}
+
+/// The connections of a worker to one backend.
+struct UpstreamPool: BitwiseCopyable {
+    var endpoint: weft_endpoint
+    var firstIdle = UInt32.max
+    var lastIdle = UInt32.max
+    var idleCount: UInt32 = 0
+    var openCount: UInt32 = 0
+
+    init(endpoint: weft_endpoint) { self.endpoint = endpoint }
+}

@@ -1,0 +1,152 @@
+import CLinux
+import Glibc
+
+// Clients' connections: taking them, and reading requests from them.
+extension Worker {
+    mutating func acceptConnections(_ index: UInt32) {
+        guard listeners.indices.contains(Int(index)), listeners[Int(index)].isOpen else { return }
+        let listener = listeners[Int(index)].descriptor
+        // A bound for one turn, so that connections at hand get their share; the listener is level-triggered.
+        for _ in 0..<64 {
+            var peer = weft_endpoint()
+            let descriptor = Sockets.accept(listener, peer: &peer)
+            guard descriptor >= 0 else { return }
+            let client = ClientAddress(high: UInt64(bigEndian: peer.high), low: UInt64(bigEndian: peer.low), port: peer.port)
+            let downstream = Downstream(descriptor: descriptor, listener: index, peer: client)
+            guard let place = downstreams.insert(downstream) else {
+                statistics.add(.downstreamRefused)
+                Sockets.reset(descriptor)
+                continue
+            }
+            let token = EventToken(kind: .downstream, index: place, generation: downstreams.generation(place))
+            guard poller.addConnection(descriptor, token) else {
+                statistics.add(.downstreamRefused)
+                downstreams.remove(place)
+                close(descriptor)
+                continue
+            }
+            statistics.add(.downstreamOpened)
+            statistics.add(.downstreamActive, 1)
+            wheel.set(TimerID.downstream(place), tick + options.headTimeout)
+        }
+    }
+
+    mutating func downstreamEvent(_ index: UInt32, _ readiness: Readiness) {
+        if !readiness.isDisjoint(with: [.readable, .peerClosed, .hangup, .error]) {
+            downstreams[index].isReadable = true
+            if !readiness.isDisjoint(with: [.peerClosed, .hangup, .error]) { downstreams[index].hasEnding = true }
+            if readiness.contains(.error) { downstreams[index].hasFailed = true }
+        }
+        if readiness.contains(.writable) { downstreams[index].isWritable = true }
+        switch downstreams[index].phase {
+        case .reading: readRequest(index)
+        case .exchanging:
+            let exchange = downstreams[index].exchange
+            if downstreams[index].hasFailed {
+                abandon(exchange)
+            } else if pumpRequest(exchange) {
+                _ = pumpResponse(exchange)
+            }
+        case .flushing: flush(index)
+        case .lingering: linger(index)
+        }
+    }
+
+    /// Reads and starts the next request as far as there are bytes for it.
+    mutating func readRequest(_ index: UInt32) {
+        while true {
+            if downstreams[index].input.end > downstreams[index].input.start {
+                var head = RequestHead()
+                let input = downstreams[index].input
+                let bytes = buffers.bytes(input, input.start, input.end)
+                switch RequestParser.parse(bytes, progress: &downstreams[index].progress, head: &head, fields: &fields) {
+                case .complete:
+                    startExchange(index, head)
+                    return
+                case .failed(let error):
+                    refuse(index, error)
+                    return
+                case .needMore: break
+                }
+            }
+            guard downstreams[index].isReadable else {
+                if downstreams[index].input.end == downstreams[index].input.start {
+                    buffers.give(&downstreams[index].input)
+                }
+                return
+            }
+            guard makeRoomForHead(index) else {
+                shed(index)
+                return
+            }
+            let isFirst = downstreams[index].input.end == downstreams[index].input.start
+            let room = buffers.room(downstreams[index].input)
+            switch buffers.receive(downstreams[index].descriptor, into: &downstreams[index].input) {
+            case .bytes(let count):
+                if count < room, !downstreams[index].hasEnding { downstreams[index].isReadable = false }
+                if isFirst { headStarts(index) }
+            case .wouldBlock: downstreams[index].isReadable = false
+            case .end, .failed:
+                closeDownstream(index)
+                return
+            }
+        }
+    }
+
+    /// The first byte of a head has come.
+    private mutating func headStarts(_ index: UInt32) {
+        downstreams[index].headStarted = now
+        wheel.set(TimerID.downstream(index), tick + options.headTimeout)
+    }
+
+    /// False: at the ceiling of the memory.
+    private mutating func makeRoomForHead(_ index: UInt32) -> Bool {
+        guard downstreams[index].input.hasChunk else { return buffers.take(&downstreams[index].input) }
+        guard buffers.room(downstreams[index].input) == 0 else { return true }
+        if downstreams[index].input.start > 0 {
+            buffers.compact(&downstreams[index].input)
+            return true
+        }
+        // A head of the parser's limit always fits in a large chunk.
+        return buffers.grow(&downstreams[index].input)
+    }
+
+    private mutating func startExchange(_ index: UInt32, _ head: RequestHead) {
+        var exchange = Exchange(downstream: index, request: head, tick: tick)
+        exchange.record.started = downstreams[index].headStarted
+        exchange.record.minorVersion = head.minorVersion
+        exchange.record.source = downstreams[index].source
+        exchange.closesDownstream = !head.isPersistent || isDraining
+        // There are as many places as connections, and each has one request at a time.
+        guard let place = exchanges.insert(exchange) else {
+            shed(index)
+            return
+        }
+        downstreams[index].phase = .exchanging
+        downstreams[index].exchange = place
+        downstreams[index].progress = HeadProgress()
+        wheel.clear(TimerID.downstream(index))
+        let body = downstreams[index].input.start + UInt32(head.byteCount)
+        downstreams[index].input.cursor = body
+        downstreams[index].input.ready = body
+        guard receiveBody(place) else {
+            reply(place, 400, .malformedRequest, .downstreamProtocolError)
+            return
+        }
+        statistics.add(.requestsActive, 1)
+        wheel.set(TimerID.exchange(place), tick + options.streamIdleTimeout)
+        route(place)
+    }
+
+    /// Counts what has arrived behind the head to the body. False: it is malformed.
+    mutating func receiveBody(_ exchange: UInt32) -> Bool {
+        let index = exchanges[exchange].downstream
+        let input = downstreams[index].input
+        guard input.ready < input.end, !exchanges[exchange].requestBody.isComplete else { return true }
+        guard let count = exchanges[exchange].requestBody.take(buffers.bytes(input, input.ready, input.end)) else {
+            return false
+        }
+        downstreams[index].input.ready += UInt32(count)
+        return true
+    }
+}

@@ -1,0 +1,307 @@
+// From the backend to the client.
+extension Worker {
+    /// Moves what there is of the response to the client. False: the exchange is over.
+    mutating func pumpResponse(_ exchange: UInt32) -> Bool {
+        let index = exchanges[exchange].downstream
+        var budget = 1 << 20
+        while true {
+            if downstreams[index].output.unsent > 0 {
+                guard downstreams[index].isWritable else { return true }
+                switch sendOutput(index) {
+                case .sent: break
+                case .blocked: return true
+                case .failed:
+                    abandon(exchange)
+                    return false
+                }
+            }
+            let upstream = exchanges[exchange].upstream
+            switch exchanges[exchange].phase {
+            case .replying:
+                finish(exchange)
+                return false
+            case .waiting: return true
+            case .awaitingHead:
+                guard upstream != .max else { return true }
+                if upstreams[upstream].input.unsent > 0 {
+                    switch readResponseHead(exchange) {
+                    case .more: break
+                    case .done: continue
+                    case .over: return false
+                    }
+                }
+            case .relaying, .tunnelling:
+                guard upstream != .max else { return true }
+                let input = upstreams[upstream].input
+                if input.sendable > 0 {
+                    guard downstreams[index].isWritable else { return true }
+                    switch Sockets.send(downstreams[index].descriptor, buffers.bytes(input, input.cursor, input.ready)) {
+                    case .bytes(let count):
+                        upstreams[upstream].input.cursor += UInt32(count)
+                        exchanges[exchange].record.sent &+= UInt64(count)
+                        exchanges[exchange].lastProgress = tick
+                        budget -= count
+                        guard count == input.sendable else {
+                            downstreams[index].isWritable = false
+                            return true
+                        }
+                    case .wouldBlock, .end:
+                        downstreams[index].isWritable = false
+                        return true
+                    case .failed:
+                        abandon(exchange)
+                        return false
+                    }
+                }
+                if exchanges[exchange].responseBody.isComplete {
+                    if exchanges[exchange].phase == .tunnelling { return true }
+                    finish(exchange)
+                    return false
+                }
+            }
+            guard upstreams[upstream].isReadable else {
+                // An idle stream holds no memory.
+                if upstreams[upstream].input.unsent == 0 { buffers.give(&upstreams[upstream].input) }
+                return true
+            }
+            guard budget > 0 else {
+                enqueue(upstream: upstream)
+                return true
+            }
+            guard receiveResponse(exchange) else { return false }
+        }
+    }
+
+    /// Receives from the backend. False: the exchange is over.
+    private mutating func receiveResponse(_ exchange: UInt32) -> Bool {
+        let upstream = exchanges[exchange].upstream
+        guard makeRoomForResponse(exchange) else {
+            abandon(exchange, .overload)
+            return false
+        }
+        let room = buffers.room(upstreams[upstream].input)
+        switch buffers.receive(upstreams[upstream].descriptor, into: &upstreams[upstream].input) {
+        case .bytes(let count):
+            if count < room, !upstreams[upstream].hasEnding { upstreams[upstream].isReadable = false }
+            exchanges[exchange].record.received &+= UInt64(count)
+            guard exchanges[exchange].phase != .awaitingHead else { return true }
+            return receiveResponseBody(exchange)
+        case .wouldBlock:
+            upstreams[upstream].isReadable = false
+            return true
+        case .end:
+            upstreams[upstream].isReadable = false
+            exchanges[exchange].keepsUpstream = false
+            guard exchanges[exchange].phase != .awaitingHead, exchanges[exchange].responseBody.end() else {
+                return upstreamFailed(exchange, 0)
+            }
+            guard exchanges[exchange].phase == .tunnelling else { return true }
+            Sockets.shutdownWriting(downstreams[exchanges[exchange].downstream].descriptor)
+            return !finishTunnel(exchange)
+        case .failed(let error): return upstreamFailed(exchange, error)
+        }
+    }
+
+    /// Counts what has arrived to the body. False: the exchange is over.
+    private mutating func receiveResponseBody(_ exchange: UInt32) -> Bool {
+        let upstream = exchanges[exchange].upstream
+        let input = upstreams[upstream].input
+        guard let count = exchanges[exchange].responseBody.take(buffers.bytes(input, input.ready, input.end)) else {
+            exchanges[exchange].record.flags.insert(.upstreamProtocolError)
+            abandon(exchange, .upstreamProtocolError)
+            return false
+        }
+        upstreams[upstream].input.ready += UInt32(count)
+        // Bytes behind the end of a response belong to nothing: the connection is out of step.
+        if exchanges[exchange].responseBody.isComplete, upstreams[upstream].input.ready < upstreams[upstream].input.end {
+            exchanges[exchange].keepsUpstream = false
+        }
+        return true
+    }
+
+    /// Everything received has been sent on, or a head is incomplete. False: at the ceiling of the memory.
+    private mutating func makeRoomForResponse(_ exchange: UInt32) -> Bool {
+        let upstream = exchanges[exchange].upstream
+        guard upstreams[upstream].input.hasChunk else {
+            guard buffers.take(&upstreams[upstream].input) else { return false }
+            if exchanges[exchange].phase != .awaitingHead, exchanges[exchange].responseBody.exceeds(16 << 10) {
+                _ = buffers.grow(&upstreams[upstream].input)
+            }
+            return true
+        }
+        if upstreams[upstream].input.unsent == 0 {
+            let wasFull = buffers.room(upstreams[upstream].input) == 0
+            upstreams[upstream].input.rewind(to: 0)
+            if wasFull, exchanges[exchange].phase != .awaitingHead,
+                exchanges[exchange].responseBody.exceeds(Int(BufferPool.smallSize))
+            {
+                _ = buffers.grow(&upstreams[upstream].input)
+            }
+            return true
+        }
+        guard buffers.room(upstreams[upstream].input) == 0 else { return true }
+        if upstreams[upstream].input.cursor > 0 {
+            upstreams[upstream].input.start = upstreams[upstream].input.cursor
+            buffers.compact(&upstreams[upstream].input)
+            return true
+        }
+        return buffers.grow(&upstreams[upstream].input)
+    }
+
+    private enum HeadStep { case more, done, over }
+
+    private mutating func readResponseHead(_ exchange: UInt32) -> HeadStep {
+        let upstream = exchanges[exchange].upstream
+        let input = upstreams[upstream].input
+        let bytes = buffers.bytes(input, input.cursor, input.end)
+        var head = ResponseHead()
+        let isHead = exchanges[exchange].request.method == .head
+        switch ResponseParser.parse(
+            bytes, answersHead: isHead, progress: &upstreams[upstream].progress, head: &head, fields: &fields)
+        {
+        case .needMore: return .more
+        case .failed:
+            exchanges[exchange].record.flags.insert(.upstreamProtocolError)
+            reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
+            return .over
+        case .complete: break
+        }
+        upstreams[upstream].progress = HeadProgress()
+        if head.status < 200, head.status != 101 { return relayInterim(exchange, head, bytes) }
+        return relayHead(exchange, head, bytes)
+    }
+
+    /// A 1xx response goes on to clients that know them; another response follows.
+    private mutating func relayInterim(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> HeadStep {
+        let upstream = exchanges[exchange].upstream
+        upstreams[upstream].input.cursor += UInt32(head.byteCount)
+        upstreams[upstream].input.ready = upstreams[upstream].input.cursor
+        upstreams[upstream].input.start = upstreams[upstream].input.cursor
+        guard exchanges[exchange].request.minorVersion == 1 else { return .done }
+        scratch.removeAll()
+        HeadWriter.response(head, fields.fields, bytes, unchunked: false, .asUsual, into: &scratch)
+        return sendScratch(exchange) ? .done : .over
+    }
+
+    private mutating func relayHead(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> HeadStep {
+        let upstream = exchanges[exchange].upstream
+        let isTunnel = head.status == 101
+        if isTunnel, !exchanges[exchange].request.wantsUpgrade || !head.wantsUpgrade {
+            reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
+            return .over
+        }
+        let isOld = exchanges[exchange].request.minorVersion == 0
+        exchanges[exchange].record.status = head.status
+        exchanges[exchange].record.responded = now
+        exchanges[exchange].responseBody = MessageBody(isTunnel ? .untilClose : head.framing)
+        exchanges[exchange].keepsUpstream = head.isPersistent && !isTunnel
+        upstreams[upstream].input.cursor += UInt32(head.byteCount)
+        upstreams[upstream].input.ready = upstreams[upstream].input.cursor
+        upstreams[upstream].input.start = upstreams[upstream].input.cursor
+        var persistence = HeadWriter.Persistence.asUsual
+        if isTunnel {
+            persistence = .upgrade
+            exchanges[exchange].phase = .tunnelling
+            exchanges[exchange].requestBody = MessageBody(.untilClose)
+            _ = receiveBody(exchange)
+        } else {
+            exchanges[exchange].phase = .relaying
+            let endsWithConnection = head.framing == .untilClose || isOld && head.framing == .chunked
+            if endsWithConnection || !exchanges[exchange].requestBody.isComplete || isDraining {
+                exchanges[exchange].closesDownstream = true
+            }
+            if exchanges[exchange].closesDownstream { persistence = .close } else if isOld { persistence = .keepAlive }
+        }
+        scratch.removeAll()
+        let unchunked = isOld && head.framing == .chunked
+        HeadWriter.response(head, fields.fields, bytes, unchunked: unchunked, persistence, into: &scratch)
+        guard receiveResponseBody(exchange) else { return .over }
+        return sendHeadAndBody(exchange) ? .done : .over
+    }
+
+    /// Sends the head in `scratch` together with the body's bytes that are there. False: the exchange is over.
+    private mutating func sendHeadAndBody(_ exchange: UInt32) -> Bool {
+        let upstream = exchanges[exchange].upstream
+        let index = exchanges[exchange].downstream
+        let input = upstreams[upstream].input
+        // Nothing may overtake what is already waiting.
+        guard downstreams[index].output.unsent == 0, input.sendable > 0 else { return sendScratch(exchange) }
+        let headCount = scratch.count
+        let body = buffers.bytes(input, input.cursor, input.ready)
+        let result: Transfer
+        if body.byteCount <= 2048 {
+            // Copying little is cheaper than a second range.
+            scratch.append(body)
+            result = Sockets.send(downstreams[index].descriptor, scratch.bytes)
+        } else {
+            result = Sockets.send(downstreams[index].descriptor, scratch.bytes, body)
+        }
+        var sent = 0
+        switch result {
+        case .bytes(let count): sent = count
+        case .wouldBlock, .end: break
+        case .failed:
+            abandon(exchange)
+            return false
+        }
+        exchanges[exchange].record.sent &+= UInt64(sent)
+        if sent < headCount + body.byteCount { downstreams[index].isWritable = false }
+        if sent >= headCount {
+            upstreams[upstream].input.cursor += UInt32(sent - headCount)
+            return true
+        }
+        guard keep(scratch.bytes.extracting(sent..<headCount), in: &downstreams[index].output) else {
+            abandon(exchange, .overload)
+            return false
+        }
+        return true
+    }
+
+    /// Sends what is in `scratch` to the client, or keeps it until it can be sent. False: the exchange is over.
+    mutating func sendScratch(_ exchange: UInt32) -> Bool {
+        let index = exchanges[exchange].downstream
+        guard !scratch.overflowed else {
+            abandon(exchange, .headTooLarge)
+            return false
+        }
+        var sent = 0
+        if downstreams[index].output.unsent == 0, downstreams[index].isWritable {
+            switch Sockets.send(downstreams[index].descriptor, scratch.bytes) {
+            case .bytes(let count): sent = count
+            case .wouldBlock, .end: break
+            case .failed:
+                abandon(exchange)
+                return false
+            }
+        }
+        exchanges[exchange].record.sent &+= UInt64(sent)
+        guard sent < scratch.count else { return true }
+        downstreams[index].isWritable = false
+        guard keep(scratch.bytes.extracting(sent..<scratch.count), in: &downstreams[index].output) else {
+            abandon(exchange, .overload)
+            return false
+        }
+        return true
+    }
+
+    enum OutputStep { case sent, blocked, failed }
+
+    /// Sends what is kept for the client.
+    mutating func sendOutput(_ index: UInt32) -> OutputStep {
+        let output = downstreams[index].output
+        switch Sockets.send(downstreams[index].descriptor, buffers.bytes(output, output.cursor, output.end)) {
+        case .bytes(let count):
+            downstreams[index].output.cursor += UInt32(count)
+            guard downstreams[index].output.unsent == 0 else {
+                downstreams[index].isWritable = false
+                return .blocked
+            }
+            buffers.give(&downstreams[index].output)
+            return .sent
+        case .wouldBlock, .end:
+            downstreams[index].isWritable = false
+            return .blocked
+        case .failed: return .failed
+        }
+    }
+}
