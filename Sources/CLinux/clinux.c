@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -82,6 +83,8 @@ int weft_connect_in_cgroup(int cgroup_fd, uint32_t address, uint16_t port)
     }
     return WEXITSTATUS(status);
 }
+
+void weft_name_thread(const char *name) { (void)pthread_setname_np(pthread_self(), name); }
 
 char *weft_format(const char *format, va_list arguments)
 {

@@ -51,7 +51,7 @@ public final class ProxyEngine: Sendable {
             let start = WorkerStart(
                 number: number, options: options, mailbox: mailboxes[number], statistics: statistics[number])
             var thread = pthread_t()
-            let argument = Unmanaged.passRetained(start)
+            let argument = unsafe Unmanaged.passRetained(start)
             let error = unsafe pthread_create(
                 &thread, nil,
                 { argument in
@@ -95,7 +95,7 @@ public final class ProxyEngine: Sendable {
             threads.removeAll()
             return all
         }
-        for thread in running { _ = unsafe pthread_join(pthread_t(thread), nil) }
+        for thread in running { _ = pthread_join(pthread_t(thread), nil) }
     }
 }
 
@@ -114,8 +114,11 @@ private final class WorkerStart: Sendable {
     }
 
     func run() {
-        unsafe pthread_setname_np(pthread_self(), "proxy-\(number)")
-        guard var worker = Worker(options: options, mailbox: mailbox, statistics: statistics) else { return }
+        unsafe weft_name_thread("proxy-\(number)")
+        guard let poller = Poller(),
+            poller.addSource(mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0))
+        else { return }
+        var worker = Worker(options: options, mailbox: mailbox, statistics: statistics, poller: poller)
         worker.run()
     }
 }

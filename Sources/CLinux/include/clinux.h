@@ -45,6 +45,9 @@ uint64_t weft_cgroup_id(const char *path);
 /// succeeded, or -1 with errno if the child could not be made.
 int weft_connect_in_cgroup(int cgroup_fd, uint32_t address, uint16_t port);
 
+/// Names the calling thread (at most 15 characters count).
+void weft_name_thread(const char *name);
+
 /// Reads errno at once: an intervening release of an object may change it.
 static inline int weft_errno(void) { return errno; }
 

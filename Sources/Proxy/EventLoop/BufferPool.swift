@@ -39,7 +39,7 @@ struct Buffer: BitwiseCopyable {
     static let largeSize: UInt32 = 64 << 10
     private static let largeBit: UInt32 = 1 << 31
 
-    private struct Class {
+    @safe private struct Class {
         let base: UnsafeMutableRawPointer
         let size: Int
         let capacity: UInt32
@@ -95,25 +95,25 @@ struct Buffer: BitwiseCopyable {
 
     /// The ceiling of a worker's memory for bytes in flight.
     init(smallCount: UInt32, largeCount: UInt32) {
-        unsafe small = Class(size: Self.smallSize, capacity: smallCount)
-        unsafe large = Class(size: Self.largeSize, capacity: largeCount)
+        small = Class(size: Self.smallSize, capacity: smallCount)
+        large = Class(size: Self.largeSize, capacity: largeCount)
     }
 
     deinit {
-        unsafe small.release()
-        unsafe large.release()
+        small.release()
+        large.release()
     }
 
     /// Bytes in chunks that are held by connections.
     var bytesInUse: Int {
-        unsafe Int(small.used - small.freeCount) * small.size + Int(large.used - large.freeCount) * large.size
+        Int(small.used - small.freeCount) * small.size + Int(large.used - large.freeCount) * large.size
     }
 
     /// A small chunk, or a large one when there is none. False at the ceiling.
     mutating func take(_ buffer: inout Buffer) -> Bool {
-        if let chunk = unsafe small.take() {
+        if let chunk = small.take() {
             buffer = Buffer(chunk: chunk)
-        } else if let chunk = unsafe large.take() {
+        } else if let chunk = large.take() {
             buffer = Buffer(chunk: chunk | Self.largeBit)
         } else {
             return false
@@ -124,27 +124,27 @@ struct Buffer: BitwiseCopyable {
     mutating func give(_ buffer: inout Buffer) {
         guard buffer.hasChunk else { return }
         if buffer.chunk & Self.largeBit == 0 {
-            unsafe small.give(buffer.chunk)
+            small.give(buffer.chunk)
         } else {
-            unsafe large.give(buffer.chunk & ~Self.largeBit)
+            large.give(buffer.chunk & ~Self.largeBit)
         }
         buffer = Buffer()
     }
 
-    func size(_ buffer: borrowing Buffer) -> UInt32 {
+    func size(_ buffer: Buffer) -> UInt32 {
         buffer.chunk & Self.largeBit == 0 ? Self.smallSize : Self.largeSize
     }
 
     /// Moves what is kept into a large chunk. False if it is in one already, or at the ceiling.
     mutating func grow(_ buffer: inout Buffer) -> Bool {
-        guard buffer.hasChunk, buffer.chunk & Self.largeBit == 0, let chunk = unsafe large.take() else { return false }
+        guard buffer.hasChunk, buffer.chunk & Self.largeBit == 0, let chunk = large.take() else { return false }
         let from = unsafe address(buffer) + Int(buffer.start)
         let to = unsafe large.base + Int(chunk) * large.size
         unsafe to.copyMemory(from: from, byteCount: Int(buffer.end - buffer.start))
         let old = buffer.chunk
         Self.shift(&buffer)
         buffer.chunk = chunk | Self.largeBit
-        unsafe small.give(old)
+        small.give(old)
         return true
     }
 
@@ -176,11 +176,11 @@ struct Buffer: BitwiseCopyable {
     }
 
     /// Room for more bytes behind the last.
-    func room(_ buffer: borrowing Buffer) -> Int { buffer.hasChunk ? Int(size(buffer) - buffer.end) : 0 }
+    func room(_ buffer: Buffer) -> Int { buffer.hasChunk ? Int(size(buffer) - buffer.end) : 0 }
 
     /// The bytes of the chunk from `from` up to `to`.
     @_lifetime(immortal)
-    func bytes(_ buffer: borrowing Buffer, _ from: UInt32, _ to: UInt32) -> RawSpan {
+    func bytes(_ buffer: Buffer, _ from: UInt32, _ to: UInt32) -> RawSpan {
         precondition(buffer.hasChunk && from <= to && to <= size(buffer))
         let span = unsafe RawSpan(_unsafeStart: address(buffer) + Int(from), byteCount: Int(to - from))
         return unsafe _overrideLifetime(span, copying: ())
@@ -209,7 +209,7 @@ struct Buffer: BitwiseCopyable {
         return result
     }
 
-    private func address(_ buffer: borrowing Buffer) -> UnsafeMutableRawPointer {
+    private func address(_ buffer: Buffer) -> UnsafeMutableRawPointer {
         if buffer.chunk & Self.largeBit == 0 {
             precondition(buffer.chunk < small.used)
             return unsafe small.base + Int(buffer.chunk) * small.size
@@ -221,7 +221,7 @@ struct Buffer: BitwiseCopyable {
 
     /// Gives the memory of free chunks back, keeping what a burst needs.
     mutating func trim() {
-        unsafe small.trim(keeping: 64)
-        unsafe large.trim(keeping: 8)
+        small.trim(keeping: 64)
+        large.trim(keeping: 8)
     }
 }

@@ -80,17 +80,18 @@ struct Readiness: OptionSet, BitwiseCopyable {
         return unsafe epoll_ctl(descriptor, EPOLL_CTL_ADD, socket, &event) == 0
     }
 
-    func remove(_ socket: CInt) { _ = unsafe epoll_ctl(descriptor, EPOLL_CTL_DEL, socket, nil) }
+    func remove(_ socket: CInt) { _ = epoll_ctl(descriptor, EPOLL_CTL_DEL, socket, nil) }
 
     /// Waits at most `timeout` milliseconds (-1: for ever); the number of events.
     func wait(timeout: CInt) -> Int {
-        max(0, Int(unsafe epoll_wait(descriptor, events, CInt(Self.capacity), timeout)))
+        let count = unsafe epoll_wait(descriptor, events, CInt(Self.capacity), timeout)
+        return max(0, Int(count))
     }
 
     /// One of the events that `wait` reported last.
     func event(_ index: Int) -> (token: EventToken, readiness: Readiness) {
         precondition(index >= 0 && index < Self.capacity)
         let event = unsafe events[index]
-        return unsafe (EventToken(packed: event.data.u64), Readiness(rawValue: event.events))
+        return (unsafe EventToken(packed: event.data.u64), unsafe Readiness(rawValue: event.events))
     }
 }

@@ -41,7 +41,9 @@ import Glibc
 
     @inline(__always)
     mutating func append(_ bytes: RawSpan) {
-        unsafe bytes.withUnsafeBytes { unsafe append(from: $0.baseAddress, $0.count) }
+        unsafe bytes.withUnsafeBytes { (buffer: UnsafeRawBufferPointer) in
+            unsafe append(from: buffer.baseAddress, buffer.count)
+        }
     }
 
     /// ASCII only.
@@ -50,7 +52,7 @@ import Glibc
         unsafe append(from: text.utf8Start, text.utf8CodeUnitCount)
     }
 
-    mutating func append(_ bytes: [UInt8]) { append(bytes.span.bytes) }
+    mutating func append(_ bytes: [UInt8]) { unsafe append(bytes.span.bytes) }
 
     mutating func append(byte: UInt8) {
         guard count < Self.capacity else {

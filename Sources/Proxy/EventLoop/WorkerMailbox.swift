@@ -18,7 +18,7 @@ final class WorkerMailbox: Sendable {
 
     /// nil when the process has no descriptor left.
     init?() {
-        descriptor = eventfd(0, CInt(EFD_CLOEXEC.rawValue) | CInt(EFD_NONBLOCK.rawValue))
+        descriptor = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
         guard descriptor >= 0 else { return nil }
     }
 

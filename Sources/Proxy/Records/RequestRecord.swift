@@ -78,7 +78,9 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case idleTimeout, downstreamClosed, overload, draining
 
     /// As in the log: Envoy's spelling.
-    public var text: String {
+    public var text: String { String(describing: staticText) }
+
+    var staticText: StaticString {
         switch self {
         case .viaUpstream: "via_upstream"
         case .directResponse: "direct_response"

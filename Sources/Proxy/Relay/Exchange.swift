@@ -90,7 +90,17 @@ struct MessageBody: BitwiseCopyable {
             byteCount &+= UInt64(bytes.byteCount)
             return bytes.byteCount
         case .chunked:
-            fatalError()
+            var position = 0
+            while true {
+                switch decoder.next(in: bytes, at: &position) {
+                case .data(let range): byteCount &+= UInt64(range.count)
+                case .needMore: return position
+                case .end:
+                    isComplete = true
+                    return position
+                case .failed: return nil
+                }
+            }
         }
     }
 

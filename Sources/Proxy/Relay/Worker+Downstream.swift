@@ -11,7 +11,8 @@ extension Worker {
             var peer = weft_endpoint()
             let descriptor = Sockets.accept(listener, peer: &peer)
             guard descriptor >= 0 else { return }
-            let client = ClientAddress(high: UInt64(bigEndian: peer.high), low: UInt64(bigEndian: peer.low), port: peer.port)
+            let client = ClientAddress(
+                high: UInt64(bigEndian: peer.high), low: UInt64(bigEndian: peer.low), port: peer.port)
             let downstream = Downstream(descriptor: descriptor, listener: index, peer: client)
             guard let place = downstreams.insert(downstream) else {
                 statistics.add(.downstreamRefused)
@@ -59,7 +60,8 @@ extension Worker {
                 var head = RequestHead()
                 let input = downstreams[index].input
                 let bytes = buffers.bytes(input, input.start, input.end)
-                switch RequestParser.parse(bytes, progress: &downstreams[index].progress, head: &head, fields: &fields) {
+                switch RequestParser.parse(bytes, progress: &downstreams[index].progress, head: &head, fields: &fields)
+                {
                 case .complete:
                     startExchange(index, head)
                     return

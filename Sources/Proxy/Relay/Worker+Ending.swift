@@ -166,7 +166,9 @@ extension Worker {
     }
 
     mutating func closeEverything() {
-        for index in 0..<upstreams.limit where upstreams.isLive(index) && upstreams[index].isIdle { closeUpstream(index) }
+        for index in 0..<upstreams.limit where upstreams.isLive(index) && upstreams[index].isIdle {
+            closeUpstream(index)
+        }
         for index in 0..<downstreams.limit where downstreams.isLive(index) {
             if downstreams[index].phase == .exchanging {
                 abandon(downstreams[index].exchange, .draining)

@@ -33,7 +33,9 @@ extension Worker {
     private mutating func drain() {
         isDraining = true
         closeListeners { _ in true }
-        for index in 0..<upstreams.limit where upstreams.isLive(index) && upstreams[index].isIdle { closeUpstream(index) }
+        for index in 0..<upstreams.limit where upstreams.isLive(index) && upstreams[index].isIdle {
+            closeUpstream(index)
+        }
         for index in 0..<downstreams.limit where downstreams.isLive(index) {
             if downstreams[index].phase == .reading, !downstreams[index].input.hasChunk { closeDownstream(index) }
         }

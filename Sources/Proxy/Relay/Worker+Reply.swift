@@ -43,10 +43,13 @@ extension Worker {
         var sent = 0
         if case .bytes(let count) = Sockets.send(downstreams[index].descriptor, scratch.bytes) { sent = count }
         if sent < scratch.count {
-            guard keep(scratch.bytes.extracting(sent..<scratch.count), in: &downstreams[index].output) else {
+            guard let kept = keep(scratch.bytes.extracting(sent..<scratch.count), behind: downstreams[index].output)
+            else {
                 closeDownstream(index)
                 return
             }
+            downstreams[index].output = kept
+            downstreams[index].isWritable = false
         }
         flush(index)
     }
@@ -67,7 +70,11 @@ enum ReplyWriter {
         scratch.append(detail.staticText)
         scratch.append("\r\ncontent-type: text/plain\r\ncontent-length: ")
         scratch.append(decimal: UInt64(bodyCount(detail)))
-        if closes { scratch.append("\r\nconnection: close") } else if keepsAlive { scratch.append("\r\nconnection: keep-alive") }
+        if closes {
+            scratch.append("\r\nconnection: close")
+        } else if keepsAlive {
+            scratch.append("\r\nconnection: keep-alive")
+        }
         scratch.append("\r\n\r\n")
         guard withBody else { return }
         scratch.append(detail.staticText)

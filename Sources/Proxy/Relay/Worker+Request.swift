@@ -63,24 +63,28 @@ extension Worker {
             return true
         }
         let rest = scratch.bytes.extracting(sent..<headCount)
-        guard keep(rest, in: &upstreams[upstream].output) else {
+        guard let kept = keep(rest, behind: upstreams[upstream].output) else {
             reply(exchange, 503, .overload, .overload)
             return false
         }
+        upstreams[upstream].output = kept
         return true
     }
 
-    /// Keeps bytes that a socket did not take. False: at the ceiling of the memory.
-    mutating func keep(_ bytes: RawSpan, in buffer: inout Buffer) -> Bool {
-        if !buffer.hasChunk {
-            guard buffers.take(&buffer) else { return false }
-        }
+    /// Keeps bytes that a socket did not take, behind those that `buffer` has. nil: at the ceiling of the memory.
+    mutating func keep(_ bytes: RawSpan, behind buffer: Buffer) -> Buffer? {
+        var buffer = buffer
+        let isNew = !buffer.hasChunk
+        if isNew, !buffers.take(&buffer) { return nil }
         if buffers.room(buffer) < bytes.byteCount {
-            guard buffers.grow(&buffer), buffers.room(buffer) >= bytes.byteCount else { return false }
+            guard buffers.grow(&buffer), buffers.room(buffer) >= bytes.byteCount else {
+                if isNew { buffers.give(&buffer) }
+                return nil
+            }
         }
         _ = buffers.append(bytes, to: &buffer)
         buffer.ready = buffer.end
-        return true
+        return buffer
     }
 
     /// Moves what there is of the request to the backend. False: the exchange is over.

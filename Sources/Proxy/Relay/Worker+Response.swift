@@ -35,7 +35,8 @@ extension Worker {
                 let input = upstreams[upstream].input
                 if input.sendable > 0 {
                     guard downstreams[index].isWritable else { return true }
-                    switch Sockets.send(downstreams[index].descriptor, buffers.bytes(input, input.cursor, input.ready)) {
+                    switch Sockets.send(downstreams[index].descriptor, buffers.bytes(input, input.cursor, input.ready))
+                    {
                     case .bytes(let count):
                         upstreams[upstream].input.cursor += UInt32(count)
                         exchanges[exchange].record.sent &+= UInt64(count)
@@ -113,7 +114,8 @@ extension Worker {
         }
         upstreams[upstream].input.ready += UInt32(count)
         // Bytes behind the end of a response belong to nothing: the connection is out of step.
-        if exchanges[exchange].responseBody.isComplete, upstreams[upstream].input.ready < upstreams[upstream].input.end {
+        if exchanges[exchange].responseBody.isComplete, upstreams[upstream].input.ready < upstreams[upstream].input.end
+        {
             exchanges[exchange].keepsUpstream = false
         }
         return true
@@ -155,9 +157,9 @@ extension Worker {
         let input = upstreams[upstream].input
         let bytes = buffers.bytes(input, input.cursor, input.end)
         var head = ResponseHead()
-        let isHead = exchanges[exchange].request.method == .head
+        let method = exchanges[exchange].request.method
         switch ResponseParser.parse(
-            bytes, answersHead: isHead, progress: &upstreams[upstream].progress, head: &head, fields: &fields)
+            bytes, method: method, progress: &upstreams[upstream].progress, head: &head, fields: &fields)
         {
         case .needMore: return .more
         case .failed:
@@ -250,10 +252,11 @@ extension Worker {
             upstreams[upstream].input.cursor += UInt32(sent - headCount)
             return true
         }
-        guard keep(scratch.bytes.extracting(sent..<headCount), in: &downstreams[index].output) else {
+        guard let kept = keep(scratch.bytes.extracting(sent..<headCount), behind: downstreams[index].output) else {
             abandon(exchange, .overload)
             return false
         }
+        downstreams[index].output = kept
         return true
     }
 
@@ -277,10 +280,11 @@ extension Worker {
         exchanges[exchange].record.sent &+= UInt64(sent)
         guard sent < scratch.count else { return true }
         downstreams[index].isWritable = false
-        guard keep(scratch.bytes.extracting(sent..<scratch.count), in: &downstreams[index].output) else {
+        guard let kept = keep(scratch.bytes.extracting(sent..<scratch.count), behind: downstreams[index].output) else {
             abandon(exchange, .overload)
             return false
         }
+        downstreams[index].output = kept
         return true
     }
 

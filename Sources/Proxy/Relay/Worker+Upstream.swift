@@ -28,7 +28,8 @@ extension Worker {
             statistics.add(.upstreamFailed)
             return nil
         }
-        guard let index = upstreams.insert(Upstream(descriptor: descriptor, pool: pool, isConnecting: inProgress)) else {
+        guard let index = upstreams.insert(Upstream(descriptor: descriptor, pool: pool, isConnecting: inProgress))
+        else {
             close(descriptor)
             return nil
         }
@@ -115,7 +116,9 @@ extension Worker {
             return
         }
         if upstreams[index].isConnecting {
-            if readiness.contains(.error) { upstreamFailed(exchange, Sockets.pendingError(upstreams[index].descriptor)) }
+            if readiness.contains(.error) {
+                upstreamFailed(exchange, Sockets.pendingError(upstreams[index].descriptor))
+            }
             return
         }
         // The response first: what remains of a request is of no use once its answer is complete.

@@ -27,13 +27,11 @@ struct Worker: ~Copyable {
     /// No new connections, and none kept after its request.
     var isDraining = false
 
-    /// nil when the process has no descriptor left.
-    init?(options: ProxyOptions, mailbox: WorkerMailbox, statistics: WorkerStatistics) {
-        guard let poller = Poller() else { return nil }
+    init(options: ProxyOptions, mailbox: WorkerMailbox, statistics: WorkerStatistics, poller: consuming Poller) {
+        self.poller = poller
         self.options = options
         self.mailbox = mailbox
         self.statistics = statistics
-        self.poller = poller
         buffers = BufferPool(smallCount: options.smallBuffersPerWorker, largeCount: options.largeBuffersPerWorker)
         let connections = options.connectionsPerWorker
         downstreams = Slab(capacity: connections)
@@ -44,9 +42,6 @@ struct Worker: ~Copyable {
         tick = now / 1_000_000
         queue.reserveCapacity(1024)
         spareQueue.reserveCapacity(1024)
-        guard self.poller.addSource(mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0)) else {
-            return nil
-        }
     }
 
     /// Handles events until the mailbox says stop.
