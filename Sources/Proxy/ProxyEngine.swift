@@ -115,10 +115,6 @@ private final class WorkerStart: Sendable {
 
     func run() {
         unsafe weft_name_thread("proxy-\(number)")
-        guard let poller = Poller(),
-            poller.addSource(mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0))
-        else { return }
-        var worker = Worker(options: options, mailbox: mailbox, statistics: statistics, poller: poller)
-        worker.run()
+        Worker.run(options: options, mailbox: mailbox, statistics: statistics)
     }
 }

@@ -39,7 +39,7 @@ struct Buffer: BitwiseCopyable {
     static let largeSize: UInt32 = 64 << 10
     private static let largeBit: UInt32 = 1 << 31
 
-    @safe private struct Class {
+    @safe struct Class {
         let base: UnsafeMutableRawPointer
         let size: Int
         let capacity: UInt32

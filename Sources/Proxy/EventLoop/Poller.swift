@@ -50,14 +50,10 @@ struct Readiness: OptionSet, BitwiseCopyable {
     private let descriptor: CInt
     private let events: UnsafeMutablePointer<epoll_event>
 
-    /// nil when the process has no descriptor left.
-    init?() {
+    /// Without a descriptor left in the process, nothing can be added to it.
+    init() {
         descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
         unsafe events = .allocate(capacity: Self.capacity)
-        guard descriptor >= 0 else {
-            unsafe events.deallocate()
-            return nil
-        }
     }
 
     deinit {

@@ -7,7 +7,7 @@ import Glibc
 /// worker costs nothing. One of the few files with unsafe code: every index is checked against what was handed out.
 @safe struct Slab<Element: BitwiseCopyable>: ~Copyable {
     /// Generation and, while the place is free, the next free place. Odd generations are live.
-    private struct Place {
+    struct Place {
         var generation: UInt32
         var next: UInt32
     }

@@ -9,7 +9,7 @@ struct TimerWheel: ~Copyable {
     private static let none = UInt32.max
     private static let unlinked = UInt16.max
 
-    private struct Node: BitwiseCopyable {
+    struct Node: BitwiseCopyable {
         var next: UInt32
         var previous: UInt32
         /// The tick that is waited for; 0: none.

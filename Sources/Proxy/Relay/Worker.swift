@@ -44,8 +44,15 @@ struct Worker: ~Copyable {
         spareQueue.reserveCapacity(1024)
     }
 
-    /// Handles events until the mailbox says stop.
-    mutating func run() {
+    /// Works on the calling thread until the mailbox says stop.
+    static func run(options: ProxyOptions, mailbox: WorkerMailbox, statistics: WorkerStatistics) {
+        let poller = Poller()
+        guard poller.addSource(mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0)) else { return }
+        var worker = Worker(options: options, mailbox: mailbox, statistics: statistics, poller: poller)
+        worker.run()
+    }
+
+    private mutating func run() {
         while !isStopping { turn() }
         closeEverything()
     }
