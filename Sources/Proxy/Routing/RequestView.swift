@@ -12,11 +12,13 @@ public struct RequestView: ~Escapable {
     public let source: UInt64
     /// The client's address, IPv4 in mapped form.
     public let client: ClientAddress
+    /// It came over TLS: its scheme is https.
+    public let isSecure: Bool
 
     @_lifetime(copy bytes, copy fields, copy path, copy host)
     public init(
         bytes: RawSpan, head: RequestHead, fields: Span<HeadField>, path: RawSpan, host: RawSpan, source: UInt64,
-        client: ClientAddress
+        client: ClientAddress, isSecure: Bool = false
     ) {
         self.bytes = bytes
         self.head = head
@@ -25,6 +27,7 @@ public struct RequestView: ~Escapable {
         self.host = host
         self.source = source
         self.client = client
+        self.isSecure = isSecure
     }
 }
 

@@ -1,0 +1,92 @@
+/// What the connection to the next hop needs of a head, besides what the message itself says.
+public struct MessageOptions: BitwiseCopyable, Sendable {
+    public enum Connection: UInt8, BitwiseCopyable, Sendable {
+        /// No field: HTTP/1.1 connections persist.
+        case persistent
+        /// For clients of HTTP/1.0.
+        case keepAlive
+        case close
+        /// With the message's own `Upgrade`.
+        case upgrade
+    }
+
+    /// How the body is sent. Framing fields that already say so stay where they are.
+    public var framing: BodyFraming
+    public var connection: Connection
+
+    public init(framing: BodyFraming, connection: Connection = .persistent) {
+        self.framing = framing
+        self.connection = connection
+    }
+}
+
+/// Copies the lines of a head, those that stay next to each other at once.
+struct LineCopy: BitwiseCopyable {
+    private var start = 0
+    private var end = 0
+
+    @inline(__always)
+    mutating func keep(_ line: HeadSlice, of bytes: RawSpan, into sink: inout ByteSink) {
+        let range = line.range
+        if range.lowerBound != end {
+            flush(bytes, into: &sink)
+            start = range.lowerBound
+        }
+        end = range.upperBound
+    }
+
+    mutating func flush(_ bytes: RawSpan, into sink: inout ByteSink) {
+        if start < end { sink.append(bytes.extracting(start..<end)) }
+        start = 0
+        end = 0
+    }
+}
+
+extension RouteTable {
+    /// Whether an edit drops the fields of this name.
+    @inline(__always)
+    func drops(_ edit: RouteHeaderEdit, _ name: HeadSlice, of bytes: RawSpan) -> Bool {
+        for index in edit.dropped.indices {
+            let dropped = names[index]
+            if dropped.count == UInt32(name.count),
+                ByteText.equalIgnoringCase(bytes.extracting(name.range), text(dropped))
+            {
+                return true
+            }
+        }
+        return false
+    }
+}
+
+/// Whether a field is named in `Connection` (RFC 9110 section 7.6.1).
+func isConnectionOption(_ name: HeadSlice, _ fields: Span<HeadField>, of bytes: RawSpan) -> Bool {
+    let name = bytes.extracting(name.range)
+    for index in fields.indices where fields[index].known == .connection {
+        let value = bytes.extracting(fields[index].value.range)
+        var start = 0
+        while start < value.byteCount {
+            let end = ByteText.index(of: UInt8(ascii: ","), in: value, from: start) ?? value.byteCount
+            if ByteText.equalInAnyCase(value.extracting(start..<end).trimmed, name) { return true }
+            start = end + 1
+        }
+    }
+    return false
+}
+
+extension RawSpan {
+    /// Without spaces and tabs at both ends.
+    fileprivate var trimmed: RawSpan {
+        @_lifetime(copy self)
+        get {
+            func isBlank(_ index: Int) -> Bool {
+                let byte = ByteText.byte(self, index)
+                return byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t")
+            }
+            var start = 0
+            var end = byteCount
+            while start < end, isBlank(start) { start += 1 }
+            while end > start, isBlank(end - 1) { end -= 1 }
+            return extracting(start..<end)
+        }
+    }
+}
