@@ -55,7 +55,7 @@ let package = Package(
             ]),
 
         // Unit tests, unprivileged.
-        .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "WeftABI"]),
+        .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),

@@ -89,7 +89,7 @@ final class CompiledService: Sendable {
         }
         return Frontend(
             header: header, keys: keys, slots: table?.slots ?? [], backends: backends,
-            maglev: service.balancing.algorithm == .maglev ? MaglevTable.build(selectable) : nil,
+            maglev: service.balancing.algorithm == .maglev ? MaglevTable.words(selectable) : nil,
             name: "\(service.name):\(port.port)")
     }
 }

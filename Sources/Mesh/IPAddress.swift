@@ -2,7 +2,7 @@
 /// IPv6 (RFC 4291 §2.5.5.2).
 ///
 /// `high` and `low` hold bytes 0...7 and 8...15 as they lie in memory, so the value can be copied into a map key as is.
-public struct IPAddress: Hashable, Sendable {
+public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
     public var high: UInt64
     public var low: UInt64
 

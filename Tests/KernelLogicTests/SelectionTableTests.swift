@@ -1,3 +1,4 @@
+import Mesh
 import Testing
 import WeftABI
 
@@ -80,8 +81,8 @@ struct SelectionTableTests {
     @Test("Maglev tables: even shares, complete, and the same in whatever order the backends come")
     func maglevShares() {
         let backends = (1...100).map { (id: weft_mix(UInt64($0)), weight: UInt16(1)) }
-        let table = MaglevTable.build(backends)
-        #expect(table == MaglevTable.build(backends.reversed()))
+        let table = MaglevTable.words(backends)
+        #expect(table == MaglevTable.words(backends.reversed()))
         #expect(table.count == Int(table[0]) + 1)
         let places = Dictionary(grouping: table.dropFirst()) { $0 }.mapValues(\.count)
         #expect(places.count == 100)
@@ -92,11 +93,11 @@ struct SelectionTableTests {
     @Test("Removing any 1 of 100 backends moves at most 2 % of the other keys of a Maglev table")
     func maglevRemoval() {
         let backends = (1...100).map { (id: weft_mix(UInt64($0)), weight: UInt16(1)) }
-        let before = MaglevTable.build(backends).dropFirst()
+        let before = MaglevTable.words(backends).dropFirst()
         for removed in stride(from: 0, to: 100, by: 9) {
             var rest = backends
             let gone = rest.remove(at: removed).id
-            let after = MaglevTable.build(rest).dropFirst()
+            let after = MaglevTable.words(rest).dropFirst()
             #expect(after.count == before.count)
             let others = zip(before, after).filter { $0.0 != gone }
             let moved = others.filter { $0.0 != $0.1 }.count

@@ -14,7 +14,7 @@ public struct HTTPTimeouts: Sendable, Equatable {
 /// When a failed attempt is tried again. Names are Envoy's.
 /// Source: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter
 public struct RetryPolicy: Sendable, Equatable {
-    public struct Conditions: OptionSet, Sendable, Hashable {
+    public struct Conditions: OptionSet, Sendable, Hashable, BitwiseCopyable {
         public let rawValue: UInt16
         public init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -48,6 +48,9 @@ public struct RetryPolicy: Sendable, Equatable {
     public var backoffCap: UInt32 = 250
     /// The Gateway API never retries before `backoffBase` has passed; Envoy's full jitter may.
     public var backoffIsMinimum = false
+    /// Whether an answer's Retry-After puts the retry off (Envoy's rate-limited back-off); one of more than five minutes
+    /// is no reason to wait.
+    public var honorsRetryAfter = false
     /// Whether hosts that were tried are avoided.
     public var avoidsPreviousHosts = true
 
@@ -56,7 +59,7 @@ public struct RetryPolicy: Sendable, Equatable {
 
 /// How much retries may add to the load: in a sliding window as in Linkerd and the Gateway API's retry constraint, or of
 /// the requests under way as in Envoy.
-public struct RetryBudget: Sendable, Equatable {
+public struct RetryBudget: Sendable, Equatable, BitwiseCopyable {
     /// Of the requests in the interval.
     public var percent: UInt32 = 20
     public var intervalMilliseconds: UInt32 = 10_000

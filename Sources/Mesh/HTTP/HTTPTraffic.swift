@@ -77,11 +77,18 @@ public struct OutlierDetection: Sendable, Equatable {
     public var baseEjection: UInt32 = 30_000
     public var maxEjection: UInt32 = 300_000
     public var maxEjectionPercent: UInt32 = 10
+    /// One endpoint is ejected even where that is more than `maxEjectionPercent` (Envoy's `always_eject_one_host`).
+    public var alwaysEjectsOne = false
+    /// Below this share of healthy endpoints ejections are ignored: a panic threshold of its own.
     public var minHealthPercent: UInt32 = 0
     /// Success rate: factor of the standard deviation in thousandths; 0: off.
     public var successRateFactor: UInt32 = 0
     public var successRateHosts: UInt32 = 5
     public var successRateRequests: UInt32 = 100
+    /// Share of failures (percent) from which an endpoint is ejected whatever the others do; 0: off.
+    public var failurePercentage: UInt32 = 0
+    public var failurePercentageHosts: UInt32 = 5
+    public var failurePercentageRequests: UInt32 = 50
 
     public init() {}
 }

@@ -20,7 +20,7 @@ public struct ClusterKey: Hashable, Sendable, CustomStringConvertible {
 /// A cluster as one snapshot has it.
 public struct ClusterConfig: Sendable, Equatable {
     public var key: ClusterKey
-    /// No address and port twice. At most 65,535 are used.
+    /// Sorted by address and port, none of them twice. At most 65,535 are used.
     public var endpoints: [MeshEndpoint]
     public var traffic: HTTPTraffic
 

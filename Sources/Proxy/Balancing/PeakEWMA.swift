@@ -1,0 +1,34 @@
+internal import Glibc
+
+/// An exponentially weighted moving average of latencies that follows a rise at once and a fall slowly.
+///
+/// Source: Linkerd and Finagle, https://linkerd.io/2016/03/16/beyond-round-robin-load-balancing-for-latency/
+struct PeakEWMA: BitwiseCopyable, Sendable {
+    /// What an endpoint is taken to need before anything is known.
+    static let seed: Double = 30_000_000
+    /// In this time, nanoseconds, an observation loses all but 1/e of its weight.
+    static let decay: Double = 10_000_000_000
+
+    private var value = Self.seed
+    private var stamp: UInt64
+
+    init(now: UInt64) { stamp = now }
+
+    /// Nanoseconds, as decayed as it is at `now`. Reading changes nothing.
+    func latency(now: UInt64) -> Double {
+        now > stamp ? value * exp(-Double(now - stamp) / Self.decay) : value
+    }
+
+    mutating func observe(_ latency: UInt64, now: UInt64) {
+        let observed = Double(latency)
+        let weight = now > stamp ? exp(-Double(now - stamp) / Self.decay) : 1
+        value = observed > value * weight ? observed : value * weight + observed * (1 - weight)
+        stamp = max(stamp, now)
+    }
+
+    /// What a failure costs: never less than what the endpoint has cost so far.
+    mutating func penalize(_ penalty: UInt64, now: UInt64) {
+        value = max(Double(penalty), latency(now: now))
+        stamp = max(stamp, now)
+    }
+}
