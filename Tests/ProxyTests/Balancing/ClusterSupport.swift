@@ -29,7 +29,7 @@ extension ClusterConfig {
 }
 
 /// One cluster with one worker, a clock and random numbers.
-struct TestCluster: ~Copyable {
+final class TestCluster {
     var set: ClusterSet
     var workers: WorkerClusters
     var random = RandomBits(seed: 42)
@@ -43,7 +43,7 @@ struct TestCluster: ~Copyable {
     var endpoints: [Cluster.Endpoint] { self.set.clusters[0].endpoints }
 
     /// The place of the endpoint that is chosen; nil for none.
-    mutating func pick(_ configure: (inout PickWish) -> Void = { _ in }) -> Int? {
+    func pick(_ configure: (inout PickWish) -> Void = { _ in }) -> Int? {
         var wish = PickWish()
         configure(&wish)
         guard case .endpoint(let endpoint) = workers[0].pick(wish, random: random.next(), now: now) else { return nil }
@@ -51,7 +51,7 @@ struct TestCluster: ~Copyable {
     }
 
     /// How often each endpoint is chosen.
-    mutating func shares(of count: Int, _ configure: (inout PickWish) -> Void = { _ in }) -> [Int] {
+    func shares(of count: Int, _ configure: (inout PickWish) -> Void = { _ in }) -> [Int] {
         var shares = [Int](repeating: 0, count: endpoints.count)
         for _ in 0..<count {
             if let place = pick(configure) { shares[place] += 1 }
@@ -60,19 +60,24 @@ struct TestCluster: ~Copyable {
     }
 
     /// One whole request to an endpoint.
-    mutating func serve(_ place: Int, _ outcome: EndpointOutcome) {
+    func serve(_ place: Int, _ outcome: EndpointOutcome) {
         let endpoint = EndpointIndex(UInt16(place))
         workers[0].began(endpoint)
         workers[0].finished(endpoint, outcome, now: now)
     }
 
-    mutating func serve(_ place: Int, status: UInt16, times: Int = 1) {
+    func serve(_ place: Int, status: UInt16, times: Int = 1) {
         for _ in 0..<times { serve(place, EndpointOutcome(status: status, latency: millisecond)) }
     }
 
     func isEjected(_ place: Int) -> Bool { endpoints[place].shared.reference.value.flags.contains(.ejected) }
 
-    mutating func replace(_ config: ClusterConfig) {
+    func admit() -> Bool { workers[0].admit(now: now) }
+    func permitRetry() -> RetryPermission { workers[0].permitRetry(now: now) }
+    func admitConnection() -> Bool { workers[0].admitConnection() }
+    func admitToQueue() -> Bool { workers[0].admitToQueue() }
+
+    func replace(_ config: ClusterConfig) {
         set = ClusterSet(from: [config], previous: set, now: now)
         workers = workers.successor(for: set, now: now)
     }

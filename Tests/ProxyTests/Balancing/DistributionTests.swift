@@ -8,7 +8,7 @@ struct DistributionTests {
 
     @Test(arguments: [HTTPBalancer.Algorithm.random, .peakEWMA, .maglev, .ringHash(minimumSize: 1024)], weights)
     func givesEveryEndpointItsShare(_ algorithm: HTTPBalancer.Algorithm, _ weights: [UInt16]) {
-        var cluster = TestCluster(
+        let cluster = TestCluster(
             .test(endpoints: weights.enumerated().map { .numbered($0, weight: $1) }) {
                 $0.balancer.algorithm = algorithm
             })
@@ -23,12 +23,12 @@ struct DistributionTests {
     }
 
     @Test func roundRobinTakesTurns() {
-        var cluster = TestCluster(.test(endpoints: 3) { $0.balancer.algorithm = .roundRobin })
+        let cluster = TestCluster(.test(endpoints: 3) { $0.balancer.algorithm = .roundRobin })
         #expect(cluster.shares(of: 300) == [100, 100, 100])
     }
 
     @Test func weightedRoundRobinIsExactAndSmooth() {
-        var cluster = TestCluster(
+        let cluster = TestCluster(
             .test(endpoints: [.numbered(0, weight: 5), .numbered(1, weight: 1), .numbered(2, weight: 1)]) {
                 $0.balancer.algorithm = .roundRobin
             })
@@ -39,13 +39,13 @@ struct DistributionTests {
     }
 
     @Test func leastRequestPrefersTheIdle() {
-        var cluster = TestCluster(.test(endpoints: 2) { $0.balancer.algorithm = .leastRequest })
+        let cluster = TestCluster(.test(endpoints: 2) { $0.balancer.algorithm = .leastRequest })
         for _ in 0..<5 { cluster.workers[0].began(EndpointIndex(0)) }
         #expect(cluster.shares(of: 200) == [0, 200])
     }
 
     @Test func weightedLeastRequestDividesTheShareByTheLoad() {
-        var cluster = TestCluster(
+        let cluster = TestCluster(
             .test(endpoints: [.numbered(0, weight: 3), .numbered(1, weight: 1)]) {
                 $0.balancer.algorithm = .leastRequest
             })
@@ -56,15 +56,15 @@ struct DistributionTests {
     }
 
     @Test func chooseNothingFromNothing() {
-        var cluster = TestCluster(.test(endpoints: 0))
+        let cluster = TestCluster(.test(endpoints: 0))
         #expect(cluster.workers[0].pick(PickWish(), random: 1, now: cluster.now) == .none(.noEndpoints))
-        var drained = TestCluster(.test(endpoints: [.numbered(0, weight: 0)]))
+        let drained = TestCluster(.test(endpoints: [.numbered(0, weight: 0)]))
         #expect(drained.workers[0].pick(PickWish(), random: 1, now: drained.now) == .none(.allDraining))
     }
 
     @Test func retriesAvoidWhatWasTried() {
         for algorithm in [HTTPBalancer.Algorithm.peakEWMA, .leastRequest, .roundRobin, .random] {
-            var cluster = TestCluster(.test(endpoints: 4) { $0.balancer.algorithm = algorithm })
+            let cluster = TestCluster(.test(endpoints: 4) { $0.balancer.algorithm = algorithm })
             var tried = TriedEndpoints()
             for place in [0, 1, 3] { tried.insert(EndpointIndex(UInt16(place))) }
             #expect(cluster.shares(of: 100) { $0.excluded = tried } == [0, 0, 100, 0], "\(algorithm)")

@@ -37,7 +37,7 @@ struct PeakEWMATests {
     }
 
     @Test func loadIsLatencyTimesRequestsInProgress() {
-        var cluster = TestCluster(.test(endpoints: 2))
+        let cluster = TestCluster(.test(endpoints: 2))
         // 10 ms against 25 ms: equal at 1.5 requests in progress more.
         for _ in 0..<200 {
             cluster.serve(0, EndpointOutcome(status: 200, latency: 10 * millisecond))
@@ -74,7 +74,7 @@ struct PeakEWMATests {
     }
 
     @Test func failingFastDoesNotAttractRequests() {
-        var cluster = TestCluster(.test(endpoints: 3))
+        let cluster = TestCluster(.test(endpoints: 3))
         for _ in 0..<50 {
             cluster.serve(0, EndpointOutcome(status: 500, latency: 10_000))
             cluster.serve(1, EndpointOutcome(status: 200, latency: 20 * millisecond))
