@@ -91,6 +91,7 @@ struct YAMLValue {
 
     var isEmptySequence: Bool { kind == .sequence && entry.child == YAMLTree.none }
 
+    var isSequence: Bool { kind == .sequence }
     var isMapping: Bool { kind == .mapping }
     var isScalar: Bool { kind == .plain || kind == .quoted }
 

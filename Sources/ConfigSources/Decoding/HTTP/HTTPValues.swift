@@ -68,6 +68,7 @@ enum HTTPSyntax {
 extension YAMLValue {
     /// Reports a list that is longer than the API allows.
     func checkCount(_ maximum: Int, of what: String) {
+        guard isSequence else { return }
         var count = 0
         forEachElement { _ in count += 1 }
         if count > maximum { report("\(count) \(what), but at most \(maximum) are allowed") }
@@ -125,7 +126,7 @@ extension YAMLValue {
     /// A regular expression in the syntax of RE2.
     func expression(maximum: Int = 1024) -> String? {
         guard let text = text(maximum: maximum, what: "an expression") else { return nil }
-        if let problem = RegexSyntax.problem(in: text) {
+        if let problem = RegularExpressionSyntax.problem(in: text) {
             report("\"\(text.prefix(64))\" is not a regular expression in the syntax of RE2: \(problem)")
             return nil
         }

@@ -152,7 +152,11 @@ extension VirtualServiceDecoder {
                 for field in ["match", "rewrite"] where value.isMapping && value.field(field) == nil {
                     value.reportMissing(field)
                 }
-                if let match, let substitution { rewrite.path = .regex(match, substitution: substitution) }
+                guard let match, let substitution else { return }
+                if let problem = RegularExpressionSyntax.problem(in: match, substitution: substitution) {
+                    value.field("rewrite")?.report("\"\(substitution.prefix(64))\" cannot replace it: \(problem)")
+                }
+                rewrite.path = .regex(match, substitution: substitution)
             default: value.reportUnknownField()
             }
         }
