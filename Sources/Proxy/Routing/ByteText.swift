@@ -33,13 +33,13 @@ enum ByteText {
     static func hasPrefixIgnoringCase(_ text: RawSpan, _ lowercased: RawSpan) -> Bool {
         guard text.byteCount >= lowercased.byteCount else { return false }
         for index in 0..<lowercased.byteCount
-        where lowercase(byte(text, index)) != byte(lowercased, index) { return false }
+        where lowercase(text[index]) != lowercased[index] { return false }
         return true
     }
 
     static func equalInAnyCase(_ a: RawSpan, _ b: RawSpan) -> Bool {
         guard a.byteCount == b.byteCount else { return false }
-        for index in 0..<a.byteCount where lowercase(byte(a, index)) != lowercase(byte(b, index)) { return false }
+        for index in 0..<a.byteCount where lowercase(a[index]) != lowercase(b[index]) { return false }
         return true
     }
 
@@ -56,15 +56,10 @@ enum ByteText {
     @inline(__always)
     static func lowercase(_ byte: UInt8) -> UInt8 { byte &- 65 < 26 ? byte | 0x20 : byte }
 
-    @inline(__always)
-    static func byte(_ text: RawSpan, _ index: Int) -> UInt8 {
-        unsafe text.unsafeLoad(fromByteOffset: index, as: UInt8.self)
-    }
-
     /// nil if `byte` is not there.
     static func index(of wanted: UInt8, in text: RawSpan, from start: Int = 0) -> Int? {
         guard start < text.byteCount else { return nil }
-        for index in start..<text.byteCount where byte(text, index) == wanted { return index }
+        for index in start..<text.byteCount where text[index] == wanted { return index }
         return nil
     }
 
@@ -81,7 +76,7 @@ enum ByteText {
         }
         var tail: UInt64 = 0
         while index < text.byteCount {
-            tail = tail << 8 | UInt64(byte(text, index))
+            tail = tail << 8 | UInt64(text[index])
             index &+= 1
         }
         return mix(hash ^ tail, multiplier)

@@ -39,8 +39,11 @@ struct ClusterTable {
         switch target {
         case .invalid(let problem): return .invalid(problem)
         case .service(let name, let number, let subsetName):
-            guard let service = snapshot.services[name] else { return .invalid("there is no service \(name)") }
-            guard let port = service.ports.first(where: { $0.port == number && $0.transport == .tcp }) else {
+            guard let service = snapshot.services[name] else {
+                return .invalid("there is no service \(name)")
+            }
+            guard let port = service.ports.first(where: { $0.port == number && $0.transport == .tcp })
+            else {
                 return .invalid("service \(name) has no TCP port \(number)")
             }
             guard let subsetName else { return .cluster(add(service, port, subset: nil)) }
@@ -51,26 +54,35 @@ struct ClusterTable {
         }
     }
 
-    private mutating func add(_ service: MeshService, _ port: MeshServicePort, subset: HTTPSubset?) -> Int32 {
+    private mutating func add(_ service: MeshService, _ port: MeshServicePort, subset: HTTPSubset?)
+        -> Int32
+    {
         let key = ClusterKey(service: service.name, port: port.port, subset: subset?.name)
         if let known = places[key] { return Int32(known) }
         let endpoints = port.endpoints.filter { endpoint in
             guard let subset else { return true }
-            guard let workload = endpoint.workload.flatMap({ snapshot.workloads[$0] }) else { return false }
+            guard let workload = endpoint.workload.flatMap({ snapshot.workloads[$0] }) else {
+                return false
+            }
             return subset.labels.allSatisfy { workload.labels[$0.key] == $0.value }
         }
         let servicePort = RouteIdentifiers.ServicePort(service: service.name, port: port.port)
         let place = configs.count
         configs.append(
             ClusterConfig(
-                key: key, endpoints: endpoints, traffic: service.traffic(port: port.port, subset: subset?.name)))
+                key: key, endpoints: endpoints,
+                traffic: service.traffic(port: port.port, subset: subset?.name)))
         identities.append(
             ClusterIdentity(
                 service: identifiers.services[servicePort]?.first ?? 0,
-                workloads: endpoints.map { endpoint in endpoint.workload.flatMap { identifiers.workloads[$0] } ?? 0 }))
+                workloads: endpoints.map { endpoint in
+                    endpoint.workload.flatMap { identifiers.workloads[$0] } ?? 0
+                }))
         // Known before its fallback is looked up: two clusters may be each other's.
         places[key] = place
-        if let fallback = configs[place].traffic.fallback, case .cluster(let other) = self.place(of: fallback) {
+        if let fallback = configs[place].traffic.fallback,
+            case .cluster(let other) = self.place(of: fallback)
+        {
             identities[place].fallback = Int(other)
         }
         return Int32(place)

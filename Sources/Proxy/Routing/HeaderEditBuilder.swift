@@ -11,7 +11,8 @@ struct HeaderEditBuilder {
 
     /// Fields that belong to the connection or frame the body: the proxy alone writes them.
     static let reserved: Set<String> = [
-        "connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "content-length",
+        "connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade",
+        "content-length",
     ]
 
     init(_ modification: HeaderModification, isRequest: Bool = false) {
@@ -69,5 +70,7 @@ struct HeaderEditBuilder {
     }
 
     /// Whether it cannot end its line.
-    static func isValue(_ value: String) -> Bool { value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f || $0 == 9 } }
+    static func isValue(_ value: String) -> Bool {
+        value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f || $0 == 9 }
+    }
 }

@@ -3,12 +3,11 @@ public enum LocalResponse {
     public struct Options: BitwiseCopyable, Sendable {
         /// The request was HEAD: no body is written, its length is.
         public var isHead: Bool
-        /// The connection ends after the answer.
-        public var closes: Bool
+        public var connection: MessageOptions.Connection
 
-        public init(isHead: Bool = false, closes: Bool = false) {
+        public init(isHead: Bool = false, connection: MessageOptions.Connection = .persistent) {
             self.isHead = isHead
-            self.closes = closes
+            self.connection = connection
         }
     }
 
@@ -17,40 +16,37 @@ public enum LocalResponse {
     /// - Parameters:
     ///   - explanation: ends the body's line; empty for none.
     ///   - extra: whole lines of the head.
-    /// - Returns: the number of bytes written, nil if `buffer` is too small.
-    public static func writeError(
+    static func writeError(
         status: UInt16, detail: ResponseDetail, explanation: RawSpan = RawSpan(), _ options: Options,
-        extra: RawSpan = RawSpan(), into buffer: UnsafeMutableRawBufferPointer
-    ) -> Int? {
-        var sink = unsafe ByteSink(buffer)
-        let reason = detail.text
+        extra: RawSpan = RawSpan(), into scratch: inout Scratch
+    ) {
+        let reason = detail.staticText
         let separator: StaticString = explanation.isEmpty ? "\n" : ": "
-        let count = reason.utf8.count + (explanation.isEmpty ? 1 : explanation.byteCount + 3)
-        start(status, options, into: &sink)
-        sink.append("x-weft-reason: ")
-        sink.append(reason)
-        sink.append("\r\ncontent-type: text/plain; charset=utf-8\r\n")
-        sink.append(extra)
-        sink.appendFraming(.length(UInt64(count)))
-        sink.append("\r\n")
+        let count = reason.utf8CodeUnitCount + (explanation.isEmpty ? 1 : explanation.byteCount + 3)
+        start(status, options, into: &scratch)
+        scratch.append("x-weft-reason: ")
+        scratch.append(reason)
+        scratch.append("\r\ncontent-type: text/plain; charset=utf-8\r\n")
+        scratch.append(extra)
+        scratch.appendFraming(.length(UInt64(count)))
+        scratch.append("\r\n")
         if !options.isHead {
-            sink.append(reason)
-            sink.append(separator)
+            scratch.append(reason)
+            scratch.append(separator)
             if !explanation.isEmpty {
-                sink.append(explanation)
-                sink.append("\n")
+                scratch.append(explanation)
+                scratch.append("\n")
             }
         }
-        return sink.finish()
     }
 
-    static func start(_ status: UInt16, _ options: Options, into sink: inout ByteSink) {
-        sink.append("HTTP/1.1 ")
-        sink.append(number: status)
-        sink.append(UInt8(ascii: " "))
-        sink.append(StatusReason.phrase(status))
-        sink.append("\r\n")
-        if options.closes { sink.append("connection: close\r\n") }
+    static func start(_ status: UInt16, _ options: Options, into scratch: inout Scratch) {
+        scratch.append("HTTP/1.1 ")
+        scratch.append(decimal: UInt64(status))
+        scratch.append(byte: UInt8(ascii: " "))
+        scratch.append(StatusText.reason(status))
+        scratch.append("\r\n")
+        scratch.appendConnection(options.connection)
     }
 }
 
@@ -59,93 +55,95 @@ extension RouteTable {
     ///
     /// - Parameters:
     ///   - extra: whole lines of the head.
-    /// - Returns: the number of bytes written, nil if `buffer` is too small or the decision is to forward.
-    public func writeLocalResponse(
-        _ decision: RouteDecision, service: Int, _ view: borrowing RequestView, _ options: LocalResponse.Options,
-        extra: RawSpan = RawSpan(), into buffer: UnsafeMutableRawBufferPointer
-    ) -> Int? {
+    func writeLocalResponse(
+        _ decision: RouteDecision, service: Int, _ view: borrowing RequestView,
+        _ options: LocalResponse.Options,
+        extra: RawSpan = RawSpan(), into scratch: inout Scratch
+    ) {
         switch decision.kind {
         case .forward:
-            return nil
+            return
         case .refuse:
             let problem = decision.backend < 0 ? RouteText.empty : backends[Int(decision.backend)].problem
-            return unsafe LocalResponse.writeError(
-                status: decision.status, detail: decision.detail, explanation: text(problem), options, extra: extra,
-                into: buffer)
+            return LocalResponse.writeError(
+                status: decision.status, detail: decision.detail, explanation: text(problem), options,
+                extra: extra,
+                into: &scratch)
         case .redirect, .respond, .preflight:
             break
         }
 
-        var sink = unsafe ByteSink(buffer)
         let rule = rules[Int(decision.rule)]
         var body = RouteText.empty
         switch decision.kind {
         case .redirect:
             let place = decision.backend < 0 ? rule.redirect : backends[Int(decision.backend)].redirect
             let redirect = redirects[Int(place)]
-            LocalResponse.start(redirect.status, options, into: &sink)
-            writeLocation(redirect, decision, service: service, view, into: &sink)
-            sink.append("content-length: 0\r\n")
+            LocalResponse.start(redirect.status, options, into: &scratch)
+            writeLocation(redirect, decision, service: service, view, into: &scratch)
+            scratch.append("content-length: 0\r\n")
         case .respond:
             let response = responses[Int(rule.response)]
             body = response.body
-            LocalResponse.start(response.status, options, into: &sink)
+            LocalResponse.start(response.status, options, into: &scratch)
             // RFC 9110: neither has a body.
             if response.status == 204 || response.status == 304 {
                 body = .empty
             } else {
                 if !response.contentType.isEmpty {
-                    sink.append("content-type: ")
-                    sink.append(text(response.contentType))
-                    sink.append("\r\n")
+                    scratch.append("content-type: ")
+                    scratch.append(text(response.contentType))
+                    scratch.append("\r\n")
                 }
-                sink.appendFraming(.length(UInt64(body.count)))
+                scratch.appendFraming(.length(UInt64(body.count)))
             }
         default:
-            LocalResponse.start(204, options, into: &sink)
-            writePreflightFields(cors[Int(rule.cors)], view, into: &sink)
+            LocalResponse.start(204, options, into: &scratch)
+            writePreflightFields(cors[Int(rule.cors)], view, into: &scratch)
         }
         if decision.allowsOrigin, let origin = view.slice(of: .origin) {
-            writeCORSFields(cors[Int(rule.cors)], origin: view.bytes.extracting(origin.range), into: &sink)
+            writeCORSFields(cors[Int(rule.cors)], origin: view.bytes[origin], into: &scratch)
         }
-        let edit = decision.backend < 0 ? rule.responseEdit : backends[Int(decision.backend)].responseEdit
-        if edit >= 0 { sink.append(text(headerEdits[Int(edit)].lines)) }
-        sink.append(extra)
-        sink.append("\r\n")
-        if !options.isHead { sink.append(text(body)) }
-        return sink.finish()
+        let edit =
+            decision.backend < 0 ? rule.responseEdit : backends[Int(decision.backend)].responseEdit
+        if edit >= 0 { scratch.append(text(headerEdits[Int(edit)].lines)) }
+        scratch.append(extra)
+        scratch.append("\r\n")
+        if !options.isHead { scratch.append(text(body)) }
     }
 
     /// Gateway API, `HTTPRequestRedirectFilter`: without a port the one of the new scheme, or else the listener's, here the
     /// service's; a scheme's own port is not written.
     private func writeLocation(
-        _ redirect: RouteRedirect, _ decision: RouteDecision, service: Int, _ view: borrowing RequestView,
-        into sink: inout ByteSink
+        _ redirect: RouteRedirect, _ decision: RouteDecision, service: Int,
+        _ view: borrowing RequestView,
+        into scratch: inout Scratch
     ) {
-        let scheme = redirect.scheme.isEmpty ? (view.isSecure ? schemes.secure : schemes.plain) : redirect.scheme
+        let scheme =
+            redirect.scheme.isEmpty ? (view.isSecure ? schemes.secure : schemes.plain) : redirect.scheme
         let ownPort: UInt16 = scheme == schemes.secure ? 443 : scheme == schemes.plain ? 80 : 0
         var port = redirect.port
         if port == 0 { port = redirect.scheme.isEmpty ? services[service].port : ownPort }
 
-        sink.append("location: ")
-        sink.append(text(scheme))
-        sink.append("://")
+        scratch.append("location: ")
+        scratch.append(text(scheme))
+        scratch.append("://")
         if !redirect.host.isEmpty {
-            sink.append(text(redirect.host))
+            scratch.append(text(redirect.host))
         } else if !view.host.isEmpty {
-            sink.append(view.host)
+            scratch.append(view.host)
         } else {
-            sink.append(text(services[service].host))
+            scratch.append(text(services[service].host))
         }
         if port != ownPort {
-            sink.append(":")
-            sink.append(number: port)
+            scratch.append(":")
+            scratch.append(decimal: UInt64(port))
         }
-        writePath(redirect.path, decision, view.path, into: &sink)
+        writePath(redirect.path, decision, view.path, into: &scratch)
         if view.head.hasQuery {
-            sink.append("?")
-            sink.append(view.bytes, view.head.query)
+            scratch.append("?")
+            scratch.append(view.bytes[view.head.query])
         }
-        sink.append("\r\n")
+        scratch.append("\r\n")
     }
 }

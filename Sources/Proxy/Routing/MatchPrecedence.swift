@@ -65,7 +65,8 @@ struct MatchPrecedence: Comparable {
             case .any: 3
             }
         key = [
-            rank, path.kind == .any || rank == 3 ? 0 : -length, match.method == nil ? 1 : 0, -match.headers.count,
+            rank, path.kind == .any || rank == 3 ? 0 : -length, match.method == nil ? 1 : 0,
+            -match.headers.count,
             -match.query.count, order.rule, order.match,
         ]
     }

@@ -26,17 +26,17 @@ struct LineCopy: BitwiseCopyable {
     private var end = 0
 
     @inline(__always)
-    mutating func keep(_ line: HeadSlice, of bytes: RawSpan, into sink: inout ByteSink) {
+    mutating func keep(_ line: HeadSlice, of bytes: RawSpan, into scratch: inout Scratch) {
         let range = line.range
         if range.lowerBound != end {
-            flush(bytes, into: &sink)
+            flush(bytes, into: &scratch)
             start = range.lowerBound
         }
         end = range.upperBound
     }
 
-    mutating func flush(_ bytes: RawSpan, into sink: inout ByteSink) {
-        if start < end { sink.append(bytes.extracting(start..<end)) }
+    mutating func flush(_ bytes: RawSpan, into scratch: inout Scratch) {
+        if start < end { scratch.append(bytes.extracting(start..<end)) }
         start = 0
         end = 0
     }
@@ -49,7 +49,7 @@ extension RouteTable {
         for index in edit.dropped.indices {
             let dropped = names[index]
             if dropped.count == UInt32(name.count),
-                ByteText.equalIgnoringCase(bytes.extracting(name.range), text(dropped))
+                ByteText.equalIgnoringCase(bytes[name], text(dropped))
             {
                 return true
             }
@@ -60,9 +60,9 @@ extension RouteTable {
 
 /// Whether a field is named in `Connection` (RFC 9110 section 7.6.1).
 func isConnectionOption(_ name: HeadSlice, _ fields: Span<HeadField>, of bytes: RawSpan) -> Bool {
-    let name = bytes.extracting(name.range)
+    let name = bytes[name]
     for index in fields.indices where fields[index].known == .connection {
-        let value = bytes.extracting(fields[index].value.range)
+        let value = bytes[fields[index].value]
         var start = 0
         while start < value.byteCount {
             let end = ByteText.index(of: UInt8(ascii: ","), in: value, from: start) ?? value.byteCount
@@ -79,7 +79,7 @@ extension RawSpan {
         @_lifetime(copy self)
         get {
             func isBlank(_ index: Int) -> Bool {
-                let byte = ByteText.byte(self, index)
+                let byte = self[index]
                 return byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t")
             }
             var start = 0

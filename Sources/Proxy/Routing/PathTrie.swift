@@ -23,7 +23,7 @@ extension RouteTable {
         var position = 0
         while position < path.byteCount {
             let node = nodes[index]
-            let child = self.child(of: node, ByteText.byte(path, position))
+            let child = self.child(of: node, path[position])
             guard child >= 0 else { break }
             let label = nodes[child].label
             guard ByteText.contains(path, at: position, text(label)) else { break }
@@ -60,7 +60,7 @@ extension RouteTable {
             let node = nodes[index]
             let depth = Int(node.depth)
             if depth == path.byteCount { consider(node.exact, view, &best, &found) }
-            if depth == path.byteCount || depth == 0 || ByteText.byte(path, depth) == UInt8(ascii: "/") {
+            if depth == path.byteCount || depth == 0 || path[depth] == UInt8(ascii: "/") {
                 consider(node.element, view, &best, &found)
             }
             consider(node.text, view, &best, &found)

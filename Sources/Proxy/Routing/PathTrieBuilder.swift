@@ -43,7 +43,9 @@ struct PathTrieBuilder {
                 while end < range.upperBound, entries[end].path[depth] == first[depth] { end += 1 }
                 let last = entries[end - 1].path
                 var length = depth + 1
-                while length < first.count, length < last.count, first[length] == last[length] { length += 1 }
+                while length < first.count, length < last.count, first[length] == last[length] {
+                    length += 1
+                }
                 var child = PathNode()
                 child.label = table.bytes(first[depth..<length])
                 child.parent = Int32(node)

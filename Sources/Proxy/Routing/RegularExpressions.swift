@@ -17,27 +17,39 @@ struct RegularExpressions: ~Copyable, @unchecked Sendable {
     }
 
     deinit {
-        for index in 0..<compiled.count { unsafe weft_regex_free(OpaquePointer(bitPattern: compiled[index])) }
+        for index in 0..<compiled.count {
+            unsafe weft_regex_free(OpaquePointer(bitPattern: compiled[index]))
+        }
     }
 
     /// Whether the expression matches the whole text.
     func matches(_ index: UInt32, _ text: RawSpan) -> Bool {
         guard let expression = unsafe OpaquePointer(bitPattern: compiled[index]) else { return false }
-        return unsafe text.withUnsafeBytes { unsafe weft_regex_matches(expression, $0.baseAddress, $0.count) != 0 }
+        return unsafe text.withUnsafeBytes {
+            unsafe weft_regex_matches(expression, $0.baseAddress, $0.count) != 0
+        }
     }
 
-    /// Appends the text with every match replaced. Allocates. The sink is full if it does not fit.
-    func replace(_ index: UInt32, in text: RawSpan, by substitution: RawSpan, into sink: inout ByteSink) {
-        guard let expression = unsafe OpaquePointer(bitPattern: compiled[index]) else { return sink.append(text) }
-        let isDone = unsafe text.withUnsafeBytes { text in
-            unsafe substitution.withUnsafeBytes { substitution in
-                unsafe sink.append { room in
-                    unsafe weft_regex_replace(
-                        expression, text.baseAddress, text.count, substitution.baseAddress, substitution.count,
-                        room.baseAddress, room.count)
+    /// The text with every match replaced; nil if it would have more than 60 KiB. Allocates.
+    func replacing(_ index: UInt32, in text: RawSpan, by substitution: RawSpan) -> [UInt8]? {
+        guard let expression = unsafe OpaquePointer(bitPattern: compiled[index]) else { return nil }
+        var capacity = text.byteCount + substitution.byteCount + 64
+        while capacity <= HeadLimits.head {
+            var count = 0
+            let result = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { room, initialized in
+                count = unsafe text.withUnsafeBytes { text in
+                    unsafe substitution.withUnsafeBytes { substitution in
+                        unsafe weft_regex_replace(
+                            expression, text.baseAddress, text.count, substitution.baseAddress,
+                            substitution.count,
+                            room.baseAddress, room.count)
+                    }
                 }
+                initialized = count < 0 || count > capacity ? 0 : count
             }
+            if count <= capacity { return count < 0 ? nil : result }
+            capacity = count
         }
-        if !isDone { sink.append(text) }
+        return nil
     }
 }

@@ -17,7 +17,8 @@ public struct RequestView: ~Escapable {
 
     @_lifetime(copy bytes, copy fields, copy path, copy host)
     public init(
-        bytes: RawSpan, head: RequestHead, fields: Span<HeadField>, path: RawSpan, host: RawSpan, source: UInt64,
+        bytes: RawSpan, head: RequestHead, fields: Span<HeadField>, path: RawSpan, host: RawSpan,
+        source: UInt64,
         client: ClientAddress, isSecure: Bool = false
     ) {
         self.bytes = bytes

@@ -26,7 +26,7 @@ extension RouteTable {
     func allows(_ policy: RouteCORS, originOf view: borrowing RequestView) -> Bool {
         guard let origin = view.slice(of: .origin) else { return false }
         if policy.allowsAnyOrigin { return true }
-        for index in policy.origins.indices where passes(view.bytes.extracting(origin.range), conditions[index]) {
+        for index in policy.origins.indices where passes(view.bytes[origin], conditions[index]) {
             return true
         }
         return false
@@ -38,55 +38,58 @@ extension RouteTable {
     }
 
     /// The fields that every answer to an allowed origin has.
-    func writeCORSFields(_ policy: RouteCORS, origin: RawSpan, into sink: inout ByteSink) {
-        sink.append("access-control-allow-origin: ")
+    func writeCORSFields(_ policy: RouteCORS, origin: RawSpan, into scratch: inout Scratch) {
+        scratch.append("access-control-allow-origin: ")
         // A wildcard is not valid where credentials are allowed.
         if policy.allowsAnyOrigin && !policy.allowsCredentials {
-            sink.append("*\r\n")
+            scratch.append("*\r\n")
         } else {
-            sink.append(origin)
-            sink.append("\r\nvary: origin\r\n")
+            scratch.append(origin)
+            scratch.append("\r\nvary: origin\r\n")
         }
-        if policy.allowsCredentials { sink.append("access-control-allow-credentials: true\r\n") }
+        if policy.allowsCredentials { scratch.append("access-control-allow-credentials: true\r\n") }
         if !policy.exposed.isEmpty {
-            sink.append("access-control-expose-headers: ")
-            sink.append(text(policy.exposed))
-            sink.append("\r\n")
+            scratch.append("access-control-expose-headers: ")
+            scratch.append(text(policy.exposed))
+            scratch.append("\r\n")
         }
     }
 
     /// The fields that answer a preflight, besides those of every answer.
-    func writePreflightFields(_ policy: RouteCORS, _ view: borrowing RequestView, into sink: inout ByteSink) {
+    func writePreflightFields(
+        _ policy: RouteCORS, _ view: borrowing RequestView, into scratch: inout Scratch
+    ) {
         writeList(
             "access-control-allow-methods: ", policy.methods, isAny: policy.allowsAnyMethod,
-            echoing: .accessControlRequestMethod, policy, view, into: &sink)
+            echoing: .accessControlRequestMethod, policy, view, into: &scratch)
         writeList(
             "access-control-allow-headers: ", policy.headers, isAny: policy.allowsAnyHeader,
-            echoing: .accessControlRequestHeaders, policy, view, into: &sink)
+            echoing: .accessControlRequestHeaders, policy, view, into: &scratch)
         if policy.maxAge >= 0 {
-            sink.append("access-control-max-age: ")
-            sink.append(number: UInt64(policy.maxAge))
-            sink.append("\r\n")
+            scratch.append("access-control-max-age: ")
+            scratch.append(decimal: UInt64(policy.maxAge))
+            scratch.append("\r\n")
         }
     }
 
     /// With credentials `*` would be taken by its letter, so that what was asked for is allowed by name.
     private func writeList(
-        _ name: StaticString, _ list: RouteText, isAny: Bool, echoing asked: KnownField, _ policy: RouteCORS,
-        _ view: borrowing RequestView, into sink: inout ByteSink
+        _ name: StaticString, _ list: RouteText, isAny: Bool, echoing asked: KnownField,
+        _ policy: RouteCORS,
+        _ view: borrowing RequestView, into scratch: inout Scratch
     ) {
         if isAny && policy.allowsCredentials {
             guard let asked = view.slice(of: asked), !asked.isEmpty else { return }
-            sink.append(name)
-            sink.append(view.bytes, asked)
+            scratch.append(name)
+            scratch.append(view.bytes[asked])
         } else if isAny {
-            sink.append(name)
-            sink.append(UInt8(ascii: "*"))
+            scratch.append(name)
+            scratch.append(byte: UInt8(ascii: "*"))
         } else {
             guard !list.isEmpty else { return }
-            sink.append(name)
-            sink.append(text(list))
+            scratch.append(name)
+            scratch.append(text(list))
         }
-        sink.append("\r\n")
+        scratch.append("\r\n")
     }
 }

@@ -1,6 +1,8 @@
 /// One thing that a match asks of a request.
 struct RouteCondition: BitwiseCopyable {
-    enum Subject: UInt8, BitwiseCopyable { case path, method, header, query, authority, scheme, source }
+    enum Subject: UInt8, BitwiseCopyable {
+        case path, method, header, query, authority, scheme, source
+    }
 
     enum Test: UInt8, BitwiseCopyable {
         /// By bytes.
@@ -36,7 +38,9 @@ extension RouteTable {
 
     public func applies(_ limit: RouteRateLimit, to view: borrowing RequestView) -> Bool {
         if limit.matches.isEmpty { return true }
-        for index in limit.matches.indices where holds(all: conditionRuns[index], of: view) { return true }
+        for index in limit.matches.indices where holds(all: conditionRuns[index], of: view) {
+            return true
+        }
         return false
     }
 
@@ -53,7 +57,7 @@ extension RouteTable {
             if condition.test == .exact, condition.method != .other {
                 isTrue = view.head.method == condition.method
             } else {
-                isTrue = passes(view.bytes.extracting(view.head.methodText.range), condition)
+                isTrue = passes(view.bytes[view.head.methodText], condition)
             }
         case .path:
             isTrue = passes(view.path, condition)
@@ -63,7 +67,7 @@ extension RouteTable {
             isTrue = queryPasses(condition, of: view)
         case .authority:
             // With the port as the client wrote it, or without.
-            isTrue = passes(view.bytes.extracting(view.head.authority.range), condition) || passes(view.host, condition)
+            isTrue = passes(view.bytes[view.head.authority], condition) || passes(view.host, condition)
         case .scheme:
             isTrue = passes(text(view.isSecure ? schemes.secure : schemes.plain), condition)
         case .source:
@@ -90,7 +94,8 @@ extension RouteTable {
         case .prefixAnyCase:
             return ByteText.hasPrefixIgnoringCase(value, text(condition.value))
         case .elementAnyCase:
-            return ByteText.hasPrefixIgnoringCase(value, text(condition.value)) && endsElement(value, condition.value)
+            return ByteText.hasPrefixIgnoringCase(value, text(condition.value))
+                && endsElement(value, condition.value)
         case .wildcardOrigin:
             return isWildcardOrigin(value, condition)
         }
@@ -99,7 +104,7 @@ extension RouteTable {
     /// Whether an element of the path ends where the prefix ends. The empty prefix, `/`, is that of every path.
     private func endsElement(_ path: RawSpan, _ prefix: RouteText) -> Bool {
         let count = Int(prefix.count)
-        return count == 0 || path.byteCount == count || ByteText.byte(path, count) == UInt8(ascii: "/")
+        return count == 0 || path.byteCount == count || path[count] == UInt8(ascii: "/")
     }
 
     private func isWildcardOrigin(_ origin: RawSpan, _ condition: RouteCondition) -> Bool {
@@ -112,9 +117,10 @@ extension RouteTable {
         else { return false }
         // The wildcard stands for labels of a host, nothing else.
         for index in before..<origin.byteCount - after {
-            switch ByteText.byte(origin, index) {
+            switch origin[index] {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"):
                 continue
             default: return false
             }
@@ -133,7 +139,7 @@ extension RouteTable {
         for index in view.fields.indices {
             let field = view.fields[index]
             guard Int(field.name.count) == name.byteCount,
-                ByteText.equalIgnoringCase(view.bytes.extracting(field.name.range), name)
+                ByteText.equalIgnoringCase(view.bytes[field.name], name)
             else { continue }
             if count == 0 { first = index }
             count += 1
@@ -141,20 +147,26 @@ extension RouteTable {
         }
         if count == 0 { return false }
         if condition.test == .present { return true }
-        if count == 1 { return passes(view.bytes.extracting(view.fields[first].value.range), condition) }
+        if count == 1 { return passes(view.bytes[view.fields[first].value], condition) }
         return joinedPasses(condition, name: name, from: first, byteCount: joined, of: view)
     }
 
     private func joinedPasses(
-        _ condition: RouteCondition, name: RawSpan, from first: Int, byteCount: Int, of view: borrowing RequestView
+        _ condition: RouteCondition, name: RawSpan, from first: Int, byteCount: Int,
+        of view: borrowing RequestView
     ) -> Bool {
         unsafe withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 1) { buffer in
-            var sink = unsafe ByteSink(buffer)
+            var count = 0
             for index in first..<view.fields.count {
                 let field = view.fields[index]
-                guard ByteText.equalIgnoringCase(view.bytes.extracting(field.name.range), name) else { continue }
-                if index > first { sink.append(UInt8(ascii: ",")) }
-                sink.append(view.bytes, field.value)
+                guard ByteText.equalIgnoringCase(view.bytes[field.name], name) else { continue }
+                if index > first {
+                    unsafe buffer[count] = UInt8(ascii: ",")
+                    count += 1
+                }
+                let value = view.bytes[field.value]
+                for index in 0..<value.byteCount { unsafe buffer[count + index] = value[index] }
+                count += value.byteCount
             }
             return passes(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(buffer)), condition)
         }
@@ -165,7 +177,7 @@ extension RouteTable {
     /// The first parameter of the name decides, as in Envoy; names and values are compared as they are written in the URL.
     private func queryPasses(_ condition: RouteCondition, of view: borrowing RequestView) -> Bool {
         guard view.head.hasQuery else { return false }
-        let query = view.bytes.extracting(view.head.query.range)
+        let query = view.bytes[view.head.query]
         let name = text(condition.name)
         var start = 0
         while start <= query.byteCount {
@@ -173,7 +185,7 @@ extension RouteTable {
             if end - start >= name.byteCount, ByteText.contains(query, at: start, name) {
                 let afterName = start + name.byteCount
                 if afterName == end { return passes(query.extracting(end..<end), condition) }
-                if ByteText.byte(query, afterName) == UInt8(ascii: "=") {
+                if query[afterName] == UInt8(ascii: "=") {
                     return passes(query.extracting(afterName + 1..<end), condition)
                 }
             }

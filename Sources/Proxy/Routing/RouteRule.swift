@@ -41,7 +41,9 @@ public struct RouteMirror: BitwiseCopyable, Sendable {
     public var partsPerMillion: UInt32
 
     /// Whether this request is copied; `random` is of all 64 bits.
-    public func isChosen(random: UInt64) -> Bool { Percentage.isChosen(partsPerMillion, random: random) }
+    public func isChosen(random: UInt64) -> Bool {
+        Percentage.isChosen(partsPerMillion, random: random)
+    }
 }
 
 public enum Percentage {

@@ -22,7 +22,8 @@ struct RouteSources: ~Copyable, Sendable {
     private let wordsPerRow: Int
 
     init(
-        _ snapshot: MeshSnapshot, _ identifiers: RouteIdentifiers, sets: [Condition], namespaces: [String: Int32]
+        _ snapshot: MeshSnapshot, _ identifiers: RouteIdentifiers, sets: [Condition],
+        namespaces: [String: Int32]
     ) {
         let workloads = snapshot.workloads.values.filter { identifiers.workloads[$0.name] != nil }
         index = KeyIndex(
@@ -60,7 +61,9 @@ struct RouteSources: ~Copyable, Sendable {
     /// FNV-1a of `namespace/service account`, never 0.
     private static func identity(_ namespace: String, _ serviceAccount: String) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in "\(namespace)/\(serviceAccount)".utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        for byte in "\(namespace)/\(serviceAccount)".utf8 {
+            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+        }
         return max(hash, 1)
     }
 }

@@ -4,12 +4,11 @@ extension RouteTable {
     ///
     /// - Parameters:
     ///   - extra: whole lines that are written after the message's own.
-    /// - Returns: the number of bytes written, nil if `buffer` is too small.
-    public func writeRequestHead(
-        _ decision: RouteDecision, service: Int, _ view: borrowing RequestView, _ options: MessageOptions,
-        extra: RawSpan, into buffer: UnsafeMutableRawBufferPointer
-    ) -> Int? {
-        var sink = unsafe ByteSink(buffer)
+    func writeRequestHead(
+        _ decision: RouteDecision, service: Int, _ view: borrowing RequestView,
+        _ options: MessageOptions,
+        extra: RawSpan, into scratch: inout Scratch
+    ) {
         var edit = RouteHeaderEdit()
         var rewrite = RouteRewrite()
         if decision.backend >= 0 {
@@ -19,46 +18,47 @@ extension RouteTable {
         }
         let host = edit.host.isEmpty ? rewrite.host : edit.host
 
-        writeRequestLine(rewrite.path, decision, view, into: &sink)
+        writeRequestLine(rewrite.path, decision, view, into: &scratch)
         if view.slice(of: .host) == nil {
-            sink.append("host: ")
+            scratch.append("host: ")
             if !host.isEmpty {
-                sink.append(text(host))
+                scratch.append(text(host))
             } else if !view.head.authority.isEmpty {
-                sink.append(view.bytes, view.head.authority)
+                scratch.append(view.bytes[view.head.authority])
             } else {
-                sink.append(text(services[service].host))
+                scratch.append(text(services[service].host))
             }
-            sink.append("\r\n")
+            scratch.append("\r\n")
         }
-        copyFields(edit, host, view, options, into: &sink)
-        sink.append(text(edit.lines))
-        sink.append(extra)
-        sink.append("\r\n")
-        return sink.finish()
+        copyFields(edit, host, view, options, into: &scratch)
+        scratch.append(text(edit.lines))
+        scratch.append(extra)
+        scratch.append("\r\n")
     }
 
     private func writeRequestLine(
-        _ path: RoutePathEdit, _ decision: RouteDecision, _ view: borrowing RequestView, into sink: inout ByteSink
+        _ path: RoutePathEdit, _ decision: RouteDecision, _ view: borrowing RequestView,
+        into scratch: inout Scratch
     ) {
         let head = view.head
-        sink.append(view.bytes, head.methodText)
-        sink.append(UInt8(ascii: " "))
+        scratch.append(view.bytes[head.methodText])
+        scratch.append(byte: UInt8(ascii: " "))
         if head.form == .asterisk {
-            sink.append(UInt8(ascii: "*"))
+            scratch.append(byte: UInt8(ascii: "*"))
         } else {
-            writePath(path, decision, view.path, into: &sink)
+            writePath(path, decision, view.path, into: &scratch)
             if head.hasQuery {
-                sink.append(UInt8(ascii: "?"))
-                sink.append(view.bytes, head.query)
+                scratch.append(byte: UInt8(ascii: "?"))
+                scratch.append(view.bytes[head.query])
             }
         }
-        sink.append(" HTTP/1.1\r\n")
+        scratch.append(" HTTP/1.1\r\n")
     }
 
     private func copyFields(
-        _ edit: RouteHeaderEdit, _ host: RouteText, _ view: borrowing RequestView, _ options: MessageOptions,
-        into sink: inout ByteSink
+        _ edit: RouteHeaderEdit, _ host: RouteText, _ view: borrowing RequestView,
+        _ options: MessageOptions,
+        into scratch: inout Scratch
     ) {
         let bytes = view.bytes
         var copy = LineCopy()
@@ -72,7 +72,9 @@ extension RouteTable {
             case .upgrade:
                 guard options.connection == .upgrade else { continue }
             case .contentLength, .transferEncoding:
-                guard !isFramed, field.says(options.framing, asIn: view.head.framing, bytes) else { continue }
+                guard !isFramed, field.says(options.framing, asIn: view.head.framing, bytes) else {
+                    continue
+                }
                 isFramed = true
             case .trailer:
                 guard options.framing == .chunked else { continue }
@@ -81,21 +83,27 @@ extension RouteTable {
                 if hasHost { continue }
                 hasHost = true
                 guard !host.isEmpty || view.head.form == .absolute else { break }
-                copy.flush(bytes, into: &sink)
-                sink.append(bytes, field.name)
-                sink.append(": ")
-                if host.isEmpty { sink.append(bytes, view.head.authority) } else { sink.append(text(host)) }
-                sink.append("\r\n")
+                copy.flush(bytes, into: &scratch)
+                scratch.append(bytes[field.name])
+                scratch.append(": ")
+                if host.isEmpty {
+                    scratch.append(bytes[view.head.authority])
+                } else {
+                    scratch.append(text(host))
+                }
+                scratch.append("\r\n")
                 continue
             default:
-                if view.head.hasConnectionOptions, isConnectionOption(field.name, view.fields, of: bytes) { continue }
+                if view.head.hasConnectionOptions, isConnectionOption(field.name, view.fields, of: bytes) {
+                    continue
+                }
             }
             if drops(edit, field.name, of: bytes) { continue }
-            copy.keep(field.line, of: bytes, into: &sink)
+            copy.keep(field.line, of: bytes, into: &scratch)
         }
-        copy.flush(bytes, into: &sink)
-        if !isFramed { sink.appendFraming(options.framing) }
-        sink.appendConnection(options.connection, acceptsTrailers: view.head.acceptsTrailers)
+        copy.flush(bytes, into: &scratch)
+        if !isFramed { scratch.appendFraming(options.framing) }
+        scratch.appendConnection(options.connection, acceptsTrailers: view.head.acceptsTrailers)
     }
 }
 
@@ -107,32 +115,35 @@ extension HeadField {
         case .length: known == .contentLength && framing == original
         case .chunked:
             known == .transferEncoding && original == .chunked
-                && ByteText.equalIgnoringCase(bytes.extracting(value.range), "chunked")
+                && ByteText.equalIgnoringCase(bytes[value], "chunked")
         case .none, .untilClose: false
         }
     }
 }
 
-extension ByteSink {
+extension Scratch {
     mutating func appendFraming(_ framing: BodyFraming) {
         switch framing {
         case .none, .untilClose: break
         case .length(let count):
             append("content-length: ")
-            append(number: count)
+            append(decimal: count)
             append("\r\n")
         case .chunked: append("transfer-encoding: chunked\r\n")
         }
     }
 
     /// `te` is of one connection only, so that it has to be named (RFC 9110 section 10.1.4).
-    mutating func appendConnection(_ connection: MessageOptions.Connection, acceptsTrailers: Bool = false) {
+    mutating func appendConnection(
+        _ connection: MessageOptions.Connection, acceptsTrailers: Bool = false
+    ) {
         if acceptsTrailers { append("te: trailers\r\n") }
         switch connection {
         case .persistent: if acceptsTrailers { append("connection: te\r\n") }
         case .keepAlive: append("connection: keep-alive\r\n")
         case .close: append(acceptsTrailers ? "connection: close, te\r\n" : "connection: close\r\n")
-        case .upgrade: append(acceptsTrailers ? "connection: upgrade, te\r\n" : "connection: upgrade\r\n")
+        case .upgrade:
+            append(acceptsTrailers ? "connection: upgrade, te\r\n" : "connection: upgrade\r\n")
         }
     }
 }

@@ -7,12 +7,10 @@ extension RouteTable {
     ///   - bytes: what the slices of `head` and `fields` speak of.
     ///   - origin: the value of the request's `Origin`; used if the decision allows it.
     ///   - extra: whole lines that are written after the message's own.
-    /// - Returns: the number of bytes written, nil if `buffer` is too small.
-    public func writeResponseHead(
+    func writeResponseHead(
         _ decision: RouteDecision, _ head: ResponseHead, _ fields: Span<HeadField>, of bytes: RawSpan,
-        origin: RawSpan, _ options: MessageOptions, extra: RawSpan, into buffer: UnsafeMutableRawBufferPointer
-    ) -> Int? {
-        var sink = unsafe ByteSink(buffer)
+        origin: RawSpan, _ options: MessageOptions, extra: RawSpan, into scratch: inout Scratch
+    ) {
         var edit = RouteHeaderEdit()
         let isInterim = head.status < 200 && head.status != 101
         let hasCORS = decision.allowsOrigin && decision.rule >= 0 && !isInterim
@@ -21,11 +19,11 @@ extension RouteTable {
             if backend.responseEdit >= 0 { edit = headerEdits[Int(backend.responseEdit)] }
         }
 
-        sink.append("HTTP/1.1 ")
-        sink.append(number: head.status)
-        sink.append(UInt8(ascii: " "))
-        sink.append(bytes, head.reason)
-        sink.append("\r\n")
+        scratch.append("HTTP/1.1 ")
+        scratch.append(decimal: UInt64(head.status))
+        scratch.append(byte: UInt8(ascii: " "))
+        scratch.append(bytes[head.reason])
+        scratch.append("\r\n")
 
         var copy = LineCopy()
         var isFramed = false
@@ -54,20 +52,21 @@ extension RouteTable {
                 if hasCORS, isCORSField(field.name, of: bytes) { continue }
             }
             if drops(edit, field.name, of: bytes) { continue }
-            copy.keep(field.line, of: bytes, into: &sink)
+            copy.keep(field.line, of: bytes, into: &scratch)
         }
-        copy.flush(bytes, into: &sink)
-        if !isFramed { sink.appendFraming(options.framing) }
-        sink.appendConnection(options.connection)
-        if hasCORS { writeCORSFields(cors[Int(rules[Int(decision.rule)].cors)], origin: origin, into: &sink) }
-        sink.append(text(edit.lines))
-        if !isInterim { sink.append(extra) }
-        sink.append("\r\n")
-        return sink.finish()
+        copy.flush(bytes, into: &scratch)
+        if !isFramed { scratch.appendFraming(options.framing) }
+        scratch.appendConnection(options.connection)
+        if hasCORS {
+            writeCORSFields(cors[Int(rules[Int(decision.rule)].cors)], origin: origin, into: &scratch)
+        }
+        scratch.append(text(edit.lines))
+        if !isInterim { scratch.append(extra) }
+        scratch.append("\r\n")
     }
 
     /// What the backend says about origins gives way to the rule's policy.
     private func isCORSField(_ name: HeadSlice, of bytes: RawSpan) -> Bool {
-        ByteText.hasPrefixIgnoringCase(bytes.extracting(name.range), "access-control-")
+        ByteText.hasPrefixIgnoringCase(bytes[name], "access-control-")
     }
 }

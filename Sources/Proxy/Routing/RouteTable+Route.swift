@@ -20,7 +20,9 @@ extension RouteTable {
         let sets = services[service].ruleSets
         if sets.count > 1 {
             let namespace = sources.namespace(of: source)
-            for index in sets.indices where namespace >= 0 && ruleSets[index].namespace == namespace { return index }
+            for index in sets.indices where namespace >= 0 && ruleSets[index].namespace == namespace {
+                return index
+            }
         }
         return sets.indices.lowerBound
     }
@@ -50,7 +52,9 @@ extension RouteTable {
         return entry.anyHost < 0 ? -1 : bestCandidate(in: hostTables[Int(entry.anyHost)], view)
     }
 
-    func decide(_ candidate: RouteCandidate, _ view: borrowing RequestView, random: UInt64) -> RouteDecision {
+    func decide(_ candidate: RouteCandidate, _ view: borrowing RequestView, random: UInt64)
+        -> RouteDecision
+    {
         let rule = rules[candidate.rule]
         var decision = RouteDecision(.forward)
         decision.rule = Int32(truncatingIfNeeded: candidate.rule)

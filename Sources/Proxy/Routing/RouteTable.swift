@@ -75,7 +75,8 @@ public final class RouteTable: Sendable {
         conditionRuns = FlatArray(builder.conditionRuns)
         expressions = RegularExpressions(builder.expressions)
         sources = RouteSources(
-            builder.snapshot, builder.identifiers, sets: builder.sourceSets, namespaces: builder.namespaces)
+            builder.snapshot, builder.identifiers, sets: builder.sourceSets,
+            namespaces: builder.namespaces)
         rules = FlatArray(builder.rules)
         backends = FlatArray(builder.backends)
         mirrors = FlatArray(builder.mirrors)
@@ -107,7 +108,8 @@ public final class RouteTable: Sendable {
     public func text(_ text: RouteText) -> RawSpan {
         precondition(Int(text.start) + Int(text.count) <= arena.count)
         // The arena lives as long as the table does.
-        let bytes = unsafe RawSpan(_unsafeStart: arena.memory + Int(text.start), byteCount: Int(text.count))
+        let bytes = unsafe RawSpan(
+            _unsafeStart: arena.memory + Int(text.start), byteCount: Int(text.count))
         return unsafe _overrideLifetime(bytes, borrowing: self)
     }
 

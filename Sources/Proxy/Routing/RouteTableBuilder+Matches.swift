@@ -9,7 +9,9 @@ extension RouteTableBuilder {
     }
 
     /// The table of a host name whose rules are given with their places.
-    mutating func addHostTable(_ rules: [(place: Int, rule: HTTPRule)], _ order: HTTPRouting.Precedence) -> Int32 {
+    mutating func addHostTable(
+        _ rules: [(place: Int, rule: HTTPRule)], _ order: HTTPRouting.Precedence
+    ) -> Int32 {
         var all: [Ranked] = []
         for (position, rule) in rules.enumerated() {
             let matches = rule.rule.matches.isEmpty ? [HTTPMatch()] : rule.rule.matches
@@ -28,7 +30,8 @@ extension RouteTableBuilder {
         table.root = PathTrieBuilder(all.lazy.filter(\.isInTrie).map(\.entry)).build(into: &self)
         table.others = append(candidates: all.lazy.filter { !$0.isInTrie }.map(\.entry.candidate))
         table.ranking = ranking.appendRun(
-            (firstCandidate..<candidates.count).sorted { candidates[$0].rank < candidates[$1].rank }.map(UInt32.init))
+            (firstCandidate..<candidates.count).sorted { candidates[$0].rank < candidates[$1].rank }.map(
+                UInt32.init))
         hostTables.append(table)
         return Int32(hostTables.count - 1)
     }
@@ -45,7 +48,8 @@ extension RouteTableBuilder {
             ignoresPathCase: path.ignoresCase, path: text(path.text),
             conditions: self.conditions.appendRun(conditions))
         let entry = PathTrieBuilder.Entry(
-            path: path.kind == .any ? [] : Array(path.text.utf8), kind: path.kind == .any ? .element : path.kind,
+            path: path.kind == .any ? [] : Array(path.text.utf8),
+            kind: path.kind == .any ? .element : path.kind,
             rank: 0, candidate: candidate)
         let precedence =
             switch order {
@@ -85,7 +89,9 @@ extension RouteTableBuilder {
             source.index = sourceSet(.init(labels: match.sourceLabels, namespace: match.sourceNamespace))
             result.append(source)
         }
-        if let authority = match.authority { result.append(condition(.authority, authority, ignoresCase: true)) }
+        if let authority = match.authority {
+            result.append(condition(.authority, authority, ignoresCase: true))
+        }
         result += match.headers.map { condition(header: $0) }
         result += match.withoutHeaders.map { header in
             var compiled = condition(header: header)

@@ -29,13 +29,16 @@ extension RouteTableBuilder {
             compiled.response = responses.appendPlace(
                 RouteDirectResponse(
                     status: response.status, body: text(response.body),
-                    contentType: text(HeaderEditBuilder.isValue(response.contentType) ? response.contentType : "")))
+                    contentType: text(
+                        HeaderEditBuilder.isValue(response.contentType) ? response.contentType : "")))
         }
         rules.append(compiled)
         ruleConfigs.append(rule)
     }
 
-    private mutating func backend(_ backend: HTTPBackend, of rule: HTTPRule, threshold: UInt64) -> RouteBackend {
+    private mutating func backend(_ backend: HTTPBackend, of rule: HTTPRule, threshold: UInt64)
+        -> RouteBackend
+    {
         var compiled = RouteBackend(threshold: threshold)
         switch clusters.place(of: backend.target) {
         case .cluster(let place): compiled.cluster = place
@@ -53,7 +56,8 @@ extension RouteTableBuilder {
         if host != nil || path != nil {
             compiled.rewrite = rewrites.appendPlace(
                 RouteRewrite(
-                    host: host.map { HeaderEditBuilder.isValue($0) ? text($0) : .empty } ?? .empty, path: edit(path)))
+                    host: host.map { HeaderEditBuilder.isValue($0) ? text($0) : .empty } ?? .empty,
+                    path: edit(path)))
         }
         if let redirect = backend.redirect { compiled.redirect = add(redirect) }
         let copies = (rule.mirrors + backend.mirrors).map { mirror in
@@ -66,7 +70,9 @@ extension RouteTableBuilder {
     }
 
     private mutating func add(_ redirect: HTTPRedirect) -> Int32 {
-        func safe(_ value: String?) -> String { value.map { HeaderEditBuilder.isValue($0) ? $0 : "" } ?? "" }
+        func safe(_ value: String?) -> String {
+            value.map { HeaderEditBuilder.isValue($0) ? $0 : "" } ?? ""
+        }
         return redirects.appendPlace(
             RouteRedirect(
                 scheme: text(safe(redirect.scheme).lowercased()), host: text(safe(redirect.hostname)),
@@ -79,7 +85,8 @@ extension RouteTableBuilder {
         case .full(let value): RoutePathEdit(kind: .full, value: text(value.encodedForTarget))
         case .prefix(let value): RoutePathEdit(kind: .prefix, value: text(value.encodedForTarget))
         case .regex(let pattern, let substitution):
-            RoutePathEdit(kind: .regex, value: text(substitution.encodedForTarget), regex: expression(pattern))
+            RoutePathEdit(
+                kind: .regex, value: text(substitution.encodedForTarget), regex: expression(pattern))
         }
     }
 
@@ -93,12 +100,16 @@ extension RouteTableBuilder {
 
     private mutating func add(_ policy: CORSPolicy) -> Int32 {
         let isAnyOrigin = policy.allowsAnyOrigin || policy.allowOrigins.contains(.exact("*"))
-        func list(_ values: [String]) -> String { values.filter(HeaderEditBuilder.isValue).joined(separator: ", ") }
+        func list(_ values: [String]) -> String {
+            values.filter(HeaderEditBuilder.isValue).joined(separator: ", ")
+        }
         return cors.appendPlace(
             RouteCORS(
                 allowsAnyOrigin: isAnyOrigin, origins: origins(isAnyOrigin ? [] : policy.allowOrigins),
-                allowsCredentials: policy.allowCredentials, allowsAnyMethod: policy.allowMethods.contains("*"),
-                methods: text(list(policy.allowMethods)), allowsAnyHeader: policy.allowHeaders.contains("*"),
+                allowsCredentials: policy.allowCredentials,
+                allowsAnyMethod: policy.allowMethods.contains("*"),
+                methods: text(list(policy.allowMethods)),
+                allowsAnyHeader: policy.allowHeaders.contains("*"),
                 headers: text(list(policy.allowHeaders)), exposed: text(list(policy.exposeHeaders)),
                 maxAge: policy.maxAge.map(Int64.init) ?? -1))
     }
@@ -123,14 +134,16 @@ extension RouteTableBuilder {
         retries.appendPlace(
             RouteRetry(
                 conditions: retry.conditions.rawValue, attempts: retry.attempts,
-                statuses: retriableStatuses.appendRun(retry.statusCodes), perTryTimeout: retry.perTryTimeout ?? 0,
+                statuses: retriableStatuses.appendRun(retry.statusCodes),
+                perTryTimeout: retry.perTryTimeout ?? 0,
                 backoffBase: retry.backoffBase, backoffCap: retry.backoffCap,
                 backoffIsMinimum: retry.backoffIsMinimum, avoidsPreviousHosts: retry.avoidsPreviousHosts))
     }
 
     private mutating func add(_ persistence: SessionPersistence) -> Int32 {
         var compiled = RoutePersistence(
-            isCookie: false, name: text(persistence.name.lowercased()), absoluteTimeout: persistence.absoluteTimeout,
+            isCookie: false, name: text(persistence.name.lowercased()),
+            absoluteTimeout: persistence.absoluteTimeout,
             idleTimeout: persistence.idleTimeout)
         if case .cookie(let lifetime) = persistence.kind {
             compiled.isCookie = true

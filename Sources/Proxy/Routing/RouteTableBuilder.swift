@@ -63,7 +63,9 @@ struct RouteTableBuilder {
     private mutating func add(_ service: MeshService, _ port: MeshServicePort, _ routing: HTTPRouting) {
         let place = services.count
         let name = RouteIdentifiers.ServicePort(service: service.name, port: port.port)
-        for identifier in identifiers.services[name] ?? [] { serviceKeys.append((key: identifier, value: place)) }
+        for identifier in identifiers.services[name] ?? [] {
+            serviceKeys.append((key: identifier, value: place))
+        }
         serviceNames.append(name)
         var entry = RouteService(
             port: port.port, cluster: clusters.place(of: service, port),
@@ -113,10 +115,12 @@ struct RouteTableBuilder {
             if isWildcard { entry.hasWildcardHosts = true } else { entry.hasExactHosts = true }
             let name = (isWildcard ? String(host.dropFirst(2)) : host).lowercased()
             let bytes = Array(name.utf8)
-            let hash = unsafe RouteHostSlot.hash(ruleSet: UInt32(place), isWildcard: isWildcard, bytes.span.bytes)
+            let hash = unsafe RouteHostSlot.hash(
+                ruleSet: UInt32(place), isWildcard: isWildcard, bytes.span.bytes)
             hostSlots.append(
                 RouteHostSlot(
-                    hash: hash, ruleSet: UInt32(place), isWildcard: isWildcard, name: text(name), table: table))
+                    hash: hash, ruleSet: UInt32(place), isWildcard: isWildcard, name: text(name), table: table
+                ))
         }
         ruleSets.append(entry)
     }
