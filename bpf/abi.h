@@ -35,6 +35,15 @@
 #define WEFT_CGROUP_DEPTH 16
 
 /*
+ * Stands for the agent where a workload's identifier is expected: for its cgroup in `cgroups` and for its own listeners
+ * in `addresses`. (All ones is the overflow series.)
+ */
+#define WEFT_WORKLOAD_AGENT 0xfffffffffffffffeull
+
+/* Destinations that the connections of one captured service are checked for at connect(). */
+#define WEFT_CAPTURE_GUARDS 16
+
+/*
  * An IPv6 address, or an IPv4 one as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2): 16 bytes in network order.
  * This is the one normal form at the border of every hook.
  */
@@ -182,10 +191,71 @@ struct weft_affinity {
 	__u64 last_used_ns;
 };
 
+/* ------------------------------------------------------------------------------------------------ the proxy lane */
+
+/* `proxy`, one entry: where the agent takes captured connections. Port 0: it takes none. */
+struct weft_proxy {
+	struct weft_address outbound4; /* for IPv4 sockets, and IPv6 sockets that use a mapped address */
+	struct weft_address outbound6;
+	__be16 outbound_port;
+	__u8 reserved[6];
+};
+
+enum weft_capture_flags {
+	WEFT_CAPTURE_FAIL_OPEN = 1, /* balanced by the kernel while nobody listens for captured connections */
+};
+
+/* One destination that a captured connection's requests may be sent to; one stands for all with the same policies. */
+struct weft_capture_guard {
+	__u64 workload;
+	__be16 port;
+	__u8 reserved[6];
+};
+
+/*
+ * `captures`, by id of a service in the proxy lane. Its connections have no destination yet when they are decided: they
+ * are allowed if each of `guards` allows their source.
+ */
+struct weft_capture {
+	__u32 flags; /* enum weft_capture_flags */
+	__u32 guard_count;
+	struct weft_capture_guard guards[WEFT_CAPTURE_GUARDS];
+};
+
+/*
+ * What the agent learns of a connection that was captured, by getsockopt(SOL_IP, SO_ORIGINAL_DST) with exactly this
+ * length. `origins` has it, by tuple, from the SYN until the agent's end is established, then `agent_sockets`.
+ */
+struct weft_origin {
+	struct weft_address address; /* what the application asked for */
+	__be16 port;
+	__u8 reserved[6];
+	__u64 service;
+	__u64 source; /* workload id; 0: unknown */
+	__u64 netns_cookie;
+	__u64 cgroup; /* cgroup id of the process that connected */
+	__u64 started_ns;
+};
+
+/* `inbound_ports`: ports of local workloads at which connections from outside of the mesh go to the agent. */
+struct weft_inbound_key {
+	__u64 workload;
+	__be16 port;
+	__u8 reserved[6];
+};
+
+/* Keys of `inbound_socks`: the agent's listening sockets for them. */
+enum weft_inbound_socket {
+	WEFT_INBOUND_IPV4 = 0,
+	WEFT_INBOUND_IPV6 = 1,
+	WEFT_INBOUND_SOCKETS = 2,
+};
+
 /* ------------------------------------------------------------------------------------------------ workloads */
 
 enum weft_workload_flags {
 	WEFT_WORKLOAD_LOCAL = 1,
+	WEFT_WORKLOAD_INBOUND = 2, /* `inbound_ports` has ports of it */
 };
 
 /* `workloads`, by workload id. */
@@ -514,6 +584,7 @@ enum weft_name_kind {
 	WEFT_NAME_IDENTITY = 3, /* SPIFFE id */
 	WEFT_NAME_RULE = 4,     /* namespace/policy[rule] */
 	WEFT_NAME_POLICY = 5,   /* the policies of a group */
+	WEFT_NAME_REASON = 6,   /* why a service is in the proxy lane: the objects whose rules demand it */
 };
 
 /* `names`, by id: so that the CLI can speak without an agent. */
@@ -544,6 +615,10 @@ WEFT_ASSERT(sizeof(struct weft_slot) == 24, "weft_slot");
 WEFT_ASSERT(sizeof(struct weft_backend) == 48, "weft_backend");
 WEFT_ASSERT(sizeof(struct weft_backend_load) == 16, "weft_backend_load");
 WEFT_ASSERT(sizeof(struct weft_affinity_key) == 40, "weft_affinity_key");
+WEFT_ASSERT(sizeof(struct weft_proxy) == 40, "weft_proxy");
+WEFT_ASSERT(sizeof(struct weft_capture) == 264, "weft_capture");
+WEFT_ASSERT(sizeof(struct weft_origin) == 64, "weft_origin");
+WEFT_ASSERT(sizeof(struct weft_inbound_key) == 16, "weft_inbound_key");
 WEFT_ASSERT(sizeof(struct weft_workload) == 40, "weft_workload");
 WEFT_ASSERT(sizeof(struct weft_endpoint_key) == 32, "weft_endpoint_key");
 WEFT_ASSERT(sizeof(struct weft_clauses) == 32, "weft_clauses");

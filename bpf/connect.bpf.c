@@ -17,7 +17,6 @@ char _license[] SEC("license") = "GPL";
 #define REFUSE 0
 
 #define TCP_SYN_SENT_STATE 2
-#define TCP_CLOSE_STATE 7
 
 static __always_inline int refuse(int error)
 {
@@ -67,7 +66,7 @@ static __noinline int track_socket(struct bpf_sock_addr *ctx, struct route *rout
 	socket->netns_cookie = route->netns_cookie;
 	socket->rule = route->rule;
 	socket->started_ns = now;
-	if (peer_is_local(route))
+	if (route->lane != WEFT_LANE_PROXY && peer_is_local(route))
 		socket->flags |= WEFT_SOCKET_LOCAL_PEER;
 	if (route->destination_flags & WEFT_WORKLOAD_LOCAL)
 		socket->flags |= WEFT_SOCKET_BOTH_ENDS;

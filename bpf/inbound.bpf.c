@@ -3,7 +3,8 @@
  * What arrives at workloads.
  *
  * sk_lookup: policy for TCP connections that no connect() hook of this node has decided, because their client is on
- * another node or outside of the cgroup. Attached only while the mesh has a policy.
+ * another node or outside of the cgroup, and the way to the agent for those with rules about requests. Attached only
+ * while the mesh has a policy or such a port.
  *
  * cgroup_skb: TCP keeps its own books and passes at once; datagrams are counted here, because nobody else does.
  * Attached only while the mesh has a UDP service.
@@ -187,6 +188,34 @@ static __noinline int report_inbound(const struct verdict_request *request, cons
 }
 
 /*
+ * Gives a connection to the agent if the requests at this port are its business. The socket that the agent accepts has
+ * the address that the client connected to.
+ */
+static __noinline int steer(struct bpf_sk_lookup *ctx, const struct verdict_request *request)
+{
+	struct weft_inbound_key key = { .workload = request->destination, .port = request->port };
+	__u32 index = ctx->family == AF_INET ? WEFT_INBOUND_IPV4 : WEFT_INBOUND_IPV6;
+	__u64 *service = bpf_map_lookup_elem(&inbound_ports, &key);
+	struct weft_capture *capture;
+	struct bpf_sock *listener;
+	__u64 id;
+	int error;
+
+	if (!service)
+		return SK_PASS;
+	listener = bpf_map_lookup_elem(&inbound_socks, &index);
+	if (listener) {
+		error = bpf_sk_assign(ctx, listener, 0);
+		bpf_sk_release(listener);
+		return error ? SK_DROP : SK_PASS;
+	}
+	/* Nobody is there to apply the rules. */
+	id = *service;
+	capture = bpf_map_lookup_elem(&captures, &id);
+	return capture && capture->flags & WEFT_CAPTURE_FAIL_OPEN ? SK_PASS : SK_DROP;
+}
+
+/*
  * Runs when a SYN looks for its listener. A plain client has no identity: its address can satisfy ipBlocks, and nothing
  * that asks for a principal or a namespace. Dropping answers with a reset, before the workload sees a byte.
  */
@@ -212,16 +241,17 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 		    weft_address_v6(ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]);
 	}
 	request.destination = workload_of_address(&local, local_port, IPPROTO_TCP, attached_netns_cookie);
-	if (!request.destination)
+	if (!request.destination || request.destination == WEFT_WORKLOAD_AGENT)
 		return SK_PASS;
 	workload = bpf_map_lookup_elem(&workloads, &request.destination);
-	if (workload && (!workload->policy || !(workload->flags & WEFT_WORKLOAD_LOCAL)))
+	if (workload && (!(workload->flags & WEFT_WORKLOAD_LOCAL) ||
+	                 (!workload->policy && !(workload->flags & WEFT_WORKLOAD_INBOUND))))
 		return SK_PASS;
 
-	/* A client of this node has been decided in its connect(), with its identity. */
+	/* A client of this node has been decided in its connect(), with its identity; so have those of the agent. */
 	tuple_key(&ends, &remote, ctx->remote_port, &local, local_port, attached_netns_cookie);
 	tuple = tuple_find(&ends);
-	if (tuple && tuple->destination == request.destination)
+	if (tuple && (tuple->destination == request.destination || tuple->source == WEFT_WORKLOAD_AGENT))
 		return SK_PASS;
 	if (tuple)
 		request.source = tuple->source;
@@ -230,8 +260,9 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 	request.address_known = 1;
 	request.port = local_port;
 	policy_verdict(&request, &verdict);
-	if (!verdict.denied)
-		return SK_PASS;
-	report_inbound(&request, &verdict, &ends);
-	return SK_DROP;
+	if (verdict.denied) {
+		report_inbound(&request, &verdict, &ends);
+		return SK_DROP;
+	}
+	return verdict.destination_flags & WEFT_WORKLOAD_INBOUND ? steer(ctx, &request) : SK_PASS;
 }

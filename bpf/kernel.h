@@ -33,6 +33,9 @@
 #define ENOMEM 12
 #define ECONNREFUSED 111
 
+#define TCP_CLOSE_STATE 7
+#define TCP_LISTEN_STATE 10
+
 /* enum sock_flags: the peer's FIN has been received. */
 #define SOCK_DONE_BIT 1
 

@@ -10,12 +10,33 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define TCP_CLOSE_STATE 7
-
 static __always_inline void watch_state(struct bpf_sock_ops *ctx)
 {
 	/* Flags that another program has set stay. */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* Tells the agent's end of a captured connection, which sees only this tuple, what the client asked for. */
+static __noinline int origin_insert(struct tcp_sock *tcp, const struct weft_socket *socket)
+{
+	struct weft_origin origin = {
+		.address = socket->service_address,
+		.port = socket->service_port,
+		.service = socket->service,
+		.source = socket->source,
+		.netns_cookie = socket->netns_cookie,
+		.cgroup = socket->cgroup,
+		.started_ns = socket->started_ns,
+	};
+	struct weft_address local, remote;
+	__be16 local_port, remote_port;
+	struct weft_tuple_key key;
+
+	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
+	tuple_key(&key, &local, local_port, &remote, remote_port, socket->netns_cookie);
+	if (bpf_map_update_elem(&origins, &key, &origin, BPF_ANY))
+		count_node(WEFT_COUNT_TUPLES_LOST);
+	return 0;
 }
 
 /* Before the SYN: addresses and ports are final. */
@@ -29,6 +50,10 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock
 	if (!socket || socket->role != WEFT_ROLE_CLIENT || socket->phase != WEFT_PHASE_CONNECTING)
 		return;
 	watch_state(ctx);
+	if (socket->lane == WEFT_LANE_PROXY) {
+		origin_insert(tcp, socket);
+		return;
+	}
 	if (!(socket->flags & WEFT_SOCKET_LOCAL_PEER))
 		return;
 	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
@@ -69,7 +94,8 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 	if (tuple && tuple->destination)
 		return;
 	workload = workload_of_socket(tcp);
-	if (!workload)
+	/* What the agent accepts has been counted at its client's end. */
+	if (!workload || workload == WEFT_WORKLOAD_AGENT)
 		return;
 	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!socket) {
@@ -107,6 +133,12 @@ static __always_inline void on_closed(struct tcp_sock *tcp, struct weft_socket *
 	if (!socket || socket->role == WEFT_ROLE_NONE)
 		return;
 	socket_ends(common_of(tcp), &ending.source_address, &ending.source_port, &remote, &remote_port);
+	if (socket->lane == WEFT_LANE_PROXY) {
+		struct weft_tuple_key key;
+
+		tuple_key(&key, &ending.source_address, ending.source_port, &remote, remote_port, socket->netns_cookie);
+		bpf_map_delete_elem(&origins, &key);
+	}
 	if (socket->flags & WEFT_SOCKET_LOCAL_PEER) {
 		struct weft_tuple_key tuple;
 

@@ -62,6 +62,36 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* service id */
+	__type(value, struct weft_capture);
+} captures SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weft_proxy);
+} proxy SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weft_inbound_key);
+	__type(value, __u64); /* service id */
+} inbound_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, WEFT_INBOUND_SOCKETS);
+	__type(key, __u32);
+	__type(value, __u64);
+} inbound_socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64); /* workload id */
 	__type(value, struct weft_workload);
 } workloads SEC(".maps");
@@ -201,6 +231,15 @@ struct {
 	__type(value, struct weft_tuple);
 } tuples SEC(".maps");
 
+/* Captured connections whose agent's end is not established yet: few at any time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weft_tuple_key);
+	__type(value, struct weft_origin);
+} origins SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20); /* bytes */
@@ -221,5 +260,13 @@ struct {
 	__type(key, int);
 	__type(value, struct weft_udp_socket);
 } udp_sockets SEC(".maps");
+
+/* The agent's ends of captured connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct weft_origin);
+} agent_sockets SEC(".maps");
 
 #endif

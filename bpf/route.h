@@ -23,7 +23,7 @@ struct route {
 	__s32 error;             /* errno to refuse with; 0: allowed */
 	__u32 quiet;             /* decide only: the connection has been counted before */
 	__u32 destination_flags; /* enum weft_workload_flags */
-	__u32 reserved;
+	__u32 direct;            /* past the proxy, which is not there */
 	__u64 source;
 	__u64 service;
 	__u64 destination;
@@ -144,7 +144,11 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 		}
 		route->destination =
 		    workload_of_address(&target, route->asked_port, route->protocol, route->netns_cookie);
-		if (route->destination) {
+		if (route->destination == WEFT_WORKLOAD_AGENT) {
+			/* The agent's own listeners take what was captured, and nothing else. */
+			route->destination = 0;
+			route->error = EPERM;
+		} else if (route->destination) {
 			route->lane = WEFT_LANE_KERNEL;
 			route->tracked = 1;
 		} else {
@@ -157,7 +161,9 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 
 	route->tracked = 1;
 	route->service = service->id;
-	route->lane = service->lane;
+	route->lane = route->direct ? WEFT_LANE_KERNEL : service->lane;
+	if (route->lane == WEFT_LANE_PROXY)
+		return 0;
 	/* A socket that talks to several services by sendto() has a backend of each already. */
 	if (!route->backend || !active_backend(route->backend)) {
 		struct weft_affinity_key client = {
@@ -184,12 +190,14 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 	return 0;
 }
 
+#include "capture.h"
+
 /* Decides everything about one destination; `asked`, `backend` (a wish, or 0) and `quiet` are filled by the caller. */
 static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 {
 	struct verdict_request request = {};
 	struct weft_address bound;
-	struct verdict verdict;
+	struct verdict verdict = {};
 	struct bpf_sock *sk = ctx->sk;
 
 	if (!sk)
@@ -199,7 +207,22 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 	route->peer_port = route->asked_port;
 	route->netns_cookie = bpf_get_netns_cookie(ctx);
 	route->source = workload_of_current();
+	if (route->source == WEFT_WORKLOAD_AGENT) {
+		/* It goes where it wants to, as the processes that it speaks for have been decided. */
+		route->source = 0;
+		return 0;
+	}
 	find_destination(route, &bound);
+	if (route->lane == WEFT_LANE_PROXY) {
+		request.source = route->source;
+		source_address(&bound, route, &request);
+		if (capture(ctx, route, &request, &verdict)) {
+			route->direct = 1;
+			route->peer = route->asked;
+			route->peer_port = route->asked_port;
+			find_destination(route, &bound);
+		}
+	}
 
 	if (!route->error && route->destination) {
 		request.source = route->source;

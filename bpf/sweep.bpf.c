@@ -7,6 +7,7 @@
  */
 #include "kernel.h"
 
+#include "guard.h"
 #include "socket.h"
 #include "verdict.h"
 
@@ -44,6 +45,27 @@ static __always_inline int is_workload(__u64 id)
 	return bpf_map_lookup_elem(&workloads, &id) != NULL;
 }
 
+/* The same for a connection that the agent carries: each place that its requests may go to has to allow it. */
+static __noinline int capture_doom(const struct weft_socket *socket, const struct weft_address *local,
+                                   struct weft_doomed *doomed)
+{
+	struct verdict_request request = {
+		.source = socket->source,
+		.source_address = *local,
+		.address_known = 1,
+		.quiet = 1,
+	};
+	struct verdict verdict = {};
+	__u64 id = socket->service;
+	struct weft_capture *capture = bpf_map_lookup_elem(&captures, &id);
+
+	/* A service that has left the lane, or the mesh, guards nothing any more. */
+	if (!capture || !capture_denied(capture, &request, &verdict))
+		return 0;
+	doomed->rule = verdict.rule;
+	return WEFT_DOOM_POLICY;
+}
+
 /* Why an open connection has to end; 0 if it may stay. */
 static __noinline int doom_of(const struct weft_socket *socket, const struct weft_address *local,
                               struct weft_doomed *doomed)
@@ -56,6 +78,8 @@ static __noinline int doom_of(const struct weft_socket *socket, const struct wef
 		    bpf_ktime_get_ns() >= backend->drain_deadline_ns)
 			return WEFT_DOOM_DRAINED;
 	}
+	if (socket->lane == WEFT_LANE_PROXY)
+		return capture_doom(socket, local, doomed);
 	/*
 	 * The client's end decides for local pairs; the server's end for clients of other nodes. A workload that is no
 	 * longer configured guards nothing: refusing what is unknown is for new connections.

@@ -82,6 +82,8 @@ final class MetricsScrape {
                 usage("slots", try maps.slots.count(), maps.slots.maxEntries),
                 usage("backends", try maps.backends.count(), maps.backends.maxEntries),
                 usage("maglev", try maps.maglev.count(), maps.maglev.maxEntries),
+                usage("captures", try maps.captures.count(), maps.captures.maxEntries),
+                usage("inbound_ports", try maps.inboundPorts.count(), maps.inboundPorts.maxEntries),
                 usage("workloads", try maps.workloads.count(), maps.workloads.maxEntries),
                 usage("addresses", try maps.addresses.count(), maps.addresses.maxEntries),
                 usage("cgroups", try maps.cgroups.count(), maps.cgroups.maxEntries),
@@ -98,6 +100,7 @@ final class MetricsScrape {
                 usage("traffic", try maps.traffic.count(), maps.traffic.maxEntries),
                 usage("rule_counters", try maps.ruleCounters.count(), maps.ruleCounters.maxEntries),
                 usage("tuples", try maps.tuples.count(), maps.tuples.maxEntries),
+                usage("origins", try maps.origins.count(), maps.origins.maxEntries),
             ]
         }
     }

@@ -6,8 +6,14 @@ public struct CompiledMaps: Sendable {
     var services: [ObjectName: CompiledService]
     var workloads: [ObjectName: CompiledWorkload]
     var policies: [UInt64: CompiledPolicy]
+    /// By service identifier: what is in the proxy lane.
+    var captures: [UInt64: CompiledCapture]
+    /// Ports at which connections from outside of the mesh go to the agent, and whose rules they meet.
+    var inboundPorts: [(key: weft_inbound_key, service: UInt64)]
     /// Policies that the kernel cannot hold, with the reason.
     var failures: [ObjectName: String]
+    /// Captured services whose connections the kernel refuses, because it cannot hold all that they may lead to.
+    var captureFailures: [ObjectName]
     var generation: UInt64
     /// Whether anything speaks UDP: datagrams are counted packet by packet, so only then.
     var hasDatagrams: Bool
@@ -25,23 +31,31 @@ public struct CompiledMaps: Sendable {
 
     private let sources: [ObjectName: MeshService]
     private let drains: DrainDeadlines
+    private let isCapturing: Bool
 
     public static var empty: CompiledMaps { CompiledMaps(MeshSnapshot()) }
 
-    /// - Parameter previous: an earlier result. It only saves work: services that did not change are taken from it.
-    public init(_ snapshot: MeshSnapshot, drains: DrainDeadlines = [:], previous: CompiledMaps? = nil) {
+    /// - Parameters:
+    ///   - isCapturing: whether there is an agent that takes connections of the proxy lane; without one all services are
+    ///     in the kernel's.
+    ///   - previous: an earlier result. It only saves work: services that did not change are taken from it.
+    public init(
+        _ snapshot: MeshSnapshot, drains: DrainDeadlines = [:], isCapturing: Bool = false,
+        previous: CompiledMaps? = nil
+    ) {
         generation = snapshot.generation
         sources = snapshot.services
         self.drains = drains
+        self.isCapturing = isCapturing
 
         var services: [ObjectName: CompiledService] = [:]
         services.reserveCapacity(snapshot.services.count)
-        let reusable = previous.flatMap { $0.drains == drains ? $0 : nil }
+        let reusable = previous.flatMap { $0.drains == drains && $0.isCapturing == isCapturing ? $0 : nil }
         for (name, service) in snapshot.services {
             if let reusable, reusable.sources[name] == service, let compiled = reusable.services[name] {
                 services[name] = compiled
             } else {
-                services[name] = CompiledService(service, drains: drains)
+                services[name] = CompiledService(service, drains: drains, isCapturing: isCapturing)
             }
         }
         self.services = services
@@ -57,6 +71,9 @@ public struct CompiledMaps: Sendable {
         self.workloads = workloads
         policies = compiler.groups
         failures = compiler.failures
+        (captures, captureFailures) =
+            isCapturing ? snapshot.compiledCaptures(workloads, policies: policies) : ([:], [])
+        inboundPorts = isCapturing ? snapshot.compiledInboundPorts(workloads) : []
         hasDatagrams =
             snapshot.services.values.contains { $0.ports.contains { $0.transport == .udp } }
             || snapshot.workloads.values.contains { $0.ports.contains { $0.transport == .udp } }

@@ -26,14 +26,17 @@ final class CompiledService: Sendable {
     let frontends: [Frontend]
 
     /// A pure function of its arguments.
-    init(_ service: MeshService, drains: DrainDeadlines) {
+    init(_ service: MeshService, drains: DrainDeadlines, isCapturing: Bool) {
         var frontends: [Frontend] = []
         for port in service.ports {
             for isIPv4 in [true, false] {
                 let addresses = service.addresses.filter { $0.isIPv4 == isIPv4 }
                 guard !addresses.isEmpty else { continue }
-                frontends.append(
-                    Self.frontend(service, port, addresses: addresses, isIPv4: isIPv4, drains: drains))
+                var frontend = Self.frontend(service, port, addresses: addresses, isIPv4: isIPv4, drains: drains)
+                if isCapturing && port.isProxied {
+                    frontend.header.lane = UInt8(truncatingIfNeeded: WEFT_LANE_PROXY.rawValue)
+                }
+                frontends.append(frontend)
             }
         }
         self.frontends = frontends

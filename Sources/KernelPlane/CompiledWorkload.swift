@@ -26,6 +26,7 @@ struct CompiledWorkload: Sendable {
         value.policy = policy
         value.address = workload.addresses.first { !$0.isLoopback }?.abi ?? weft_address()
         value.flags = workload.isLocal ? WEFT_WORKLOAD_LOCAL.rawValue : 0
+        if workload.isLocal && !workload.inboundHTTP.isEmpty { value.flags |= WEFT_WORKLOAD_INBOUND.rawValue }
         cgroup = workload.isLocal ? workload.cgroup : nil
 
         endpoints = []
@@ -64,5 +65,24 @@ struct CompiledWorkload: Sendable {
             for address in Set(workload.addresses) where !seen.insert(address).inserted { shared.insert(address) }
         }
         return shared
+    }
+}
+
+extension MeshSnapshot {
+    func compiledInboundPorts(
+        _ compiled: [ObjectName: CompiledWorkload]
+    ) -> [(key: weft_inbound_key, service: UInt64)] {
+        workloads.values.filter(\.isLocal).flatMap { workload in
+            workload.inboundHTTP.compactMap { port, service in
+                guard let id = compiled[workload.name]?.id,
+                    let frontend = services[service]?.ports.first(where: \.isProxied)
+                else { return nil }
+                let isIPv4 = services[service]?.addresses.first?.isIPv4 ?? true
+                let key = weft_inbound_key(workload: id, port: port.bigEndian, reserved: (0, 0, 0, 0, 0, 0))
+                return (
+                    key, Identifier.service(service, port: frontend.port, transport: .tcp, isIPv4: isIPv4)
+                )
+            }
+        }
     }
 }

@@ -10,10 +10,10 @@ struct Enrolment: ~Copyable {
 
     /// - Parameters:
     ///   - mount: where the cgroup v2 hierarchy is mounted.
-    ///   - full: receives the error when the map has no room.
+    ///   - agent: the id of the agent's cgroup; 0 if it has none to itself.
     /// - Returns: whether anything changed, and the cgroup paths that do not exist (yet).
     mutating func refresh(
-        _ workloads: [(cgroup: String, id: UInt64)], mount: String, maps: borrowing PinnedMaps
+        _ workloads: [(cgroup: String, id: UInt64)], agent: UInt64, mount: String, maps: borrowing PinnedMaps
     ) throws(BPFError) -> (changed: Bool, missing: [String]) {
         if isFirst {
             for (cgroup, workload) in try maps.cgroups.entries() { enrolled[cgroup] = workload }
@@ -29,6 +29,7 @@ struct Enrolment: ~Copyable {
                 desired[id] = workload.id
             }
         }
+        if agent != 0 { desired[agent] = WEFT_WORKLOAD_AGENT }
         guard desired != enrolled else { return (false, missing) }
         for (cgroup, workload) in desired where enrolled[cgroup] != workload {
             try maps.cgroups.set(cgroup, workload)

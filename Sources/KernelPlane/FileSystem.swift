@@ -74,4 +74,13 @@ enum FileSystem {
             }
         }
     }
+
+    /// Writes a small file of the kernel in one call; returns 0 or the errno.
+    static func write(_ text: String, to path: String) -> CInt {
+        let descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return weft_errno() }
+        let file = FileDescriptor(owning: descriptor)
+        let bytes = Array(text.utf8)
+        return unsafe Glibc.write(file.rawValue, bytes, bytes.count) == bytes.count ? 0 : weft_errno()
+    }
 }

@@ -26,6 +26,11 @@ public enum Identifier {
 
     public static func rule(_ text: String) -> UInt64 { of(WEFT_NAME_RULE, text) }
 
+    /// Of the text that says why a service is in the proxy lane.
+    public static func reason(service: UInt64) -> UInt64 {
+        weft_mix(service ^ UInt64(WEFT_NAME_REASON.rawValue))
+    }
+
     /// Of an endpoint of a service.
     static func backend(service: UInt64, address: IPAddress, port: UInt16) -> UInt64 {
         let hash = weft_mix(weft_mix(weft_mix(service ^ address.high) ^ address.low) ^ UInt64(port))

@@ -8,6 +8,8 @@ struct Inherited: Sendable {
     private var slots: [weft_slot_key]
     private var backends: [UInt64]
     private var maglev: [UInt64]
+    private var captures: [UInt64]
+    private var inboundPorts: [weft_inbound_key]
     private var workloads: [UInt64]
     private var addresses: [weft_endpoint_key]
     private var policies: [UInt64]
@@ -21,6 +23,8 @@ struct Inherited: Sendable {
         slots = try maps.slots.keys()
         backends = try maps.backends.keys()
         maglev = try maps.maglev.keys()
+        captures = try maps.captures.keys()
+        inboundPorts = try maps.inboundPorts.keys()
         workloads = try maps.workloads.keys()
         addresses = try maps.addresses.keys()
         policies = try maps.policies.keys()
@@ -30,7 +34,11 @@ struct Inherited: Sendable {
         policyRules = try maps.policyRules.keys()
     }
 
-    func removeAll(from maps: borrowing PinnedMaps, keeping compiled: borrowing CompiledMaps) {
+    /// - Parameter ownListeners: what the agent itself has in `addresses`.
+    func removeAll(
+        from maps: borrowing PinnedMaps, keeping compiled: borrowing CompiledMaps,
+        ownListeners: Set<ABIBytes<weft_endpoint_key>>
+    ) {
         var keptServices: Set<ABIBytes<weft_service_key>> = []
         var keptSlots: Set<ABIBytes<weft_slot_key>> = []
         var keptBackends: Set<UInt64> = []
@@ -56,9 +64,15 @@ struct Inherited: Sendable {
             _ = try? maps.backends.delete(key)
         }
         for key in maglev where !keptTables.contains(key) { _ = try? maps.maglev.delete(key) }
+        for key in captures where compiled.captures[key] == nil {
+            _ = try? maps.captures.delete(key)
+            _ = try? maps.names.delete(Identifier.reason(service: key))
+        }
+        let keptPorts = Set(compiled.inboundPorts.map { ABIBytes($0.key) })
+        for key in inboundPorts where !keptPorts.contains(ABIBytes(key)) { _ = try? maps.inboundPorts.delete(key) }
 
         let keptWorkloads = Set(compiled.workloads.values.map(\.id))
-        let keptAddresses = Set(compiled.workloads.values.flatMap(\.endpoints).map { ABIBytes($0) })
+        let keptAddresses = ownListeners.union(compiled.workloads.values.flatMap(\.endpoints).map { ABIBytes($0) })
         for key in addresses where !keptAddresses.contains(ABIBytes(key)) {
             _ = try? maps.addresses.delete(key)
         }

@@ -16,12 +16,29 @@ public final class KernelPlane {
         public var cgroupMount: String
         /// Sizes of maps other than the defaults of bpf/maps.h.
         public var mapLimits: [String: Int]
+        /// What takes the connections of the proxy lane; nil: nothing does, and that lane is not used.
+        public var proxy: Proxy?
 
-        public init(pinDirectory: String, cgroup: String, cgroupMount: String, mapLimits: [String: Int] = [:]) {
+        public struct Proxy: Sendable {
+            public var addresses: ProxyAddresses
+            /// The path of the agent's own cgroup (see `AgentCgroup`).
+            public var cgroup: String
+
+            public init(addresses: ProxyAddresses, cgroup: String) {
+                self.addresses = addresses
+                self.cgroup = cgroup
+            }
+        }
+
+        public init(
+            pinDirectory: String, cgroup: String, cgroupMount: String, mapLimits: [String: Int] = [:],
+            proxy: Proxy? = nil
+        ) {
             self.pinDirectory = pinDirectory
             self.cgroup = cgroup
             self.cgroupMount = cgroupMount
             self.mapLimits = mapLimits
+            self.proxy = proxy
         }
     }
 
@@ -35,6 +52,9 @@ public final class KernelPlane {
     private let datagramIn: Program
     private let datagramOut: Program
     private let inboundPolicy: Program
+    private var agentLinks: Loader.AgentLinks?
+    /// The id of the agent's own cgroup; 0 without a proxy.
+    private let agentCgroup: UInt64
     private var reconciler: MapReconciler
     private var enrolment = Enrolment()
     private var compiled: CompiledMaps
@@ -77,6 +97,7 @@ public final class KernelPlane {
             if !adopted { _ = try? pins.uninstall() }
             throw error
         }
+        agentCgroup = options.proxy.map { FileSystem.cgroupID($0.cgroup) } ?? 0
         let parts = loaded.take()
         sweepLink = parts.sweep
         datagramSweepLink = parts.datagramSweep
@@ -103,6 +124,50 @@ public final class KernelPlane {
         settings.flow_wakeup_bytes = 256 * 1024
         try reconciler.maps.settings.set(0, settings)
         try makeOverflowSeries()
+        try prepareProxy()
+    }
+
+    /// From here on the agent's sockets are left alone, and only captured connections reach its listeners. Services are
+    /// in the proxy lane only after `apply`.
+    private func prepareProxy() throws(BPFError) {
+        guard let proxy = options.proxy else {
+            try reconciler.maps.proxy.set(0, weft_proxy())
+            return
+        }
+        guard agentCgroup != 0 else {
+            throw BPFError(operation: "find the agent's cgroup", subject: proxy.cgroup, errno: weft_errno())
+        }
+        agentLinks = try Loader.attachAgentPrograms(pins: pins, options: options, cgroup: proxy.cgroup)
+        try reconciler.maps.cgroups.set(agentCgroup, WEFT_WORKLOAD_AGENT)
+        settings.identity_generation &+= 1
+        try reconciler.maps.settings.set(0, settings)
+        try reconciler.maps.names.set(
+            WEFT_WORKLOAD_AGENT, CompiledName(WEFT_WORKLOAD_AGENT, WEFT_NAME_WORKLOAD, "weftd").abi)
+        try setProxyNamespaces([])
+        try reconciler.maps.proxy.set(0, proxy.addresses.abi)
+    }
+
+    /// Says in which other network namespaces the agent listens (see `ProxyListeners`): nobody may connect to it there.
+    public func setProxyNamespaces(_ cookies: some Collection<UInt64>) throws(BPFError) {
+        guard let proxy = options.proxy else { return }
+        try reconciler.setOwnListeners(proxy.addresses.endpoints(own: ownNamespace, namespaces: cookies))
+    }
+
+    /// Hands over the listening sockets for clients outside of the mesh; nil takes them back. Of several sockets that
+    /// share a place (SO_REUSEPORT) one suffices.
+    public func setInboundListeners(ipv4: CInt?, ipv6: CInt?) throws(BPFError) {
+        for (key, descriptor) in [(WEFT_INBOUND_IPV4, ipv4), (WEFT_INBOUND_IPV6, ipv6)] {
+            if let descriptor {
+                try reconciler.maps.inboundSockets.set(key.rawValue, UInt64(descriptor))
+            } else {
+                _ = try? reconciler.maps.inboundSockets.delete(key.rawValue)
+            }
+        }
+    }
+
+    /// The cgroups of the local workloads: their processes may be in network namespaces that need a listener.
+    public var workloadCgroups: [String] {
+        snapshot.workloads.values.compactMap { $0.isLocal ? $0.cgroup.map { options.cgroupMount + $0 } : nil }
     }
 
     /// The maps, for reading.
@@ -137,7 +202,8 @@ public final class KernelPlane {
     /// - Returns: the objects that could not be programmed; everything else is.
     public func apply(_ snapshot: MeshSnapshot) throws(BPFError) -> [ProgrammingFailure] {
         self.snapshot = snapshot
-        let next = CompiledMaps(snapshot, drains: drains, previous: compiled)
+        let next = CompiledMaps(
+            snapshot, drains: drains, isCapturing: options.proxy != nil, previous: compiled)
         namespaces = findNamespaces(of: next)
         compiled = next
         let failures = program()
@@ -148,7 +214,7 @@ public final class KernelPlane {
         settings.generation = snapshot.generation
         try reconciler.maps.settings.set(0, settings)
         try attachDatagramPrograms(compiled.hasDatagrams)
-        try attachInboundPolicy(!compiled.policies.isEmpty)
+        try attachInboundPolicy(!compiled.policies.isEmpty || !compiled.inboundPorts.isEmpty)
         return failures
     }
 
@@ -181,7 +247,7 @@ public final class KernelPlane {
         let local = compiled.workloads.values.compactMap { workload in
             workload.cgroup.map { (cgroup: $0, id: workload.id) }
         }
-        let result = try enrolment.refresh(local, mount: options.cgroupMount, maps: maps)
+        let result = try enrolment.refresh(local, agent: agentCgroup, mount: options.cgroupMount, maps: maps)
         missingCgroups = result.missing.sorted()
         guard result.changed else { return }
         settings.identity_generation &+= 1
@@ -200,7 +266,8 @@ public final class KernelPlane {
         return found
     }
 
-    /// Policy at the destination costs every new connection a lookup, so it is there only when there is a policy.
+    /// What meets connections at their destination costs every new one a lookup, so it is there only when there is a policy
+    /// or a port whose connections go to the agent.
     private func attachInboundPolicy(_ wanted: Bool) throws(BPFError) {
         let path = pins.link("inbound_policy")
         let isAttached = FileSystem.exists(path)
@@ -283,6 +350,7 @@ public final class KernelPlane {
 
     /// Says in the maps that no agent runs; the programs go on.
     public func leave() {
+        agentLinks = nil
         settings.agent_pid = 0
         try? reconciler.maps.settings.set(0, settings)
     }

@@ -25,6 +25,16 @@ enum Loader {
         var inboundPolicy: Program
     }
 
+    final class AgentLinks {
+        private let lifecycle: Link
+        private let options: Link
+
+        init(lifecycle: consuming Link, options: consuming Link) {
+            self.lifecycle = lifecycle
+            self.options = options
+        }
+    }
+
     /// Carries `Parts` out of a do statement.
     final class Loaded {
         private var parts: Parts?
@@ -92,6 +102,18 @@ enum Loader {
             try Link.unpin(pin)
         }
         return program
+    }
+
+    /// The programs of the agent's own sockets, attached to its cgroup for as long as the links are held: they mean
+    /// nothing without an agent.
+    static func attachAgentPrograms(
+        pins: PinDirectory, options: KernelPlane.Options, cgroup path: String
+    ) throws(BPFError) -> AgentLinks {
+        let object = try open(.agent, pins, options).load()
+        let cgroup = try FileDescriptor(directory: path)
+        let lifecycle = try object.program("agent_lifecycle").attach(toCgroup: cgroup)
+        let options = try object.program("agent_getsockopt").attach(toCgroup: cgroup)
+        return AgentLinks(lifecycle: lifecycle, options: options)
     }
 
     private static func open(

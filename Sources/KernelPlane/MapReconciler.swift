@@ -19,6 +19,9 @@ struct MapReconciler: ~Copyable {
     private var services: [ObjectName: CompiledService] = [:]
     private var workloads: [ObjectName: CompiledWorkload] = [:]
     private var policies: [UInt64: CompiledPolicy] = [:]
+    private var captures: [UInt64: CompiledCapture] = [:]
+    private var inboundPorts: [ABIBytes<weft_inbound_key>: (key: weft_inbound_key, service: UInt64)] = [:]
+    private var ownListeners: Set<ABIBytes<weft_endpoint_key>> = []
     private var sharedNames: [UInt64: CompiledName] = [:]
     /// Keys that were found in pinned maps and that nobody has claimed yet.
     private var inherited: Inherited?
@@ -44,11 +47,13 @@ struct MapReconciler: ~Copyable {
         let unusable = addPolicies(compiled.policies)
         failures += addWorkloads(compiled.workloads, unusablePolicies: unusable)
         failures += enrol(maps)
+        failures += addCaptures(compiled)
         var refused = applyServices(compiled.services, generation: compiled.generation)
+        removeCaptures(notIn: compiled)
         removeWorkloads(notIn: compiled.workloads)
         removePolicies(notIn: compiled.policies)
         if let leftovers = inherited {
-            leftovers.removeAll(from: maps, keeping: compiled)
+            leftovers.removeAll(from: maps, keeping: compiled, ownListeners: ownListeners)
             inherited = nil
             // That may have made the room that was missing.
             if !refused.isEmpty { refused = applyServices(compiled.services, generation: compiled.generation) }
@@ -182,6 +187,67 @@ struct MapReconciler: ~Copyable {
 
     private static func slotKey(_ service: UInt64, _ index: Int) -> weft_slot_key {
         weft_slot_key(service: service, slot: UInt32(index), reserved: 0)
+    }
+
+    // MARK: The proxy lane
+
+    /// The places at which the agent itself listens: nobody may connect to them, see `WEFT_WORKLOAD_AGENT`.
+    mutating func setOwnListeners(_ keys: [weft_endpoint_key]) throws(BPFError) {
+        let wanted = Set(keys.map { ABIBytes($0) })
+        for key in keys where !ownListeners.contains(ABIBytes(key)) {
+            try maps.addresses.set(key, WEFT_WORKLOAD_AGENT)
+            ownListeners.insert(ABIBytes(key))
+        }
+        for key in ownListeners.subtracting(wanted) {
+            removeAddress(key.value, of: WEFT_WORKLOAD_AGENT)
+            ownListeners.remove(key)
+        }
+    }
+
+    private mutating func addCaptures(_ compiled: borrowing CompiledMaps) -> [ProgrammingFailure] {
+        var failures = compiled.captureFailures.map {
+            ProgrammingFailure(
+                kind: "Service", name: $0,
+                message: "its requests may go to workloads under more than \(WEFT_CAPTURE_GUARDS) different sets of"
+                    + " policies: its connections are refused")
+        }
+        for (id, new) in compiled.captures {
+            let old = captures[id]
+            do throws(BPFError) {
+                if old.map({ ABIBytes($0.value) != ABIBytes(new.value) }) ?? true {
+                    try maps.captures.set(id, new.value)
+                }
+                if old?.reason != new.reason {
+                    let reason = Identifier.reason(service: id)
+                    try? maps.names.set(reason, CompiledName(reason, WEFT_NAME_REASON, new.reason).abi)
+                }
+                captures[id] = new
+            } catch {
+                // Without an entry its connections are refused.
+                let name = compiled.services.first { $0.value.frontends.contains { $0.header.id == id } }?.key
+                if let name {
+                    failures.append(ProgrammingFailure(kind: "Service", name: name, message: error.description))
+                }
+            }
+        }
+        for entry in compiled.inboundPorts where inboundPorts[ABIBytes(entry.key)]?.service != entry.service {
+            guard (try? maps.inboundPorts.set(entry.key, entry.service)) != nil else { continue }
+            inboundPorts[ABIBytes(entry.key)] = entry
+        }
+        return failures
+    }
+
+    private mutating func removeCaptures(notIn compiled: borrowing CompiledMaps) {
+        let ports = Set(compiled.inboundPorts.map { ABIBytes($0.key) })
+        for (bytes, entry) in inboundPorts where !ports.contains(bytes) {
+            _ = try? maps.inboundPorts.delete(entry.key)
+            inboundPorts[bytes] = nil
+        }
+        for id in captures.keys where compiled.captures[id] == nil {
+            _ = try? maps.captures.delete(id)
+            _ = try? maps.names.delete(Identifier.reason(service: id))
+            captures[id] = nil
+        }
     }
 
     // MARK: Workloads

@@ -25,6 +25,28 @@ enum NetworkNamespace {
         return currentCookie
     }
 
+    /// Adds the namespaces of all processes of a cgroup and its sub-cgroups: by inode, a file that leads there.
+    static func collect(ofCgroup path: String, into found: inout [UInt64: String], depth: Int = 4) {
+        for process in FileSystem.text("\(path)/cgroup.procs")?.split(separator: "\n") ?? [] {
+            let file = "/proc/\(process)/ns/net"
+            if let inode = FileSystem.inode(file), found[inode] == nil { found[inode] = file }
+        }
+        guard depth > 0 else { return }
+        for child in FileSystem.entries(of: path) where FileSystem.exists("\(path)/\(child)/cgroup.procs") {
+            collect(ofCgroup: "\(path)/\(child)", into: &found, depth: depth - 1)
+        }
+    }
+
+    /// Runs `body` in the namespace of that file, and comes back; `body` must not suspend.
+    ///
+    /// - Returns: nil if it cannot be entered.
+    static func inside<Result>(file: borrowing FileDescriptor, _ body: () -> Result) -> Result? {
+        let own = FileSystem.openFile("/proc/thread-self/ns/net")
+        guard own.rawValue >= 0, weft_enter_netns(file.rawValue) == 0 else { return nil }
+        defer { weft_enter_netns(own.rawValue) }
+        return body()
+    }
+
     private static func firstProcess(of cgroup: String, depth: Int) -> Substring? {
         if let process = FileSystem.text("\(cgroup)/cgroup.procs")?.split(separator: "\n").first { return process }
         guard depth > 0 else { return nil }

@@ -9,6 +9,11 @@ public struct PinnedMaps: ~Copyable, Sendable {
     public let slots: Map<weft_slot_key, weft_slot>
     public let backends: Map<UInt64, weft_backend>
     public let maglev: MapOfMaps<UInt64>
+    public let captures: Map<UInt64, weft_capture>
+    public let proxy: Map<UInt32, weft_proxy>
+    public let inboundPorts: Map<weft_inbound_key, UInt64>
+    /// Written with descriptors, read as socket cookies.
+    public let inboundSockets: Map<UInt32, UInt64>
     public let workloads: Map<UInt64, weft_workload>
     public let addresses: Map<weft_endpoint_key, UInt64>
     public let cgroups: Map<UInt64, UInt64>
@@ -28,13 +33,15 @@ public struct PinnedMaps: ~Copyable, Sendable {
     public let ruleCounters: PerCPUMap<weft_rule_key, UInt64>
     public let nodeCounters: PerCPUMap<UInt32, UInt64>
     public let tuples: Map<weft_tuple_key, weft_tuple>
+    public let origins: Map<weft_tuple_key, weft_origin>
 
     /// The maps whose number of entries is bounded, and whose bound the agent can be given: for `--map-limit`, the
     /// pressure metrics and `weft map list`.
     public static let names: [String] = [
-        "services", "slots", "backends", "maglev", "workloads", "addresses", "cgroups", "policies", "policy_ids",
+        "services", "slots", "backends", "maglev", "captures", "inbound_ports", "workloads", "addresses", "cgroups",
+        "policies", "policy_ids",
         "policy_ports", "policy_prefixes", "policy_rules", "names", "backend_load", "service_state", "affinity",
-        "cgroup_cache", "traffic", "rule_counters", "tuples",
+        "cgroup_cache", "traffic", "rule_counters", "tuples", "origins",
     ]
 
     /// Opens the pins.
@@ -56,6 +63,10 @@ public struct PinnedMaps: ~Copyable, Sendable {
         let slots: Map<weft_slot_key, weft_slot> = try map("slots")
         let backends: Map<UInt64, weft_backend> = try map("backends")
         let maglev: MapOfMaps<UInt64> = try MapOfMaps.openPinned(directory.map("maglev"), name: "maglev")
+        let captures: Map<UInt64, weft_capture> = try map("captures")
+        let proxy: Map<UInt32, weft_proxy> = try map("proxy")
+        let inboundPorts: Map<weft_inbound_key, UInt64> = try map("inbound_ports")
+        let inboundSockets: Map<UInt32, UInt64> = try map("inbound_socks")
         let workloads: Map<UInt64, weft_workload> = try map("workloads")
         let addresses: Map<weft_endpoint_key, UInt64> = try map("addresses")
         let cgroups: Map<UInt64, UInt64> = try map("cgroups")
@@ -74,11 +85,16 @@ public struct PinnedMaps: ~Copyable, Sendable {
         let ruleCounters: PerCPUMap<weft_rule_key, UInt64> = try perCPU("rule_counters")
         let nodeCounters: PerCPUMap<UInt32, UInt64> = try perCPU("node_counters")
         let tuples: Map<weft_tuple_key, weft_tuple> = try map("tuples")
+        let origins: Map<weft_tuple_key, weft_origin> = try map("origins")
 
         self.services = services
         self.slots = slots
         self.backends = backends
         self.maglev = maglev
+        self.captures = captures
+        self.proxy = proxy
+        self.inboundPorts = inboundPorts
+        self.inboundSockets = inboundSockets
         self.workloads = workloads
         self.addresses = addresses
         self.cgroups = cgroups
@@ -97,5 +113,6 @@ public struct PinnedMaps: ~Copyable, Sendable {
         self.ruleCounters = ruleCounters
         self.nodeCounters = nodeCounters
         self.tuples = tuples
+        self.origins = origins
     }
 }

@@ -166,6 +166,10 @@ public struct MeshWorkload: Sendable, Equatable {
     public var isLocal: Bool
     /// The cgroup of its processes, as a path below the cgroup v2 root; nil for a remote workload.
     public var cgroup: String?
+    /// Its TCP ports at which connections that do not come through the mesh (from another node, or from a process of this
+    /// one that is not in the mesh) are carried by this node's proxy, each with the service whose rules their requests
+    /// meet. Connections that come through the mesh have met the rules at their client's end.
+    public var inboundHTTP: [UInt16: ObjectName] = [:]
 
     public init(
         name: ObjectName, serviceAccount: String, labels: [String: String] = [:], addresses: [IPAddress] = [],

@@ -162,4 +162,59 @@ import WeftABI
         #expect(decision.shadowExplanation(Resolver(node.maps))?.contains("shop/deny-range[0]") == true)
         #expect(try decide(client, from: "10.2.0.1").shadow == .init(isDenied: false, rule: rule))
     }
+
+    // MARK: the proxy lane
+
+    /// The web service captured, with its workload as the one that its requests may be sent to.
+    private func captured(agentPID: UInt32, mode: FailureMode = .closed) throws -> TableMaps {
+        var node = node
+        let place = try #require(
+            node.services.firstIndex { Endpoint($0.0.address, 0, 0).host.hasPrefix("127.96.0.10") })
+        let id = node.services[place].1.id
+        node.services[place].1.lane = UInt8(WEFT_LANE_PROXY.rawValue)
+        var capture = weft_capture()
+        capture.flags = mode == .open ? WEFT_CAPTURE_FAIL_OPEN.rawValue : 0
+        capture.guard_count = 1
+        capture.guards.0.workload = web
+        capture.guards.0.port = UInt16(8081).bigEndian
+        node.captures.append((id, capture))
+        var reason = weft_name()
+        reason.kind = UInt8(WEFT_NAME_REASON.rawValue)
+        unsafe withUnsafeMutableBytes(of: &reason.text) { unsafe $0.copyBytes(from: "HTTPRoute shop/web".utf8) }
+        node.names.append((Identifier.reason(service: id), reason))
+        node.settings.agent_pid = agentPID
+        node.proxy.outbound4 = IPAddress(v4: 127, 0, 0, 1).abi
+        node.proxy.outbound_port = UInt16(15001).bigEndian
+        return node
+    }
+
+    private func explain(_ node: TableMaps, from workload: UInt64) throws -> Explanation {
+        let maps = node.maps
+        return try Explanation(
+            node.parse("127.96.0.10:80"), from: Source(workload: workload, finding: "given"), maps, Resolver(maps))
+    }
+
+    @Test func theProxyLaneSaysWhoseRulesDemandIt() throws {
+        let explanation = try explain(captured(agentPID: 1), from: client)
+        #expect(explanation.outcome == .connects)
+        #expect(explanation.lane == "proxy")
+        let steps = Dictionary(explanation.steps.map { ($0.name, $0.text) }) { first, _ in first }
+        #expect(steps["lane"] == "proxy: demanded by HTTPRoute shop/web")
+        #expect(steps["agent"]?.contains("127.0.0.1:15001") == true)
+        #expect(explanation.candidates.isEmpty)
+    }
+
+    @Test func theProxyLaneHasItsPolicyAtConnect() throws {
+        let explanation = try explain(captured(agentPID: 1), from: stranger)
+        #expect(explanation.outcome == .denied)
+        #expect(explanation.steps.contains { $0.name == "policy" && $0.text.contains("EPERM") })
+    }
+
+    @Test func withoutAnAgentTheFailureModeDecides() throws {
+        #expect(try explain(captured(agentPID: 0), from: client).outcome == .refused)
+        let open = try explain(captured(agentPID: 0, mode: .open), from: client)
+        #expect(open.outcome == .connects)
+        #expect(open.lane == "kernel")
+        #expect(!open.candidates.isEmpty)
+    }
 }

@@ -11,6 +11,9 @@ struct TableMaps {
     var backends: [(UInt64, weft_backend)] = []
     var loads: [(UInt64, weft_backend_load)] = []
     var maglev: [(UInt64, [UInt64])] = []
+    var captures: [(UInt64, weft_capture)] = []
+    var proxy = weft_proxy()
+    var settings = weft_settings()
     var workloads: [(UInt64, weft_workload)] = []
     var addresses: [(weft_endpoint_key, UInt64)] = []
     var policies: [(UInt64, weft_policy)] = []
@@ -25,12 +28,14 @@ struct TableMaps {
     var maps: NodeMaps {
         NodeMaps(
             services: table(services), slots: table(slots), backends: table(backends), maglev: table(maglev),
+            captures: table(captures), proxy: table([(0, proxy)]), inboundPorts: table([]),
             workloads: table(workloads), addresses: table(addresses), cgroups: table([]), policies: table(policies),
             policyIdentities: table(policyIdentities), policyPorts: table(policyPorts),
             policyPrefixes: prefixes(policyPrefixes), policyRules: table(policyRules), names: table(names),
-            settings: table([]), backendLoad: table(loads), serviceState: table([]), affinity: table(affinity),
+            settings: table([(0, settings)]), backendLoad: table(loads), serviceState: table([]),
+            affinity: table(affinity),
             cgroupCache: table([]), traffic: table([]), ruleCounters: table(ruleCounters), nodeCounters: table([]),
-            tuples: table([]))
+            tuples: table([]), origins: table([]))
     }
 
     /// Gives a name an identifier, as the agent does.

@@ -2,6 +2,7 @@
 // _GNU_SOURCE are in clinux.c).
 #pragma once
 
+#include "listener.h"
 #include "scan.h"
 #include "sockdiag.h"
 #include "sockets.h"

@@ -1,4 +1,5 @@
 import ArgumentParser
+import KernelPlane
 import WeftABI
 
 extension ServiceCommand {
@@ -65,6 +66,7 @@ private struct ServicePort {
             resolver.serviceField(id), .hidden("id", .identifier(id)),
             Field("addresses", .array(addresses.map(\.description).sorted(by: naturally).map(Value.string))),
             Field("lane", service.map { .string(Terms.lane($0.lane)) } ?? .null),
+            Field("proxyReason", .optional(resolver.text(Identifier.reason(service: id))), title: "LANE DEMANDED BY"),
             Field("algorithm", service.map { .string(Terms.algorithm($0.algorithm)) } ?? .null),
             Field(
                 "affinitySeconds", Value(affinity), title: "AFFINITY",

@@ -8,7 +8,7 @@ struct Uninstall: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Take the programs off their hooks and remove the pinned maps of this node.",
         discussion: """
-            Removes what is in the pin directory and nothing else. Open connections go on; new ones are not balanced, \
+            Removes what is in the pin directory, the empty cgroups of agents that were killed, and nothing else. Open connections go on; new ones are not balanced, \
             policed or counted any more. Configuration, state and logs stay.
 
             EXAMPLES
@@ -35,7 +35,9 @@ struct Uninstall: ParsableCommand {
         do {
             // Held to the end, so that no agent starts on what is being removed.
             let lock = force ? nil : try directory.lock()
-            report(try directory.uninstall(dryRun: dryRun))
+            var removed = try directory.uninstall(dryRun: dryRun)
+            if let mount = CgroupRoot.find() { removed += AgentCgroup.removeAbandoned(in: mount, dryRun: dryRun) }
+            report(removed)
             _ = consume lock
         } catch {
             guard error.errno == EWOULDBLOCK else { throw Failure(error) }

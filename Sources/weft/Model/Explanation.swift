@@ -41,7 +41,12 @@ struct Explanation {
         if let found = try maps.services.get(weft_service_key(destination)) {
             try explain(found)
         } else if let workload = try maps.workload(of: destination, seenFrom: source) {
-            try explain(workload: workload)
+            if workload == WEFT_WORKLOAD_AGENT {
+                outcome = .denied
+                add("destination", "\(destination) is the agent's own: connect() fails with EPERM", .bad)
+            } else {
+                try explain(workload: workload)
+            }
         } else {
             explainPassthrough()
         }
@@ -67,6 +72,10 @@ struct Explanation {
         service = entry.id
         lane = Terms.lane(entry.lane)
         add("service", "\(destination) is \(resolver.name(entry.id))")
+        if lane == "proxy" {
+            let isCaptured = try explainCapture(entry)
+            if isCaptured { return }
+        }
         let backends = try maps.backendsByService()[entry.id] ?? []
         let shares = try maps.shares(of: entry)
         let sticky = try explainAffinity(entry, backends)
@@ -189,10 +198,69 @@ struct Explanation {
             case "accelerated": "both ends are on this node and opted in to acceleration"
             case "shortcut": "its request rules are ones that the kernel can decide"
             case "tunnel": "the destination is on another node and mutual TLS is required"
-            case "proxy": "a rule about requests applies"
             default: "the service says so"
             }
         add("lane", "\(lane): \(why)")
+    }
+
+    // MARK: the proxy lane
+
+    /// What bpf/capture.h does with it; false if the connection goes past the proxy.
+    private mutating func explainCapture(_ entry: weft_service) throws -> Bool {
+        let reason = resolver.text(Identifier.reason(service: entry.id)) ?? "its rules"
+        guard let capture = try maps.captures.get(entry.id), let agent = try maps.proxy.get(0) else {
+            outcome = .refused
+            add("lane", "proxy: demanded by \(reason)")
+            add("capture", "its entry is missing: connect() fails with ECONNREFUSED", .bad)
+            return true
+        }
+        let isRunning = try maps.settings.get(0).map { $0.agent_pid != 0 } ?? false
+        guard isRunning || !capture.isOpen else {
+            add(
+                "failure mode",
+                "Open, and no agent runs: the connection is balanced without the rules of \(reason)", .caution)
+            lane = "kernel"
+            return false
+        }
+        add("lane", "proxy: demanded by \(reason)")
+        try explainGuards(capture)
+        let address = destination.address.isIPv4 ? agent.outbound4 : agent.outbound6
+        let listener = Endpoint(address, agent.outbound_port, destination.transport).host
+        if !isRunning {
+            if outcome == .connects { outcome = .refused }
+            add("agent", "none runs, and the service's failure mode is Closed: connect() fails with ECONNREFUSED", .bad)
+        } else {
+            add("agent", "the connection goes to \(listener) in its network namespace, where the agent takes it")
+            add("backend", "chosen for each request ('weft explain request')")
+        }
+        return true
+    }
+
+    /// Each place that a request may be sent to has to allow the source.
+    private mutating func explainGuards(_ capture: weft_capture) throws {
+        let address = try source.address(towards: destination.address, maps)
+        let decisions = try capture.guarded.map { place in
+            let question = PolicyDecision.Question(
+                source: source.workload, destination: place.workload, sourceAddress: address,
+                port: UInt16(bigEndian: place.port))
+            return (place, try PolicyDecision(question, in: maps))
+        }
+        if let (place, denial) = decisions.first(where: { $0.1.isDenied }) {
+            outcome = .denied
+            add(
+                "policy",
+                "denied: \(denial.explanation(resolver)), at \(resolver.name(place.workload)), where its requests may be"
+                    + " sent; connect() fails with EPERM", .bad)
+        } else {
+            let reasons = Set(decisions.map { $0.1.explanation(resolver) })
+            add(
+                "policy",
+                "allowed: "
+                    + (reasons.isEmpty
+                        ? "no policy applies to its destinations" : reasons.sorted().joined(separator: "; ")),
+                .good)
+        }
+        addShadow(decisions.map(\.1))
     }
 
     // MARK: no service

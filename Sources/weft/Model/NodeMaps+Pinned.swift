@@ -13,6 +13,9 @@ extension NodeMaps {
         slots = pinned("slots", in: directory)
         backends = pinned("backends", in: directory)
         maglev = pinnedTables("maglev", in: directory)
+        captures = pinned("captures", in: directory)
+        proxy = pinned("proxy", in: directory)
+        inboundPorts = pinned("inbound_ports", in: directory)
         workloads = pinned("workloads", in: directory)
         addresses = pinned("addresses", in: directory)
         cgroups = pinned("cgroups", in: directory)
@@ -31,6 +34,7 @@ extension NodeMaps {
         ruleCounters = pinnedCounters("rule_counters", in: directory)
         nodeCounters = pinnedCounters("node_counters", in: directory)
         tuples = pinned("tuples", in: directory)
+        origins = pinned("origins", in: directory)
     }
 }
 

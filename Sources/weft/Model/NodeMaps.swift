@@ -29,6 +29,9 @@ struct NodeMaps {
     var backends: MapReader<UInt64, weft_backend>
     /// By service id: the table's backend ids, without the leading length.
     var maglev: MapReader<UInt64, [UInt64]>
+    var captures: MapReader<UInt64, weft_capture>
+    var proxy: MapReader<UInt32, weft_proxy>
+    var inboundPorts: MapReader<weft_inbound_key, UInt64>
     var workloads: MapReader<UInt64, weft_workload>
     var addresses: MapReader<weft_endpoint_key, UInt64>
     var cgroups: MapReader<UInt64, UInt64>
@@ -48,4 +51,5 @@ struct NodeMaps {
     var ruleCounters: MapReader<weft_rule_key, UInt64>
     var nodeCounters: MapReader<UInt32, UInt64>
     var tuples: MapReader<weft_tuple_key, weft_tuple>
+    var origins: MapReader<weft_tuple_key, weft_origin>
 }

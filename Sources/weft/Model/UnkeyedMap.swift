@@ -6,12 +6,16 @@ enum UnkeyedMap: String, CaseIterable {
     case flows
     case sockets
     case udpSockets = "udp_sockets"
+    case agentSockets = "agent_sockets"
+    case inboundSockets = "inbound_socks"
 
     var summary: String {
         switch self {
         case .flows: "Records of ended and refused connections"
         case .sockets: "State of each mesh socket"
         case .udpSockets: "State of each datagram socket that talks to services"
+        case .agentSockets: "Original destinations of the agent's sockets"
+        case .inboundSockets: "The agent's listeners for clients outside of the mesh"
         }
     }
 
@@ -19,7 +23,8 @@ enum UnkeyedMap: String, CaseIterable {
     var advice: String {
         switch self {
         case .flows: "'flows' is a queue of records, not a table: read it with 'weft flows'"
-        case .sockets, .udpSockets:
+        case .inboundSockets: "'\(rawValue)' holds sockets, which the kernel does not give out"
+        case .sockets, .udpSockets, .agentSockets:
             "'\(rawValue)' is storage inside sockets, which the kernel gives out by socket only: "
                 + "'weft service show' counts open connections"
         }

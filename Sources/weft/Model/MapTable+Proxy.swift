@@ -1,0 +1,89 @@
+import KernelPlane
+import Mesh
+import WeftABI
+
+extension MapTable {
+    static var proxyTables: [MapTable] { [captures, proxy, inboundPorts, origins] }
+
+    private static let captures = MapTable(
+        "captures", "Services whose connections go through the proxy", keyForm: "shop/web:80",
+        reader: { $0.captures },
+        parse: { text, _ in parseIdentifier(text) },
+        key: { id, resolver in resolver.serviceName(id) },
+        fields: { id, capture, resolver in
+            let guards = capture.guarded.map {
+                "\(resolver.name($0.workload)):\(UInt16(bigEndian: $0.port))"
+            }
+            return [
+                resolver.serviceField(id),
+                Field("reason", .string(resolver.name(Identifier.reason(service: id)))),
+                Field("failureMode", .string(capture.isOpen ? "Open" : "Closed"), title: "FAILURE MODE"),
+                Field(
+                    "guards", .array(guards.map(Value.string)), title: "POLICIES OF",
+                    text: guards.isEmpty ? "-" : guards.joined(separator: ",")),
+            ]
+        })
+
+    private static let proxy = MapTable(
+        "proxy", "Where captured connections go", keyForm: "0",
+        reader: { $0.proxy },
+        parse: { text, _ in UInt32(text) },
+        key: { key, _ in "\(key)" },
+        fields: { _, proxy, _ in
+            let isThere = proxy.outbound_port != 0
+            func place(_ address: weft_address) -> Value {
+                isThere ? .string(Endpoint(address, proxy.outbound_port, UInt8(6)).host) : .null
+            }
+            return [Field("ipv4", place(proxy.outbound4)), Field("ipv6", place(proxy.outbound6))]
+        })
+
+    private static let inboundPorts = MapTable(
+        "inbound_ports", "Ports whose connections from outside of the mesh go through the proxy",
+        keyForm: "shop/web-1#8080",
+        reader: { $0.inboundPorts },
+        parse: { text, resolver in
+            guard let hash = text.lastIndex(of: "#"), let port = UInt16(text[text.index(after: hash)...])
+            else { return nil }
+            let workload = try resolver.id(String(text[..<hash]), .workload)
+            return weft_inbound_key(workload: workload, port: port.bigEndian, reserved: (0, 0, 0, 0, 0, 0))
+        },
+        key: { key, resolver in "\(resolver.name(key.workload))#\(UInt16(bigEndian: key.port))" },
+        fields: { key, service, resolver in
+            [
+                Field("workload", resolver.value(key.workload)),
+                Field("port", Value(UInt16(bigEndian: key.port))),
+                resolver.serviceField(service),
+            ]
+        })
+
+    private static let origins = MapTable(
+        "origins", "Captured connections that the agent has not got yet",
+        keyForm: "CLIENT>AGENT/tcp (as 'map watch' shows it)",
+        reader: { $0.origins },
+        parse: { _, _ in nil },
+        key: { key, _ in
+            let client = Endpoint(key.client_address, key.client_port, key.protocol)
+            return "\(client.host)>\(Endpoint(key.server_address, key.server_port, key.protocol))%\(key.scope)"
+        },
+        fields: { key, origin, resolver in
+            [
+                Field("client", .string(Endpoint(key.client_address, key.client_port, key.protocol).host)),
+                Field("address", .string(Endpoint(origin.address, origin.port, key.protocol).host)),
+                Field("netnsCookie", Value(key.scope), title: "NETNS"),
+                Field("source", resolver.value(origin.source), text: resolver.name(origin.source, none: "unknown")),
+                resolver.serviceField(origin.service),
+            ]
+        })
+}
+
+extension weft_capture {
+    var isOpen: Bool { flags & WEFT_CAPTURE_FAIL_OPEN.rawValue != 0 }
+
+    /// The destinations whose policies decide.
+    var guarded: [weft_capture_guard] {
+        unsafe withUnsafeBytes(of: guards) { bytes in
+            let all = unsafe bytes.assumingMemoryBound(to: weft_capture_guard.self)
+            return (0..<min(Int(guard_count), Int(WEFT_CAPTURE_GUARDS))).map { unsafe all[$0] }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The proxy lane at connect(): a connection to a service whose rules are about requests goes to the agent on this node,
+ * which learns where it was meant to go from `origins`. Included by route.h; connections of other services never come
+ * here.
+ */
+#ifndef WEFT_CAPTURE_H
+#define WEFT_CAPTURE_H
+
+#include "guard.h"
+
+/* Whether somebody takes captured connections at the route's peer, in the namespace of the socket that connects. */
+static __noinline int proxy_listens(struct bpf_sock_addr *ctx, const struct route *route)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = sizeof(tuple.ipv6);
+	struct bpf_sock *sk;
+	int listens;
+
+	if (weft_address_is_v4(&route->peer)) {
+		size = sizeof(tuple.ipv4);
+		tuple.ipv4.daddr = weft_address_to_v4(&route->peer);
+		tuple.ipv4.dport = route->peer_port;
+	} else {
+		tuple.ipv6.daddr[0] = weft_address_word(&route->peer, 0);
+		tuple.ipv6.daddr[1] = weft_address_word(&route->peer, 1);
+		tuple.ipv6.daddr[2] = weft_address_word(&route->peer, 2);
+		tuple.ipv6.daddr[3] = weft_address_word(&route->peer, 3);
+		tuple.ipv6.dport = route->peer_port;
+	}
+	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	listens = sk->state == TCP_LISTEN_STATE;
+	bpf_sk_release(sk);
+	return listens;
+}
+
+/*
+ * Turns a connection to the agent. Returns 1 if it is to go past the agent instead, because that is not there and the
+ * service would rather have its connections balanced without its rules than refused.
+ */
+static __noinline int capture(struct bpf_sock_addr *ctx, struct route *route, struct verdict_request *request,
+                              struct verdict *verdict)
+{
+	__u64 id = route->service;
+	__u32 zero = 0;
+	struct weft_capture *capture = bpf_map_lookup_elem(&captures, &id);
+	struct weft_proxy *agent = bpf_map_lookup_elem(&proxy, &zero);
+
+	if (!capture || !agent) {
+		count_node(WEFT_COUNT_FAIL_CLOSED);
+		route->error = ECONNREFUSED;
+		return 0;
+	}
+	route->peer = weft_address_is_v4(&route->asked) ? agent->outbound4 : agent->outbound6;
+	route->peer_port = agent->outbound_port;
+	if ((capture->flags & WEFT_CAPTURE_FAIL_OPEN) && !proxy_listens(ctx, route))
+		return 1;
+	if (capture_denied(capture, request, verdict)) {
+		route->destination = request->destination;
+		route->error = EPERM;
+	} else if (!route->peer_port) {
+		route->error = ECONNREFUSED;
+	}
+	if (capture->guard_count)
+		route->rule = verdict->rule;
+	return 0;
+}
+
+#endif
