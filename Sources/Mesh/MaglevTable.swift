@@ -10,11 +10,13 @@ public enum MaglevTable {
 
     /// The table: for each place the index of its backend. Empty without backends.
     ///
-    /// - Parameter backends: identifiers with their weights, which are not 0; the order does not matter.
-    public static func build(_ backends: [(id: UInt64, weight: UInt16)]) -> [Int] {
+    /// - Parameters:
+    ///   - backends: identifiers with their weights, which are not 0; the order does not matter.
+    ///   - size: a prime, not less than there are backends. Another size moves nearly every key; nil: one that fits.
+    public static func build(_ backends: [(id: UInt64, weight: UInt16)], size: Int? = nil) -> [Int] {
         guard !backends.isEmpty else { return [] }
         let order = backends.indices.sorted { backends[$0].id < backends[$1].id }
-        let size = UInt64(size(backends: backends.count))
+        let size = UInt64(size ?? Self.size(backends: backends.count))
         let heaviest = UInt64(backends.map(\.weight).max() ?? 1)
         var table = [Int](repeating: -1, count: Int(size))
 

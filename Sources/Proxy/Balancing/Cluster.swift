@@ -57,7 +57,13 @@ public final class Cluster: Sendable {
                 sessionID: Self.sessionID(config.key, endpoint))
         }
         for gone in known.values { gone.shared.reference.value.set(.removed) }
-        table = HashTable(config.traffic.balancer.algorithm, endpoints: config.endpoints)
+        if let previous, previous.config.endpoints == config.endpoints,
+            previous.config.traffic.balancer.algorithm == config.traffic.balancer.algorithm
+        {
+            table = previous.table
+        } else {
+            table = HashTable(config.traffic.balancer.algorithm, endpoints: config.endpoints)
+        }
         sessions = SharedTable(
             endpoints.enumerated()
                 .map { SessionPlace(id: $1.sessionID, index: EndpointIndex($0)) }

@@ -20,6 +20,8 @@ enum HashTable: Sendable {
         }
     }
 
+    /// Envoy's. Always the same, for with every other size nearly every key would move.
+    private static let maglevSize = 65_537
     private static let maximumRingSize = 8_388_608
 
     /// Ketama-like: every endpoint has points in proportion to its weight, at hashes of its address and port.
@@ -46,8 +48,8 @@ enum HashTable: Sendable {
 
     static func maglev(_ endpoints: [MeshEndpoint]) -> [EndpointIndex] {
         let members = endpoints.indices.filter { endpoints[$0].weight > 0 }
-        return MaglevTable.build(members.map { (id: endpointHash(endpoints[$0]), weight: endpoints[$0].weight) })
-            .map { EndpointIndex(members[$0]) }
+        let backends = members.map { (id: endpointHash(endpoints[$0]), weight: endpoints[$0].weight) }
+        return MaglevTable.build(backends, size: maglevSize).map { EndpointIndex(members[$0]) }
     }
 
     private static func endpointHash(_ endpoint: MeshEndpoint) -> UInt64 {
