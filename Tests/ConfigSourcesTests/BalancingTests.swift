@@ -76,34 +76,14 @@ struct BalancingTests {
             try balancing(Self.rule("{ loadBalancer: { simple: ROUND_ROBIN } }", host: host)).algorithm == .roundRobin)
     }
 
-    @Test(
-        "what needs a proxy keeps the default algorithm and says so",
-        arguments: [
-            ("{ consistentHash: { httpHeaderName: x-user } }", "consistentHash.httpHeaderName"),
-            ("{ consistentHash: { httpCookie: { name: c, ttl: 0s } } }", "consistentHash.httpCookie"),
-            ("{ simple: PASSTHROUGH }", "PASSTHROUGH"),
-        ])
-    func unsupported(_ loadBalancer: String, _ mention: String) throws {
-        let outcome = try load(Self.service + Self.rule("{ loadBalancer: \(loadBalancer) }"))
+    @Test("PASSTHROUGH keeps the default algorithm and says so")
+    func unsupported() throws {
+        let outcome = try load(Self.service + Self.rule("{ loadBalancer: { simple: PASSTHROUGH } }"))
         #expect(try #require(outcome.snapshot).service("shop", "web").balancing.algorithm == .random)
         let accepted = try #require(outcome.status(.destinationRule, "shop", "web")?[.accepted])
         #expect(accepted.status == .no)
         #expect(accepted.reason == "UnsupportedValue")
-        #expect(accepted.message.contains(mention))
-    }
-
-    @Test(
-        "the rest of a DestinationRule is named as not supported, and its load balancer works",
-        arguments: [
-            "connectionPool", "outlierDetection", "tls", "portLevelSettings",
-        ])
-    func partial(_ field: String) throws {
-        let outcome = try load(Self.service + Self.rule("{ loadBalancer: { simple: ROUND_ROBIN }, \(field): {} }"))
-        #expect(try #require(outcome.snapshot).service("shop", "web").balancing.algorithm == .roundRobin)
-        let status = try #require(outcome.status(.destinationRule, "shop", "web"))
-        #expect(status[.accepted]?.status == .yes)
-        #expect(status[.partiallyInvalid]?.status == .yes)
-        #expect(status[.partiallyInvalid]?.message == "spec.trafficPolicy.\(field) is not supported yet")
+        #expect(accepted.message.contains("PASSTHROUGH"))
     }
 
     @Test("a DestinationRule of an unknown host has ResolvedRefs False", arguments: ["api", "web.other", "*.local"])

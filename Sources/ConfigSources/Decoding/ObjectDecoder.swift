@@ -19,7 +19,7 @@ enum ObjectDecoder {
             case .pod: decodePod(root, metadata).map(Resource.pod)
             case .namespace: decodeNamespace(root)
             case .workload: decodeWorkload(root, metadata).map(Resource.workload)
-            case .trafficPolicy: decodeTrafficPolicy(root, &issues).map(Resource.trafficPolicy)
+            case .trafficPolicy: decodeTrafficPolicy(root, metadata, &issues).map(Resource.trafficPolicy)
             case .authorizationPolicy:
                 decodeAuthorizationPolicy(root, metadata, &issues).map(Resource.authorizationPolicy)
             case .destinationRule: decodeDestinationRule(root, &issues).map(Resource.destinationRule)

@@ -67,6 +67,7 @@ extension MeshBuilder {
     }
 
     private func issues(of rule: DestinationRuleResource, _ name: ObjectName) -> [ConditionIssue] {
+        guard rule.isUsable else { return [] }
         guard let service = rule.service(from: name.namespace) else {
             return [
                 .notFound(

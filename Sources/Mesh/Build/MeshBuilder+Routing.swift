@@ -30,7 +30,7 @@ extension MeshObject {
     var governed: Set<ObjectName> {
         let namespace = key.name.namespace
         switch resource {
-        case .destinationRule(let rule): return Set([rule.service(from: namespace)].compactMap(\.self))
+        case .destinationRule(let rule): return rule.governed(from: namespace)
         case .trafficPolicy(let policy):
             return Set(policy.targets.map { ObjectName(namespace: namespace, name: $0) })
         case .httpRoute(let route): return Set(route.parents.compactMap { $0.service(from: namespace) })

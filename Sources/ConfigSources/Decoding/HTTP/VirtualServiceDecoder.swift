@@ -122,7 +122,7 @@ struct VirtualServiceDecoder {
             default: value.reportUnknownField()
             }
         }
-        check(value, [backends != nil, redirect != nil, response != nil, broken != nil])
+        checkActions(value)
         if value.field("mirror") != nil {
             let parts =
                 value.field("mirrorPercentage").map { percent($0) } ?? value.field("mirrorPercent")?.percentage()
@@ -145,9 +145,9 @@ struct VirtualServiceDecoder {
         return isElsewhere ? nil : VirtualServiceResource.Rule(rule: rule, matchPorts: ports)
     }
 
-    private func check(_ value: YAMLValue, _ actions: [Bool]) {
+    private func checkActions(_ value: YAMLValue) {
         guard value.isMapping else { return }
-        switch actions.count(where: { $0 }) {
+        switch ["route", "redirect", "directResponse", "delegate"].count(where: { value.field($0) != nil }) {
         case 0: value.report("one of route, redirect and directResponse is required")
         case 1: break
         default: value.report("route, redirect, directResponse and delegate exclude each other")
