@@ -12,6 +12,40 @@ enum HTTPMesh {
         + service("rpc", ip: 14, ports: "[{ name: grpc, port: 80 }]")
         + service("secure", ip: 15, ports: "[{ name: web, port: 443, appProtocol: https }]")
 
+    /// Most fields of every kind that speaks of requests.
+    static let everything =
+        route(
+            """
+            { name: a, matches: [{ path: { type: RegularExpression, value: "/a.*" }, method: GET,
+                                   headers: [{ name: a, value: b }], queryParams: [{ name: a, value: b }] }],
+              filters: [{ type: RequestHeaderModifier, requestHeaderModifier: { set: [{ name: a, value: b }] } },
+                        { type: CORS, cors: { allowOrigins: ["https://*.a.com"], maxAge: 5 } },
+                        { type: RequestMirror, requestMirror: { backendRef: { name: web, port: 80 }, percent: 5 } }],
+              timeouts: { request: 1s }, retry: { codes: [500], backoff: 10ms }, sessionPersistence: { sessionName: a },
+              backendRefs: [{ name: web-v1, port: 80, weight: 1 }] }
+            """)
+        + virtualService(
+            """
+            { match: [{ uri: { prefix: /a }, headers: { a: { exact: b } } }], rewrite: { uri: /b },
+              fault: { delay: { percentage: { value: 1.5 }, fixedDelay: 1s }, abort: { grpcStatus: INTERNAL } },
+              retries: { attempts: 1, retryOn: "5xx,reset" }, corsPolicy: { allowOrigins: [{ regex: ".*" }] },
+              route: [{ destination: { host: web, subset: v1, port: { number: 80 } }, weight: 1 }] },
+            { directResponse: { status: 200, body: { bytes: aGVsbG8= } } }
+            """)
+        + destinationRule(
+            """
+            trafficPolicy: { loadBalancer: { consistentHash: { httpCookie: { name: a, ttl: 1s } } },
+                             connectionPool: { http: { maxRetries: 1 } }, outlierDetection: { interval: 1s },
+                             portLevelSettings: [{ port: { number: 80 }, tls: { mode: DISABLE } }] },
+            subsets: [{ name: v1, labels: { a: b } }]
+            """)
+        + trafficPolicy(
+            """
+            loadBalancer: { algorithm: RingHash, hashKey: { header: a } }, healthCheck: { http: { statuses: [200-299] } },
+            rateLimits: [{ name: a, requests: 1, key: { header: a }, matches: [{ method: GET }] }],
+            fault: { abort: { status: 500, percent: 0.1 } }, fallback: { name: web, port: 80 }
+            """)
+
     static func service(_ name: String, ip: Int, ports: String = "[{ port: 80 }]", namespace: String = "shop") -> String
     {
         object("v1", "Service", name, "{ clusterIP: 127.96.1.\(ip), ports: \(ports) }", namespace: namespace)

@@ -1,3 +1,4 @@
+import Foundation
 import Mesh
 import Testing
 
@@ -156,15 +157,23 @@ struct ServiceTests {
         #expect(resolved.message == "Workload shop/web-1 has no TCP port named \"grpc\"")
     }
 
-    @Test("every example is right and works as a whole")
-    func examples() throws {
+    @Test("every example is right and works as a whole", arguments: ["", "http-route", "virtual-service"])
+    func examples(_ addition: String) throws {
         let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let outcome = validate(directory: "/\(root)/tools/examples", options: MeshOptions(node: "node-a"))
+        let directory = try ConfigDirectory()
+        for place in Set(["", addition]) {
+            let path = "/\(root)/tools/examples/\(place)"
+            for name in try FileManager.default.contentsOfDirectory(atPath: path) where name.hasSuffix(".yaml") {
+                try directory.write("\(place)\(name)", String(contentsOfFile: "\(path)/\(name)", encoding: .utf8))
+            }
+        }
+        let outcome = validate(directory: directory.path, options: MeshOptions(node: "node-a"))
         #expect(outcome.errors.map(\.description) == [])
         #expect(outcome.statuses.count >= 6)
-        for status in outcome.statuses {
-            #expect(status[.accepted]?.status == .yes, "\(status.kind) \(status.name)")
-            #expect(status[.resolvedRefs]?.status == .yes, "\(status.kind) \(status.name)")
+        for condition in outcome.statuses.flatMap(\.allConditions) where condition.type != .programmed {
+            #expect(condition.status == .yes && condition.type != .partiallyInvalid, "\(condition)")
         }
+        let web = try #require(outcome.snapshot).service("shop", "web")
+        #expect(web.ports.allSatisfy { ($0.http != nil) == !addition.isEmpty })
     }
 }
