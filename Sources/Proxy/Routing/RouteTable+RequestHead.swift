@@ -43,7 +43,10 @@ extension RouteTable {
         let head = view.head
         scratch.append(view.bytes[head.methodText])
         scratch.append(byte: UInt8(ascii: " "))
-        if head.form == .asterisk {
+        // An absolute target without a path asks OPTIONS of the server (RFC 9112 section 3.2.4).
+        if head.form == .asterisk
+            || (head.form == .absolute && head.path.isEmpty && head.method == .options && !head.hasQuery)
+        {
             scratch.append(byte: UInt8(ascii: "*"))
         } else {
             writePath(path, decision, view.path, into: &scratch)
@@ -93,6 +96,8 @@ extension RouteTable {
                 }
                 scratch.append("\r\n")
                 continue
+            case .expect:
+                guard view.head.expectsContinue else { continue }
             default:
                 if view.head.hasConnectionOptions, isConnectionOption(field.name, view.fields, of: bytes) {
                     continue

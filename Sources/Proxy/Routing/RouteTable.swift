@@ -119,6 +119,10 @@ public final class RouteTable: Sendable {
         return index < 0 ? nil : index
     }
 
+    /// Whether paths with encoded slashes are refused: where rules look at the path, because backends differ in whether they
+    /// take `%2F` for a separator.
+    public func rejectsEncodedSlashes(_ service: Int) -> Bool { services[service].hasPathRules }
+
     /// The limits of the service itself, which come before those of rules: places in `limits`.
     public func limits(ofService service: Int) -> RouteRun { services[service].limits }
 
@@ -134,6 +138,8 @@ struct RouteService: BitwiseCopyable {
     var limits = RouteRun.empty
     /// `name.namespace`, for requests that name no host.
     var host: RouteText
+    /// Some of its rules or limits look at the path.
+    var hasPathRules = false
     /// Its own rules first, then those for clients of one namespace each.
     var ruleSets = RouteRun.empty
 }

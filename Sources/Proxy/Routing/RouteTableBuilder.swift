@@ -79,6 +79,11 @@ struct RouteTableBuilder {
             namespaces[namespace] = number
             addRuleSet(routing, namespace: number, of: name)
         }
+        entry.hasPathRules =
+            ([routing] + routing.consumers.values).contains { $0.rules.contains(where: \.looksAtPath) }
+            || service.traffic(port: port.port, subset: nil).rateLimits.contains {
+                $0.matches.contains(where: \.looksAtPath)
+            }
         entry.ruleSets = RouteRun(start: UInt32(first), count: UInt32(ruleSets.count - first))
         services.append(entry)
     }
@@ -167,6 +172,16 @@ struct RouteTableBuilder {
         candidates.append(contentsOf: new)
         return RouteRun(start: UInt32(start), count: UInt32(candidates.count - start))
     }
+}
+
+extension HTTPRule {
+    fileprivate var looksAtPath: Bool {
+        matches.contains(where: \.looksAtPath) || rateLimits.contains { $0.matches.contains(where: \.looksAtPath) }
+    }
+}
+
+extension HTTPMatch {
+    fileprivate var looksAtPath: Bool { path != nil && path != .prefix("/") && path != .textPrefix("/") }
 }
 
 extension Array {

@@ -9,6 +9,8 @@ public struct SyntheticRequest: Sendable {
     /// The calling workload; 0: unknown.
     public var source: UInt64
     public var isSecure = false
+    /// See `RouteTable.rejectsEncodedSlashes(_:)`.
+    public var rejectsEncodedSlashes = true
 
     /// Why there is no such request.
     public enum Problem: Error, Equatable {
@@ -53,7 +55,7 @@ public struct SyntheticRequest: Sendable {
         if !head.path.isEmpty {
             var output = path.mutableSpan
             switch PathNormalizer.normalize(
-                span.extracting(head.path.range), rejectsEncodedSlashes: true, into: &output)
+                span.extracting(head.path.range), rejectsEncodedSlashes: rejectsEncodedSlashes, into: &output)
             {
             case .normalized(let count): pathCount = count
             case .rejected(let error): throw .path(error)
