@@ -28,10 +28,11 @@ struct VirtualServiceDecoder {
 
     mutating func decode(_ spec: YAMLValue) -> VirtualServiceResource {
         var result = VirtualServiceResource()
+        result.isUsable = spec.field("gateways").map { isForMesh($0) } ?? true
         spec.forEachField { field, value in
             switch field {
-            case "hosts": result.hosts = hosts(value)
-            case "gateways": result.isUsable = isForMesh(value)
+            case "gateways": break
+            case "hosts": result.hosts = hosts(value, isForMesh: result.isUsable)
             case "http":
                 var index = 0
                 result.rules = value.map { value in
@@ -52,14 +53,16 @@ struct VirtualServiceDecoder {
         return result
     }
 
-    private mutating func hosts(_ value: YAMLValue) -> [ObjectName] {
+    /// Hosts of a gateway can be any; nothing is said about those.
+    private mutating func hosts(_ value: YAMLValue, isForMesh: Bool) -> [ObjectName] {
         if value.isEmptySequence { value.report("at least one host is required") }
         var hosts: [ObjectName] = []
         value.forEachElement { value in
             guard let host = value.text(maximum: 253, what: "a host") else { return }
             guard let service = ServiceHost.service(host, from: key.name.namespace) else {
-                issues.append(
-                    .notFound("the host \"\(host)\" is not a Service's: write \(Self.hostForms)"))
+                if isForMesh {
+                    issues.append(.notFound("the host \"\(host)\" is not a Service's: write \(Self.hostForms)"))
+                }
                 return
             }
             if hosts.contains(service) { value.report("\(service) is there twice") } else { hosts.append(service) }
