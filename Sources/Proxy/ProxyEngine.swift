@@ -1,4 +1,4 @@
-public import CLinux
+import CLinux
 import Glibc
 import Synchronization
 
@@ -9,9 +9,29 @@ public struct ListenerID: Hashable, Sendable {
 
 /// What connections of a listener are for.
 public enum ListenerKind: Sendable {
-    /// Every request goes to one address.
-    case relay(weft_endpoint)
+    /// One service's port, by the kernel's identifier.
+    case service(UInt64)
+    /// What the connect hook has turned to the agent: each connection's origin says which service's port.
+    case captured
 }
+
+/// What the kernel knows of a captured connection.
+public struct ConnectionOrigin: BitwiseCopyable, Sendable {
+    /// What the application connected to.
+    public var destination: ClientAddress
+    /// As the kernel's maps name them; 0: unknown.
+    public var service: UInt64
+    public var source: UInt64
+
+    public init(destination: ClientAddress, service: UInt64, source: UInt64) {
+        self.destination = destination
+        self.service = service
+        self.source = source
+    }
+}
+
+/// Asks the kernel about an accepted socket; nil if it was not captured.
+public typealias OriginLookup = @Sendable (_ socket: CInt) -> ConnectionOrigin?
 
 /// Why the engine could not start.
 public struct ProxyError: Error, Sendable, CustomStringConvertible {
@@ -25,31 +45,53 @@ public struct ProxyError: Error, Sendable, CustomStringConvertible {
 /// services; statistics can be read at any time.
 public final class ProxyEngine: Sendable {
     public let options: ProxyOptions
-    /// One for each worker; they outlive the engine.
+    /// One for each worker, and so are the parts of the access log; they outlive the engine.
     public let statistics: [WorkerStatistics]
-    private let mailboxes: [WorkerMailbox]
+    public let accessLogs: [AccessLogQueue]
+    private let seats: [WorkerSeat]
     private let threads = Mutex<[UInt]>([])
     private let nextListener = Atomic<UInt32>(1)
+    private let configuration = Mutex<(table: RouteTable, clusters: ClusterSet)?>(nil)
 
-    /// Throws when the process has no descriptor left.
-    public init(options: ProxyOptions = ProxyOptions()) throws(ProxyError) {
+    /// - Parameter origins: for listeners of captured connections.
+    /// - Throws: when the process has no descriptor left.
+    public init(
+        options: ProxyOptions = ProxyOptions(), origins: @escaping OriginLookup = { _ in nil }
+    ) throws(ProxyError) {
         self.options = options
-        var mailboxes: [WorkerMailbox] = []
-        for _ in 0..<max(options.workers, 1) {
+        var seats: [WorkerSeat] = []
+        for number in 0..<max(options.workers, 1) {
             guard let mailbox = WorkerMailbox() else {
                 throw ProxyError(operation: "create a worker's mailbox", errno: weft_errno())
             }
-            mailboxes.append(mailbox)
+            seats.append(WorkerSeat(number: number, mailbox: mailbox, origins: origins))
         }
-        self.mailboxes = mailboxes
-        statistics = mailboxes.map { _ in WorkerStatistics() }
+        self.seats = seats
+        statistics = seats.map(\.statistics)
+        accessLogs = seats.map(\.accessLog)
     }
+
+    /// Puts a configuration in force: for requests that begin from now on. What is learnt about endpoints is carried over.
+    ///
+    /// - Returns: the clusters that are in force with it.
+    @discardableResult
+    public func publish(_ table: RouteTable) -> ClusterSet {
+        configuration.withLock { configuration in
+            let clusters = ClusterSet(
+                from: table.clusters, previous: configuration?.clusters, now: MonotonicClock.now())
+            configuration = (table, clusters)
+            for seat in seats { seat.mailbox.post(.adopt(table, clusters)) }
+            return clusters
+        }
+    }
+
+    /// The clusters in force; nil before the first configuration.
+    public var clusters: ClusterSet? { configuration.withLock { $0?.clusters } }
 
     /// Starts the threads.
     public func start() throws(ProxyError) {
-        for number in mailboxes.indices {
-            let start = WorkerStart(
-                number: number, options: options, mailbox: mailboxes[number], statistics: statistics[number])
+        for seat in seats {
+            let start = WorkerStart(seat: seat, options: options)
             var thread = pthread_t()
             let argument = unsafe Unmanaged.passRetained(start)
             let error = unsafe pthread_create(
@@ -69,27 +111,27 @@ public final class ProxyEngine: Sendable {
 
     /// Serves connections of listening sockets, one for each worker (SO_REUSEPORT), which the engine closes in the end.
     public func addListener(_ descriptors: [CInt], _ kind: ListenerKind) -> ListenerID {
-        precondition(descriptors.count == mailboxes.count, "one listening socket for each worker")
+        precondition(descriptors.count == seats.count, "one listening socket for each worker")
         let id = ListenerID(number: nextListener.add(1, ordering: .relaxed).oldValue)
-        for (mailbox, descriptor) in zip(mailboxes, descriptors) {
-            mailbox.post(.open(id, descriptor: descriptor, kind))
+        for (seat, descriptor) in zip(seats, descriptors) {
+            seat.mailbox.post(.open(id, descriptor: descriptor, kind))
         }
         return id
     }
 
     /// Takes no further connections of a listener; those that are open stay.
     public func removeListener(_ id: ListenerID) {
-        for mailbox in mailboxes { mailbox.post(.close(id)) }
+        for seat in seats { seat.mailbox.post(.close(id)) }
     }
 
     /// Takes no further connections, and ends those that are open after their present request.
     public func drain() {
-        for mailbox in mailboxes { mailbox.post(.drain) }
+        for seat in seats { seat.mailbox.post(.drain) }
     }
 
     /// Ends all connections and waits for the threads.
     public func stop() {
-        for mailbox in mailboxes { mailbox.post(.stop) }
+        for seat in seats { seat.mailbox.post(.stop) }
         let running = threads.withLock { threads in
             let all = threads
             threads.removeAll()
@@ -99,22 +141,27 @@ public final class ProxyEngine: Sendable {
     }
 }
 
+/// What a worker and the engine both have.
+struct WorkerSeat: Sendable {
+    let number: Int
+    let mailbox: WorkerMailbox
+    let statistics = WorkerStatistics()
+    let accessLog = AccessLogQueue()
+    let origins: OriginLookup
+}
+
 /// What a worker's thread begins with.
 private final class WorkerStart: Sendable {
-    let number: Int
+    let seat: WorkerSeat
     let options: ProxyOptions
-    let mailbox: WorkerMailbox
-    let statistics: WorkerStatistics
 
-    init(number: Int, options: ProxyOptions, mailbox: WorkerMailbox, statistics: WorkerStatistics) {
-        self.number = number
+    init(seat: WorkerSeat, options: ProxyOptions) {
+        self.seat = seat
         self.options = options
-        self.mailbox = mailbox
-        self.statistics = statistics
     }
 
     func run() {
-        unsafe weft_name_thread("proxy-\(number)")
-        Worker.run(options: options, mailbox: mailbox, statistics: statistics)
+        unsafe weft_name_thread("proxy-\(seat.number)")
+        Worker.run(seat, options: options)
     }
 }

@@ -175,6 +175,14 @@ struct Buffer: BitwiseCopyable {
         buffer.end -= distance
     }
 
+    /// Moves bytes within the chunk.
+    func move(_ buffer: Buffer, from source: UInt32, to target: UInt32, _ count: UInt32) {
+        let size = Int(size(buffer))
+        precondition(Int(source) + Int(count) <= size && Int(target) + Int(count) <= size)
+        guard source != target else { return }
+        unsafe memmove(address(buffer) + Int(target), address(buffer) + Int(source), Int(count))
+    }
+
     /// Room for more bytes behind the last.
     func room(_ buffer: Buffer) -> Int { buffer.hasChunk ? Int(size(buffer) - buffer.end) : 0 }
 

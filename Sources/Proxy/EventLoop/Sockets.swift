@@ -69,7 +69,18 @@ enum Transfer: BitwiseCopyable {
         close(descriptor)
     }
 
-    static func pendingError(_ descriptor: CInt) -> CInt { weft_socket_error(descriptor) }
+    /// What a socket is bound to.
+    static func localAddress(_ descriptor: CInt) -> ClientAddress {
+        var local = weft_endpoint()
+        _ = unsafe weft_local_endpoint(descriptor, &local)
+        return ClientAddress(local)
+    }
+}
+
+extension ClientAddress {
+    init(_ endpoint: weft_endpoint) {
+        self.init(high: UInt64(bigEndian: endpoint.high), low: UInt64(bigEndian: endpoint.low), port: endpoint.port)
+    }
 }
 
 /// CLOCK_MONOTONIC.

@@ -6,6 +6,7 @@ import Synchronization
 enum WorkerMail: Sendable {
     case open(ListenerID, descriptor: CInt, ListenerKind)
     case close(ListenerID)
+    case adopt(RouteTable, ClusterSet)
     /// No further requests; those in progress may end.
     case drain
     case stop

@@ -21,7 +21,10 @@ struct Downstream: BitwiseCopyable {
     var progress = HeadProgress()
     var exchange = UInt32.max
     var peer: ClientAddress
-    /// The calling workload; 0: unknown.
+    /// Where the client connected to.
+    var local: ClientAddress
+    /// What the kernel's maps call the service that it is for, and the workload that opened it; 0: unknown.
+    var service: UInt64 = 0
     var source: UInt64 = 0
     /// The socket may have bytes to read.
     var isReadable = false
@@ -33,11 +36,14 @@ struct Downstream: BitwiseCopyable {
     var isQueued = false
     /// When the first byte of the head arrived, nanoseconds.
     var headStarted: UInt64 = 0
-    var served: UInt32 = 0
 
-    init(descriptor: CInt, listener: UInt32, peer: ClientAddress) {
+    init(descriptor: CInt, listener: UInt32, peer: ClientAddress, local: ClientAddress) {
         self.descriptor = descriptor
         self.listener = listener
         self.peer = peer
+        self.local = local
     }
+
+    /// No byte of a request has come.
+    var isBetweenRequests: Bool { input.end == input.start }
 }

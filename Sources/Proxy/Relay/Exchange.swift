@@ -1,21 +1,35 @@
 /// One request and its response, between a client's connection and one to a backend.
 struct Exchange: BitwiseCopyable {
     enum Phase: UInt8, BitwiseCopyable {
-        /// An injected delay or a retry's back-off has to pass.
+        /// Something has to pass first: see `pause`.
         case waiting
         /// Sent or being sent; the response's head has not come.
         case awaitingHead
         case relaying
-        /// After 101 or CONNECT: bytes in both directions, each until its end.
+        /// After 101: bytes in both directions, each until its end.
         case tunnelling
         /// A reply of our own is in the client's output.
         case replying
     }
 
+    /// What a waiting request waits for, and goes on with afterwards.
+    enum Pause: UInt8, BitwiseCopyable {
+        case none
+        /// An injected delay.
+        case fault
+        /// A retry's back-off.
+        case retry
+        /// An endpoint that can be used.
+        case endpoint
+    }
+
     var phase = Phase.awaitingHead
+    var pause = Pause.none
     let downstream: UInt32
     var upstream = UInt32.max
     var request: RequestHead
+    /// The value of `Origin`.
+    var origin = HeadSlice.empty
     var requestBody: MessageBody
     var responseBody = MessageBody(.none)
     /// The request's body is in the buffer from its first byte on: it can be sent again.
@@ -24,25 +38,57 @@ struct Exchange: BitwiseCopyable {
     var closesDownstream: Bool
     /// The backend's connection may carry another request.
     var keepsUpstream = false
-    /// The connection to the backend was in use before, and nothing has come back on it for this request.
+    /// The connection to the backend had carried other requests.
     var isReusedUpstream = false
+    /// Bytes of the present attempt's request have been written.
+    var hasSent = false
+    /// A chunked response goes to a client that knows no chunks.
+    var unchunks = false
+
+    /// The generation of the configuration that decides about it, and what it decided.
+    let generation: Int
+    var service: Int = -1
+    var decision = RouteDecision.notFound
+    var isDecided = false
+    /// Where the present attempt goes; the fallback's, once the first cluster had no endpoint.
+    var cluster: Int = -1
+    /// The request counts in the circuit breaker of this cluster; -1: in none.
+    var admission: Int = -1
+    /// The present attempt counts at this endpoint.
+    var endpoint: EndpointIndex?
+    var attemptStarted: UInt64 = 0
+    /// Nanoseconds from the attempt's start to the first byte of the response's body.
+    var latency: UInt64 = 0
+    var retryAfter: UInt32 = 0
+    var retry = RetryState()
+    var tried = TriedEndpoints()
+
+    /// Waits in the queue of its cluster.
+    var isQueued = false
+    var usesFallback = false
+    /// Of a fault that is injected once its delay has passed; 0: none.
+    var faultStatus: UInt16 = 0
+    var faultGRPCStatus: Int16 = -1
+    /// Of the response; 255: none.
+    var grpcStatus: UInt8 = 255
+
     var record = RequestRecord()
+    var ticket = AccessLogQueue.Ticket.none
     /// Ticks; 0: none.
+    var wakeup: UInt64 = 0
     var requestDeadline: UInt64 = 0
     var tryDeadline: UInt64 = 0
     /// When bytes moved last.
     var lastProgress: UInt64
 
-    init(downstream: UInt32, request: RequestHead, tick: UInt64) {
+    init(downstream: UInt32, request: RequestHead, generation: Int, tick: UInt64) {
         self.downstream = downstream
         self.request = request
+        self.generation = generation
         requestBody = MessageBody(request.framing)
         closesDownstream = !request.isPersistent
         lastProgress = tick
     }
-
-    /// The whole request has been given to the backend's connection, as far as it has come.
-    var isRequestReceived: Bool { requestBody.isComplete }
 }
 
 /// How much of a message's body has been received.
@@ -102,6 +148,14 @@ struct MessageBody: BitwiseCopyable {
                 }
             }
         }
+    }
+
+    /// Of a chunked body: the next part of its content.
+    mutating func nextChunk(in bytes: RawSpan, at position: inout Int) -> ChunkedDecoder.Event {
+        let event = decoder.next(in: bytes, at: &position)
+        if case .data(let range) = event { byteCount &+= UInt64(range.count) }
+        isComplete = decoder.isComplete
+        return event
     }
 
     /// The connection has ended: whether that completes the body.

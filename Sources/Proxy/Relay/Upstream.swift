@@ -19,6 +19,8 @@ struct Upstream: BitwiseCopyable {
     var isWritable = true
     var hasEnding = false
     var isIdle = false
+    /// In the circuit breaker of its pool's cluster.
+    var isCounted = false
     var isQueued = false
     /// Requests that it has carried before.
     var served: UInt32 = 0
@@ -30,13 +32,23 @@ struct Upstream: BitwiseCopyable {
     }
 }
 
-/// The connections of a worker to one backend.
+/// The connections of a worker to one endpoint of a cluster.
 struct UpstreamPool: BitwiseCopyable {
     var endpoint: weft_endpoint
+    /// `Cluster.Endpoint.identity`.
+    var identity: UInt64
+    /// In the current generation; -1: there is no such cluster any more.
+    var cluster: Int
+    /// The current generation does not have the endpoint: nothing is parked.
+    var isRetired = false
     var firstIdle = UInt32.max
     var lastIdle = UInt32.max
     var idleCount: UInt32 = 0
     var openCount: UInt32 = 0
 
-    init(endpoint: weft_endpoint) { self.endpoint = endpoint }
+    init(endpoint: weft_endpoint, identity: UInt64, cluster: Int) {
+        self.endpoint = endpoint
+        self.identity = identity
+        self.cluster = cluster
+    }
 }

@@ -11,9 +11,11 @@ extension Worker {
             var peer = weft_endpoint()
             let descriptor = Sockets.accept(listener, peer: &peer)
             guard descriptor >= 0 else { return }
-            let client = ClientAddress(
-                high: UInt64(bigEndian: peer.high), low: UInt64(bigEndian: peer.low), port: peer.port)
-            let downstream = Downstream(descriptor: descriptor, listener: index, peer: client)
+            guard let downstream = downstream(descriptor, index, ClientAddress(peer)) else {
+                statistics.add(.downstreamRefused)
+                Sockets.reset(descriptor)
+                continue
+            }
             guard let place = downstreams.insert(downstream) else {
                 statistics.add(.downstreamRefused)
                 Sockets.reset(descriptor)
@@ -26,9 +28,28 @@ extension Worker {
                 close(descriptor)
                 continue
             }
+            listeners[Int(index)].connections += 1
             statistics.add(.downstreamOpened)
             statistics.add(.downstreamActive, 1)
             wheel.set(TimerID.downstream(place), tick + options.headTimeout)
+        }
+    }
+
+    /// nil: the connection is none that the proxy knows the purpose of.
+    private func downstream(_ descriptor: CInt, _ listener: UInt32, _ peer: ClientAddress) -> Downstream? {
+        switch listeners[Int(listener)].kind {
+        case .service(let service):
+            var downstream = Downstream(
+                descriptor: descriptor, listener: listener, peer: peer, local: Sockets.localAddress(descriptor))
+            downstream.service = service
+            return downstream
+        case .captured:
+            guard let origin = origins(descriptor) else { return nil }
+            var downstream = Downstream(
+                descriptor: descriptor, listener: listener, peer: peer, local: origin.destination)
+            downstream.service = origin.service
+            downstream.source = origin.source
+            return downstream
         }
     }
 
@@ -45,6 +66,8 @@ extension Worker {
             let exchange = downstreams[index].exchange
             if downstreams[index].hasFailed {
                 abandon(exchange)
+            } else if exchanges[exchange].phase == .waiting {
+                if tick >= exchanges[exchange].wakeup { resume(exchange) }
             } else if pumpRequest(exchange) {
                 _ = pumpResponse(exchange)
             }
@@ -60,7 +83,7 @@ extension Worker {
                 var head = RequestHead()
                 let input = downstreams[index].input
                 let bytes = buffers.bytes(input, input.start, input.end)
-                switch RequestParser.parse(bytes, progress: &downstreams[index].progress, head: &head, fields: &fields)
+                switch RequestParser.parse(bytes, progress: &downstreams[index].progress, head: &head, fields: &reader.fields)
                 {
                 case .complete:
                     startExchange(index, head)
@@ -114,16 +137,19 @@ extension Worker {
     }
 
     private mutating func startExchange(_ index: UInt32, _ head: RequestHead) {
-        var exchange = Exchange(downstream: index, request: head, tick: tick)
+        let generation = generations.current
+        var exchange = Exchange(downstream: index, request: head, generation: generation, tick: tick)
         exchange.record.started = downstreams[index].headStarted
         exchange.record.minorVersion = head.minorVersion
         exchange.record.source = downstreams[index].source
+        exchange.record.received = UInt64(downstreams[index].input.end - downstreams[index].input.start)
         exchange.closesDownstream = !head.isPersistent || isDraining
         // There are as many places as connections, and each has one request at a time.
         guard let place = exchanges.insert(exchange) else {
             shed(index)
             return
         }
+        if generation >= 0 { generations[generation].users += 1 }
         downstreams[index].phase = .exchanging
         downstreams[index].exchange = place
         downstreams[index].progress = HeadProgress()
@@ -131,12 +157,12 @@ extension Worker {
         let body = downstreams[index].input.start + UInt32(head.byteCount)
         downstreams[index].input.cursor = body
         downstreams[index].input.ready = body
+        statistics.add(.requestsActive, 1)
+        wheel.set(TimerID.exchange(place), tick + options.streamIdleTimeout)
         guard receiveBody(place) else {
             reply(place, 400, .malformedRequest, .downstreamProtocolError)
             return
         }
-        statistics.add(.requestsActive, 1)
-        wheel.set(TimerID.exchange(place), tick + options.streamIdleTimeout)
         route(place)
     }
 

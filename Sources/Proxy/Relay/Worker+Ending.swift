@@ -6,13 +6,12 @@ extension Worker {
     mutating func finish(_ exchange: UInt32) {
         let index = exchanges[exchange].downstream
         let closes = exchanges[exchange].closesDownstream || !exchanges[exchange].requestBody.isComplete
-        releaseUpstream(exchange)
+        endAttempt(exchange, .none)
         conclude(exchange)
         guard !closes else {
             flush(index)
             return
         }
-        downstreams[index].served &+= 1
         downstreams[index].phase = .reading
         // What is behind the body is the next request.
         let next = downstreams[index].input.ready
@@ -40,8 +39,28 @@ extension Worker {
         return true
     }
 
-    /// Parks or closes the exchange's connection to the backend.
-    mutating func releaseUpstream(_ exchange: UInt32) {
+    /// The attempt is over: tells the balancer how, and parks or closes the connection.
+    mutating func endAttempt(_ exchange: UInt32, _ failure: EndpointOutcome.Failure) {
+        if let endpoint = exchanges[exchange].endpoint {
+            exchanges[exchange].endpoint = nil
+            let elapsed = now - min(now, exchanges[exchange].attemptStarted)
+            var outcome: EndpointOutcome
+            if failure == .none {
+                let latency = exchanges[exchange].latency
+                outcome = EndpointOutcome(
+                    status: exchanges[exchange].record.status, latency: latency == 0 ? elapsed : latency,
+                    retryAfter: exchanges[exchange].retryAfter)
+            } else {
+                outcome = EndpointOutcome(failure: failure, latency: elapsed)
+            }
+            outcome.grpcStatus = exchanges[exchange].grpcStatus
+            generations[exchanges[exchange].generation].clusters[exchanges[exchange].cluster].finished(
+                endpoint, outcome, now: now)
+        }
+        releaseUpstream(exchange)
+    }
+
+    private mutating func releaseUpstream(_ exchange: UInt32) {
         let upstream = exchanges[exchange].upstream
         guard upstream != .max else { return }
         exchanges[exchange].upstream = .max
@@ -56,51 +75,58 @@ extension Worker {
         } else {
             closeUpstream(upstream)
         }
+        exchanges[exchange].keepsUpstream = false
     }
 
     /// Records the exchange and frees its place.
     private mutating func conclude(_ exchange: UInt32) {
         let index = exchanges[exchange].downstream
+        let generation = exchanges[exchange].generation
+        if exchanges[exchange].admission >= 0 {
+            releasePermissions(exchange)
+            generations[generation].clusters[exchanges[exchange].admission].ended()
+        }
         exchanges[exchange].record.ended = now
         exchanges[exchange].record.requestBody = exchanges[exchange].requestBody.byteCount
         exchanges[exchange].record.responseBody = exchanges[exchange].responseBody.byteCount
-        statistics.record(exchanges[exchange].record)
+        let record = exchanges[exchange].record
+        statistics.record(record)
+        accessLog.close(
+            exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local)
         statistics.add(.requestsActive, -1)
         wheel.clear(TimerID.exchange(exchange))
         downstreams[index].exchange = .max
         exchanges.remove(exchange)
+        if generation >= 0 { generations.release(generation) }
+    }
+
+    /// Gives back what the request holds of the present cluster besides its admission.
+    mutating func releasePermissions(_ exchange: UInt32) {
+        let generation = exchanges[exchange].generation
+        let cluster = exchanges[exchange].cluster
+        exchanges[exchange].retry.release(generations[generation].clusters[cluster])
+        guard exchanges[exchange].isQueued else { return }
+        exchanges[exchange].isQueued = false
+        generations[generation].clusters[cluster].leftQueue()
     }
 
     /// Ends an exchange whose response cannot be completed: the client sees its connection break.
     mutating func abandon(_ exchange: UInt32, _ detail: ResponseDetail = .downstreamClosed) {
         let index = exchanges[exchange].downstream
-        if detail == .downstreamClosed { exchanges[exchange].record.flags.insert(.downstreamTermination) }
-        exchanges[exchange].record.detail = detail
         exchanges[exchange].keepsUpstream = false
-        releaseUpstream(exchange)
+        exchanges[exchange].record.detail = detail
+        switch detail {
+        case .downstreamClosed:
+            exchanges[exchange].record.flags.insert(.downstreamTermination)
+            endAttempt(exchange, .cancelled)
+        case .upstreamReset, .upstreamProtocolError: endAttempt(exchange, .reset)
+        case .requestTimeout, .perTryTimeout, .idleTimeout: endAttempt(exchange, .timeout)
+        default: endAttempt(exchange, .cancelled)
+        }
         conclude(exchange)
         // A FIN would make a response that ends with the connection look complete.
-        if detail != .downstreamClosed { downstreams[index].hasFailed = true }
+        downstreams[index].hasFailed = true
         closeDownstream(index)
-    }
-
-    /// The connection to the backend failed or ended before the response was complete. False: the exchange is over.
-    @discardableResult
-    mutating func upstreamFailed(_ exchange: UInt32, _ error: CInt) -> Bool {
-        let upstream = exchanges[exchange].upstream
-        let wasConnecting = upstream == .max || upstreams[upstream].isConnecting
-        exchanges[exchange].keepsUpstream = false
-        releaseUpstream(exchange)
-        if wasConnecting {
-            statistics.add(.upstreamFailed)
-            reply(exchange, 503, .connectFailure, .upstreamConnectionFailure)
-        } else if exchanges[exchange].phase == .awaitingHead {
-            reply(exchange, 503, .upstreamReset, error == 0 ? .upstreamTermination : .upstreamReset)
-        } else {
-            exchanges[exchange].record.flags.insert(error == 0 ? .upstreamTermination : .upstreamReset)
-            abandon(exchange, .upstreamReset)
-        }
-        return false
     }
 
     // MARK: The client's connection
@@ -109,7 +135,7 @@ extension Worker {
     mutating func flush(_ index: UInt32) {
         downstreams[index].phase = .flushing
         if downstreams[index].output.unsent > 0 {
-            wheel.set(TimerID.downstream(index), tick + options.streamIdleTimeout)
+            wheel.set(TimerID.downstream(index), tick + options.lingerTimeout)
             guard downstreams[index].isWritable else { return }
             switch sendOutput(index) {
             case .sent: break
@@ -161,14 +187,12 @@ extension Worker {
         } else {
             close(downstreams[index].descriptor)
         }
+        listeners[Int(downstreams[index].listener)].connections -= 1
         downstreams.remove(index)
         statistics.add(.downstreamActive, -1)
     }
 
     mutating func closeEverything() {
-        for index in 0..<upstreams.limit where upstreams.isLive(index) && upstreams[index].isIdle {
-            closeUpstream(index)
-        }
         for index in 0..<downstreams.limit where downstreams.isLive(index) {
             if downstreams[index].phase == .exchanging {
                 abandon(downstreams[index].exchange, .draining)
@@ -176,6 +200,7 @@ extension Worker {
                 closeDownstream(index)
             }
         }
+        for index in 0..<upstreams.limit where upstreams.isLive(index) { closeUpstream(index) }
         for listener in listeners where listener.isOpen { close(listener.descriptor) }
         listeners.removeAll()
     }

@@ -1,25 +1,34 @@
 import Glibc
 
+// What other threads want.
 extension Worker {
     mutating func collectMail() {
         for item in mailbox.collect() {
             switch item {
             case .open(let id, let descriptor, let kind): openListener(id, descriptor, kind)
             case .close(let id): closeListeners { $0.id == id }
+            case .adopt(let table, let clusters): pendingConfiguration = (table, clusters)
             case .drain: drain()
             case .stop: isStopping = true
             }
         }
     }
 
+    mutating func adoptPending() {
+        guard let (table, clusters) = pendingConfiguration, adopt(table, clusters) else { return }
+        pendingConfiguration = nil
+    }
+
     private mutating func openListener(_ id: ListenerID, _ descriptor: CInt, _ kind: ListenerKind) {
-        let index = UInt32(listeners.count)
-        var pool: UInt32 = 0
-        if case .relay(let endpoint) = kind {
-            pool = UInt32(pools.count)
-            pools.append(UpstreamPool(endpoint: endpoint))
+        let listener = WorkerListener(descriptor: descriptor, id: id, kind: kind)
+        let index: UInt32
+        if let free = listeners.firstIndex(where: { !$0.isOpen && $0.connections == 0 }) {
+            listeners[free] = listener
+            index = UInt32(free)
+        } else {
+            index = UInt32(listeners.count)
+            listeners.append(listener)
         }
-        listeners.append(WorkerListener(descriptor: descriptor, id: id, kind: kind, pool: pool))
         _ = poller.addSource(descriptor, EventToken(kind: .listener, index: index, generation: 0))
     }
 
@@ -37,7 +46,7 @@ extension Worker {
             closeUpstream(index)
         }
         for index in 0..<downstreams.limit where downstreams.isLive(index) {
-            if downstreams[index].phase == .reading, !downstreams[index].input.hasChunk { closeDownstream(index) }
+            if downstreams[index].phase == .reading, downstreams[index].isBetweenRequests { closeDownstream(index) }
         }
     }
 }

@@ -1,21 +1,73 @@
 // Answers that the proxy gives itself. Each says why in `x-weft-reason`.
 extension Worker {
     /// Answers the exchange's request instead of a backend.
-    mutating func reply(_ exchange: UInt32, _ status: UInt16, _ detail: ResponseDetail, _ flags: ResponseFlags) {
-        releaseUpstream(exchange)
+    ///
+    /// - Parameter grpcStatus: 0 and above: a gRPC answer with this status in its head.
+    mutating func reply(
+        _ exchange: UInt32, _ status: UInt16, _ detail: ResponseDetail, _ flags: ResponseFlags,
+        grpcStatus: Int16 = -1
+    ) {
+        prepareReply(exchange, status, detail, flags)
+        let options = LocalResponse.Options(
+            isHead: exchanges[exchange].request.method == .head, closes: exchanges[exchange].closesDownstream)
+        scratch.removeAll()
+        if grpcStatus >= 0 {
+            scratch.append("grpc-status: ")
+            scratch.append(decimal: UInt64(grpcStatus))
+            scratch.append("\r\n")
+        }
+        if exchanges[exchange].request.minorVersion == 0, !options.closes {
+            scratch.append("connection: keep-alive\r\n")
+        }
+        let extra = scratch.bytes
+        let start = scratch.count
+        let written = unsafe LocalResponse.writeError(
+            status: status, detail: detail, options, extra: extra, into: scratch.room)
+        scratch.commit(written)
+        sendReply(exchange, from: start)
+    }
+
+    /// Answers as the rule says: redirects, direct responses, preflights, refusals.
+    mutating func answer(_ exchange: UInt32) {
+        let decision = exchanges[exchange].decision
+        let flags: ResponseFlags = decision.detail == .routeNotFound ? .noRoute : decision.detail == .invalidBackend ? .noCluster : []
+        prepareReply(exchange, decision.status, decision.detail, flags)
+        let index = exchanges[exchange].downstream
+        let input = downstreams[index].input
+        let options = LocalResponse.Options(
+            isHead: exchanges[exchange].request.method == .head, closes: exchanges[exchange].closesDownstream)
+        let view = reader.view(
+            exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
+            source: downstreams[index].source, client: downstreams[index].peer)
+        scratch.removeAll()
+        if exchanges[exchange].request.minorVersion == 0, !options.closes {
+            scratch.append("connection: keep-alive\r\n")
+        }
+        let extra = scratch.bytes
+        let start = scratch.count
+        let written = unsafe generations[exchanges[exchange].generation].table.writeLocalResponse(
+            decision, service: exchanges[exchange].service, view, options, extra: extra, into: scratch.room)
+        scratch.commit(written)
+        exchanges[exchange].record.status = scratch.statusCode(from: start)
+        sendReply(exchange, from: start)
+    }
+
+    private mutating func prepareReply(
+        _ exchange: UInt32, _ status: UInt16, _ detail: ResponseDetail, _ flags: ResponseFlags
+    ) {
+        endAttempt(exchange, .cancelled)
         exchanges[exchange].phase = .replying
         exchanges[exchange].record.status = status
         exchanges[exchange].record.detail = detail
         exchanges[exchange].record.flags.formUnion(flags)
         exchanges[exchange].record.responded = now
+        // What has not come of the body is not waited for.
         if !exchanges[exchange].requestBody.isComplete { exchanges[exchange].closesDownstream = true }
-        let body = exchanges[exchange].request.method == .head ? 0 : ReplyWriter.bodyCount(detail)
         exchanges[exchange].responseBody = MessageBody(.none)
-        scratch.removeAll()
-        ReplyWriter.write(
-            status, detail, closes: exchanges[exchange].closesDownstream,
-            keepsAlive: exchanges[exchange].request.minorVersion == 0, withBody: body > 0, into: &scratch)
-        guard sendScratch(exchange) else { return }
+    }
+
+    private mutating func sendReply(_ exchange: UInt32, from start: Int) {
+        guard sendScratch(exchange, from: start) else { return }
         _ = pumpResponse(exchange)
     }
 
@@ -37,8 +89,11 @@ extension Worker {
         record.responded = now
         record.ended = now
         statistics.record(record)
+        accessLog.close(.none, record, client: downstreams[index].peer, local: downstreams[index].local)
         scratch.removeAll()
-        ReplyWriter.write(status, detail, closes: true, keepsAlive: false, withBody: true, into: &scratch)
+        let written = unsafe LocalResponse.writeError(
+            status: status, detail: detail, LocalResponse.Options(closes: true), into: scratch.room)
+        scratch.commit(written)
         buffers.give(&downstreams[index].input)
         var sent = 0
         if case .bytes(let count) = Sockets.send(downstreams[index].descriptor, scratch.bytes) { sent = count }
@@ -52,68 +107,5 @@ extension Worker {
             downstreams[index].isWritable = false
         }
         flush(index)
-    }
-}
-
-enum ReplyWriter {
-    static func bodyCount(_ detail: ResponseDetail) -> Int { detail.staticText.utf8CodeUnitCount + 1 }
-
-    static func write(
-        _ status: UInt16, _ detail: ResponseDetail, closes: Bool, keepsAlive: Bool, withBody: Bool,
-        into scratch: inout Scratch
-    ) {
-        scratch.append("HTTP/1.1 ")
-        scratch.append(decimal: UInt64(status))
-        scratch.append(byte: .space)
-        scratch.append(StatusText.reason(status))
-        scratch.append("\r\nx-weft-reason: ")
-        scratch.append(detail.staticText)
-        scratch.append("\r\ncontent-type: text/plain\r\ncontent-length: ")
-        scratch.append(decimal: UInt64(bodyCount(detail)))
-        if closes {
-            scratch.append("\r\nconnection: close")
-        } else if keepsAlive {
-            scratch.append("\r\nconnection: keep-alive")
-        }
-        scratch.append("\r\n\r\n")
-        guard withBody else { return }
-        scratch.append(detail.staticText)
-        scratch.append("\n")
-    }
-}
-
-/// Reason phrases (RFC 9110 section 15 and the IANA registry).
-enum StatusText {
-    static func reason(_ status: UInt16) -> StaticString {
-        switch status {
-        case 200: "OK"
-        case 204: "No Content"
-        case 301: "Moved Permanently"
-        case 302: "Found"
-        case 303: "See Other"
-        case 307: "Temporary Redirect"
-        case 308: "Permanent Redirect"
-        case 400: "Bad Request"
-        case 401: "Unauthorized"
-        case 403: "Forbidden"
-        case 404: "Not Found"
-        case 405: "Method Not Allowed"
-        case 408: "Request Timeout"
-        case 413: "Content Too Large"
-        case 414: "URI Too Long"
-        case 417: "Expectation Failed"
-        case 418: "I'm a teapot"
-        case 421: "Misdirected Request"
-        case 426: "Upgrade Required"
-        case 429: "Too Many Requests"
-        case 431: "Request Header Fields Too Large"
-        case 500: "Internal Server Error"
-        case 501: "Not Implemented"
-        case 502: "Bad Gateway"
-        case 503: "Service Unavailable"
-        case 504: "Gateway Timeout"
-        case 505: "HTTP Version Not Supported"
-        default: "Status"
-        }
     }
 }

@@ -1,21 +1,17 @@
 // From the client to the backend.
 extension Worker {
-    /// Chooses where the request goes, and sends it there.
-    mutating func route(_ exchange: UInt32) {
-        if exchanges[exchange].request.method == .connect {
-            reply(exchange, 405, .connectRejected, [])
+    /// Sends the request on a connection of the pool. `reader` has its fields.
+    mutating func send(_ exchange: UInt32, pool: UInt32) {
+        switch connect(exchange, pool: pool) {
+        case .connected: break
+        case .overflow:
+            endAttempt(exchange, .cancelled)
+            reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+            return
+        case .failed:
+            upstreamFailed(exchange, AttemptFailure(.connectFailure))
             return
         }
-        attempt(exchange, pool: listeners[Int(downstreams[exchanges[exchange].downstream].listener)].pool)
-    }
-
-    /// Sends the request on a connection of the pool. `fields` are the request's.
-    mutating func attempt(_ exchange: UInt32, pool: UInt32) {
-        guard connect(exchange, pool: pool) else {
-            upstreamFailed(exchange, 0)
-            return
-        }
-        exchanges[exchange].record.attempts &+= 1
         exchanges[exchange].phase = .awaitingHead
         writeRequestHead(exchange)
         guard !scratch.overflowed else {
@@ -29,12 +25,20 @@ extension Worker {
     private mutating func writeRequestHead(_ exchange: UInt32) {
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
-        let bytes = buffers.bytes(input, input.start, input.end)
+        let request = exchanges[exchange].request
+        let options = MessageOptions(
+            framing: request.framing, connection: request.wantsUpgrade ? .upgrade : .persistent)
+        let view = reader.view(
+            request, buffers.bytes(input, input.start, input.end), source: downstreams[index].source,
+            client: downstreams[index].peer)
         scratch.removeAll()
-        HeadWriter.request(exchanges[exchange].request, fields.fields, bytes, into: &scratch)
+        let written = unsafe generations[exchanges[exchange].generation].table.writeRequestHead(
+            exchanges[exchange].decision, service: exchanges[exchange].service, view, options, extra: RawSpan(),
+            into: scratch.room)
+        scratch.commit(written)
     }
 
-    /// Sends what is in `scratch`, with what there is of the body. False: the exchange is over.
+    /// Sends what is in `scratch`, with what there is of the body. False: the exchange is over or waits.
     private mutating func sendRequestHead(_ exchange: UInt32) -> Bool {
         let upstream = exchanges[exchange].upstream
         let index = exchanges[exchange].downstream
@@ -51,19 +55,19 @@ extension Worker {
         switch result {
         case .bytes(let count):
             sent = count
+            exchanges[exchange].hasSent = true
             if upstreams[upstream].isConnecting { connected(upstream) }
             if count < headCount + input.sendable { upstreams[upstream].isWritable = false }
         case .wouldBlock, .end: upstreams[upstream].isWritable = false
-        case .failed(let error):
-            upstreamFailed(exchange, error)
+        case .failed:
+            upstreamFailed(exchange, failure(of: exchange))
             return false
         }
         if sent >= headCount {
             downstreams[index].input.cursor += UInt32(sent - headCount)
             return true
         }
-        let rest = scratch.bytes.extracting(sent..<headCount)
-        guard let kept = keep(rest, behind: upstreams[upstream].output) else {
+        guard let kept = keep(scratch.bytes.extracting(sent..<headCount), behind: upstreams[upstream].output) else {
             reply(exchange, 503, .overload, .overload)
             return false
         }
@@ -90,31 +94,19 @@ extension Worker {
     /// Moves what there is of the request to the backend. False: the exchange is over.
     mutating func pumpRequest(_ exchange: UInt32) -> Bool {
         let index = exchanges[exchange].downstream
-        var budget = 1 << 20
+        var budget = Self.turnBudget
         while true {
-            let upstream = exchanges[exchange].upstream
             switch exchanges[exchange].phase {
             case .waiting, .replying: return true
             case .awaitingHead, .relaying, .tunnelling: break
             }
+            let upstream = exchanges[exchange].upstream
             guard upstream != .max, upstreams[upstream].isWritable else { return true }
             if upstreams[upstream].output.unsent > 0 {
-                let output = upstreams[upstream].output
-                switch Sockets.send(
-                    upstreams[upstream].descriptor, buffers.bytes(output, output.cursor, output.end))
-                {
-                case .bytes(let count):
-                    upstreams[upstream].output.cursor += UInt32(count)
-                    if upstreams[upstream].isConnecting { connected(upstream) }
-                    guard upstreams[upstream].output.unsent == 0 else {
-                        upstreams[upstream].isWritable = false
-                        return true
-                    }
-                    buffers.give(&upstreams[upstream].output)
-                case .wouldBlock, .end:
-                    upstreams[upstream].isWritable = false
-                    return true
-                case .failed(let error): return upstreamFailed(exchange, error)
+                switch sendUpstreamOutput(exchange) {
+                case .sent: break
+                case .blocked: return true
+                case .failed: return upstreamFailed(exchange, failure(of: exchange))
                 }
             }
             let input = downstreams[index].input
@@ -131,7 +123,7 @@ extension Worker {
                 case .wouldBlock, .end:
                     upstreams[upstream].isWritable = false
                     return true
-                case .failed(let error): return upstreamFailed(exchange, error)
+                case .failed: return upstreamFailed(exchange, failure(of: exchange))
                 }
             }
             if exchanges[exchange].requestBody.isComplete { return true }
@@ -144,22 +136,44 @@ extension Worker {
         }
     }
 
+    /// Sends what is kept of the request's head.
+    private mutating func sendUpstreamOutput(_ exchange: UInt32) -> OutputStep {
+        let upstream = exchanges[exchange].upstream
+        let output = upstreams[upstream].output
+        switch Sockets.send(upstreams[upstream].descriptor, buffers.bytes(output, output.cursor, output.end)) {
+        case .bytes(let count):
+            upstreams[upstream].output.cursor += UInt32(count)
+            exchanges[exchange].hasSent = true
+            if upstreams[upstream].isConnecting { connected(upstream) }
+            guard upstreams[upstream].output.unsent == 0 else {
+                upstreams[upstream].isWritable = false
+                return .blocked
+            }
+            buffers.give(&upstreams[upstream].output)
+            return .sent
+        case .wouldBlock, .end:
+            upstreams[upstream].isWritable = false
+            return .blocked
+        case .failed: return .failed
+        }
+    }
+
     /// Receives more of the request's body. False: the exchange is over.
     private mutating func receiveRequestBody(_ exchange: UInt32) -> Bool {
         let index = exchanges[exchange].downstream
-        makeRoomForBody(exchange)
+        guard makeRoomForBody(exchange) else { return true }
         let room = buffers.room(downstreams[index].input)
-        guard room > 0 else { return true }
         switch buffers.receive(downstreams[index].descriptor, into: &downstreams[index].input) {
         case .bytes(let count):
             if count < room, !downstreams[index].hasEnding { downstreams[index].isReadable = false }
+            exchanges[exchange].record.received &+= UInt64(count)
             guard receiveBody(exchange) else {
                 exchanges[exchange].record.flags.insert(.downstreamProtocolError)
                 if exchanges[exchange].phase == .awaitingHead {
                     reply(exchange, 400, .malformedRequest, .downstreamProtocolError)
-                    return false
+                } else {
+                    abandon(exchange, .malformedRequest)
                 }
-                abandon(exchange, .malformedRequest)
                 return false
             }
             return true
@@ -180,18 +194,21 @@ extension Worker {
         }
     }
 
-    /// Everything received has been sent on. Keeps it as long as there is room, so that the request can be sent again.
-    private mutating func makeRoomForBody(_ exchange: UInt32) {
+    /// Everything received has been sent on. It is kept as long as there is room, so that the request can be sent again.
+    /// False: there is no room, and no way to make any.
+    private mutating func makeRoomForBody(_ exchange: UInt32) -> Bool {
         let index = exchanges[exchange].downstream
-        let isLarge = exchanges[exchange].requestBody.exceeds(Int(BufferPool.smallSize) / 2)
         if exchanges[exchange].keepsBody, exchanges[exchange].phase == .awaitingHead {
-            if buffers.room(downstreams[index].input) > 0 { return }
-            if buffers.grow(&downstreams[index].input) { return }
-        } else if isLarge {
-            _ = buffers.grow(&downstreams[index].input)
+            if buffers.room(downstreams[index].input) > 0 { return true }
+            if buffers.grow(&downstreams[index].input) { return true }
         }
         exchanges[exchange].keepsBody = false
-        let start = downstreams[index].input.start + UInt32(exchanges[exchange].request.byteCount)
-        buffers.drop(&downstreams[index].input, from: start)
+        let wasFull = buffers.room(downstreams[index].input) == 0
+        buffers.drop(
+            &downstreams[index].input,
+            from: downstreams[index].input.start + UInt32(exchanges[exchange].request.byteCount))
+        if wasFull { _ = buffers.grow(&downstreams[index].input) }
+        if buffers.room(downstreams[index].input) == 0 { buffers.compact(&downstreams[index].input) }
+        return buffers.room(downstreams[index].input) > 0
     }
 }

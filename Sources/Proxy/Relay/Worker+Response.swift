@@ -3,7 +3,7 @@ extension Worker {
     /// Moves what there is of the response to the client. False: the exchange is over.
     mutating func pumpResponse(_ exchange: UInt32) -> Bool {
         let index = exchanges[exchange].downstream
-        var budget = 1 << 20
+        var budget = Self.turnBudget
         while true {
             if downstreams[index].output.unsent > 0 {
                 guard downstreams[index].isWritable else { return true }
@@ -94,12 +94,12 @@ extension Worker {
             upstreams[upstream].isReadable = false
             exchanges[exchange].keepsUpstream = false
             guard exchanges[exchange].phase != .awaitingHead, exchanges[exchange].responseBody.end() else {
-                return upstreamFailed(exchange, 0)
+                return upstreamFailed(exchange, failure(of: exchange))
             }
             guard exchanges[exchange].phase == .tunnelling else { return true }
             Sockets.shutdownWriting(downstreams[exchanges[exchange].downstream].descriptor)
             return !finishTunnel(exchange)
-        case .failed(let error): return upstreamFailed(exchange, error)
+        case .failed: return upstreamFailed(exchange, failure(of: exchange))
         }
     }
 
@@ -107,6 +107,16 @@ extension Worker {
     private mutating func receiveResponseBody(_ exchange: UInt32) -> Bool {
         let upstream = exchanges[exchange].upstream
         let input = upstreams[upstream].input
+        if exchanges[exchange].latency == 0, input.end > input.ready || exchanges[exchange].responseBody.isComplete {
+            exchanges[exchange].latency = max(1, now - min(now, exchanges[exchange].attemptStarted))
+        }
+        if exchanges[exchange].unchunks {
+            guard unchunk(exchange) else {
+                abandon(exchange, .upstreamProtocolError)
+                return false
+            }
+            return true
+        }
         guard let count = exchanges[exchange].responseBody.take(buffers.bytes(input, input.ready, input.end)) else {
             exchanges[exchange].record.flags.insert(.upstreamProtocolError)
             abandon(exchange, .upstreamProtocolError)
@@ -119,6 +129,28 @@ extension Worker {
             exchanges[exchange].keepsUpstream = false
         }
         return true
+    }
+
+    /// Moves the content of the chunks that have arrived together. False: they are malformed.
+    private mutating func unchunk(_ exchange: UInt32) -> Bool {
+        let upstream = exchanges[exchange].upstream
+        let input = upstreams[upstream].input
+        let bytes = buffers.bytes(input, input.ready, input.end)
+        var end = input.ready
+        var position = 0
+        while true {
+            switch exchanges[exchange].responseBody.nextChunk(in: bytes, at: &position) {
+            case .data(let range):
+                buffers.move(input, from: input.ready + UInt32(range.lowerBound), to: end, UInt32(range.count))
+                end += UInt32(range.count)
+                continue
+            case .needMore, .end:
+                upstreams[upstream].input.ready = end
+                upstreams[upstream].input.end = end
+                return true
+            case .failed: return false
+            }
+        }
     }
 
     /// Everything received has been sent on, or a head is incomplete. False: at the ceiling of the memory.
@@ -159,11 +191,11 @@ extension Worker {
         var head = ResponseHead()
         let method = exchanges[exchange].request.method
         switch ResponseParser.parse(
-            bytes, method: method, progress: &upstreams[upstream].progress, head: &head, fields: &fields)
+            bytes, method: method, progress: &upstreams[upstream].progress, head: &head, fields: &reader.fields)
         {
         case .needMore: return .more
         case .failed:
-            exchanges[exchange].record.flags.insert(.upstreamProtocolError)
+            endAttempt(exchange, .reset)
             reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
             return .over
         case .complete: break
@@ -175,48 +207,131 @@ extension Worker {
 
     /// A 1xx response goes on to clients that know them; another response follows.
     private mutating func relayInterim(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> HeadStep {
-        let upstream = exchanges[exchange].upstream
-        upstreams[upstream].input.cursor += UInt32(head.byteCount)
-        upstreams[upstream].input.ready = upstreams[upstream].input.cursor
-        upstreams[upstream].input.start = upstreams[upstream].input.cursor
+        takeHead(exchange, head)
         guard exchanges[exchange].request.minorVersion == 1 else { return .done }
-        scratch.removeAll()
-        HeadWriter.response(head, fields.fields, bytes, unchunked: false, .asUsual, into: &scratch)
+        writeResponseHead(exchange, head, bytes, MessageOptions(framing: .none))
         return sendScratch(exchange) ? .done : .over
     }
 
-    private mutating func relayHead(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> HeadStep {
+    /// What follows in the buffer is the body, or another response.
+    private mutating func takeHead(_ exchange: UInt32, _ head: ResponseHead) {
         let upstream = exchanges[exchange].upstream
-        let isTunnel = head.status == 101
-        if isTunnel, !exchanges[exchange].request.wantsUpgrade || !head.wantsUpgrade {
-            reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
-            return .over
-        }
-        let isOld = exchanges[exchange].request.minorVersion == 0
-        exchanges[exchange].record.status = head.status
-        exchanges[exchange].record.responded = now
-        exchanges[exchange].responseBody = MessageBody(isTunnel ? .untilClose : head.framing)
-        exchanges[exchange].keepsUpstream = head.isPersistent && !isTunnel
         upstreams[upstream].input.cursor += UInt32(head.byteCount)
         upstreams[upstream].input.ready = upstreams[upstream].input.cursor
         upstreams[upstream].input.start = upstreams[upstream].input.cursor
-        var persistence = HeadWriter.Persistence.asUsual
+    }
+
+    private mutating func writeResponseHead(
+        _ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan, _ options: MessageOptions
+    ) {
+        let index = exchanges[exchange].downstream
+        var origin = RawSpan()
+        if !exchanges[exchange].origin.isEmpty {
+            let input = downstreams[index].input
+            origin = buffers.bytes(input, input.start, input.end)[exchanges[exchange].origin]
+        }
+        scratch.removeAll()
+        let written = unsafe generations[exchanges[exchange].generation].table.writeResponseHead(
+            exchanges[exchange].decision, head, reader.fields.fields, of: bytes, origin: origin, options,
+            extra: RawSpan(), into: scratch.room)
+        scratch.commit(written)
+    }
+
+    /// Looks at what the balancer and the retries want to know of a response.
+    private mutating func inspect(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> AttemptFailure {
+        var failure = AttemptFailure(status: head.status)
+        exchanges[exchange].record.status = head.status
+        let fields = reader.fields.fields
+        for index in fields.indices {
+            switch fields[index].known {
+            case .retryAfter: failure.retryAfter = number(bytes[fields[index].value])
+            case .grpcStatus: failure.grpcStatus = UInt8(clamping: number(bytes[fields[index].value]))
+            default:
+                if head.status == 429, bytes.equals(fields[index].name, ignoringCase: "x-envoy-ratelimited") {
+                    failure.isRateLimited = true
+                }
+            }
+        }
+        exchanges[exchange].retryAfter = failure.retryAfter
+        exchanges[exchange].grpcStatus = failure.grpcStatus
+        return failure
+    }
+
+    /// 0 for what is no decimal number, such as a date.
+    private func number(_ bytes: RawSpan) -> UInt32 {
+        guard bytes.byteCount > 0, bytes.byteCount < 10 else { return 0 }
+        var value: UInt32 = 0
+        for index in 0..<bytes.byteCount {
+            guard bytes[index].isDigit else { return 0 }
+            value = value * 10 + UInt32(bytes[index] - UInt8(ascii: "0"))
+        }
+        return value
+    }
+
+    /// True: there is another attempt in place of this response, or the answer is another one.
+    private mutating func retries(_ exchange: UInt32, _ failure: AttemptFailure) -> Bool {
+        switch decideRetry(exchange, failure) {
+        case .retry(let delay):
+            exchanges[exchange].keepsUpstream = false
+            endAttempt(exchange, .none)
+            retry(exchange, after: delay)
+            return true
+        case .stop(.attemptsUsed):
+            exchanges[exchange].record.flags.insert(.retryLimitExceeded)
+            return false
+        case .stop(.budgetExceeded):
+            // Gateway API: over the budget the answer is 503.
+            statistics.add(.retriesDenied)
+            endAttempt(exchange, .none)
+            reply(exchange, 503, .retryBudget, [])
+            return true
+        case .stop(.overflow):
+            statistics.add(.retriesDenied)
+            exchanges[exchange].record.flags.insert(.upstreamOverflow)
+            return false
+        case .stop: return false
+        }
+    }
+
+    private mutating func relayHead(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> HeadStep {
+        let isTunnel = head.status == 101
+        if isTunnel, !exchanges[exchange].request.wantsUpgrade || !head.wantsUpgrade {
+            exchanges[exchange].record.flags.insert(.upstreamProtocolError)
+            endAttempt(exchange, .reset)
+            reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
+            return .over
+        }
+        let failure = inspect(exchange, head, bytes)
+        if exchanges[exchange].decision.rule >= 0, head.status >= 400 || failure.grpcStatus != 255,
+            retries(exchange, failure)
+        {
+            return .over
+        }
+        takeHead(exchange, head)
+        let isOld = exchanges[exchange].request.minorVersion == 0
+        exchanges[exchange].record.responded = now
+        exchanges[exchange].responseBody = MessageBody(isTunnel ? .untilClose : head.framing)
+        exchanges[exchange].keepsUpstream = head.isPersistent && !isTunnel
+        var options = MessageOptions(framing: head.framing)
         if isTunnel {
-            persistence = .upgrade
+            options.connection = .upgrade
             exchanges[exchange].phase = .tunnelling
             exchanges[exchange].requestBody = MessageBody(.untilClose)
             _ = receiveBody(exchange)
         } else {
             exchanges[exchange].phase = .relaying
-            let endsWithConnection = head.framing == .untilClose || isOld && head.framing == .chunked
-            if endsWithConnection || !exchanges[exchange].requestBody.isComplete || isDraining {
+            exchanges[exchange].unchunks = isOld && head.framing == .chunked
+            if exchanges[exchange].unchunks { options.framing = .untilClose }
+            if options.framing == .untilClose || !exchanges[exchange].requestBody.isComplete || isDraining {
                 exchanges[exchange].closesDownstream = true
             }
-            if exchanges[exchange].closesDownstream { persistence = .close } else if isOld { persistence = .keepAlive }
+            if exchanges[exchange].closesDownstream {
+                options.connection = .close
+            } else if isOld {
+                options.connection = .keepAlive
+            }
         }
-        scratch.removeAll()
-        let unchunked = isOld && head.framing == .chunked
-        HeadWriter.response(head, fields.fields, bytes, unchunked: unchunked, persistence, into: &scratch)
+        writeResponseHead(exchange, head, bytes, options)
         guard receiveResponseBody(exchange) else { return .over }
         return sendHeadAndBody(exchange) ? .done : .over
     }
@@ -227,7 +342,9 @@ extension Worker {
         let index = exchanges[exchange].downstream
         let input = upstreams[upstream].input
         // Nothing may overtake what is already waiting.
-        guard downstreams[index].output.unsent == 0, input.sendable > 0 else { return sendScratch(exchange) }
+        guard downstreams[index].output.unsent == 0, input.sendable > 0, !scratch.overflowed else {
+            return sendScratch(exchange)
+        }
         let headCount = scratch.count
         let body = buffers.bytes(input, input.cursor, input.ready)
         let result: Transfer
@@ -260,16 +377,18 @@ extension Worker {
         return true
     }
 
-    /// Sends what is in `scratch` to the client, or keeps it until it can be sent. False: the exchange is over.
-    mutating func sendScratch(_ exchange: UInt32) -> Bool {
+    /// Sends what is in `scratch` from `start` on to the client, or keeps it until it can be sent. False: the exchange is
+    /// over.
+    mutating func sendScratch(_ exchange: UInt32, from start: Int = 0) -> Bool {
         let index = exchanges[exchange].downstream
         guard !scratch.overflowed else {
             abandon(exchange, .headTooLarge)
             return false
         }
+        let bytes = scratch.bytes.extracting(start...)
         var sent = 0
         if downstreams[index].output.unsent == 0, downstreams[index].isWritable {
-            switch Sockets.send(downstreams[index].descriptor, scratch.bytes) {
+            switch Sockets.send(downstreams[index].descriptor, bytes) {
             case .bytes(let count): sent = count
             case .wouldBlock, .end: break
             case .failed:
@@ -278,9 +397,9 @@ extension Worker {
             }
         }
         exchanges[exchange].record.sent &+= UInt64(sent)
-        guard sent < scratch.count else { return true }
+        guard sent < bytes.byteCount else { return true }
         downstreams[index].isWritable = false
-        guard let kept = keep(scratch.bytes.extracting(sent..<scratch.count), behind: downstreams[index].output) else {
+        guard let kept = keep(bytes.extracting(sent...), behind: downstreams[index].output) else {
             abandon(exchange, .overload)
             return false
         }

@@ -11,32 +11,55 @@ extension Worker {
         }
     }
 
+    /// Sets the exchange's timer to the first of its deadlines.
+    mutating func armTimer(_ exchange: UInt32) {
+        var deadline = exchanges[exchange].lastProgress + options.streamIdleTimeout
+        func limit(_ other: UInt64) { if other != 0 { deadline = min(deadline, other) } }
+        limit(exchanges[exchange].wakeup)
+        limit(exchanges[exchange].requestDeadline)
+        limit(exchanges[exchange].tryDeadline)
+        wheel.set(TimerID.exchange(exchange), deadline)
+    }
+
     private mutating func downstreamExpired(_ index: UInt32) {
         switch downstreams[index].phase {
         case .reading:
-            if downstreams[index].input.end > downstreams[index].input.start {
-                refuse(index, status: 408, .headTimeout, [])
-            } else {
+            if downstreams[index].isBetweenRequests {
                 closeDownstream(index)
+            } else {
+                refuse(index, status: 408, .headTimeout, [])
             }
         case .exchanging: break
         case .flushing, .lingering: closeDownstream(index)
         }
     }
 
-    private mutating func exchangeExpired(_ index: UInt32) {
-        let idleDeadline = exchanges[index].lastProgress + options.streamIdleTimeout
-        guard tick >= idleDeadline else {
-            wheel.set(TimerID.exchange(index), idleDeadline)
-            return
-        }
-        exchanges[index].record.flags.insert(.streamIdleTimeout)
-        if exchanges[index].phase == .awaitingHead {
-            exchanges[index].keepsUpstream = false
-            let status: UInt16 = exchanges[index].requestBody.isComplete ? 504 : 408
-            reply(index, status, .idleTimeout, .streamIdleTimeout)
+    private mutating func exchangeExpired(_ exchange: UInt32) {
+        let state = exchanges[exchange]
+        let isAnswered = state.phase != .awaitingHead && state.phase != .waiting
+        if state.requestDeadline != 0, tick >= state.requestDeadline, state.phase != .tunnelling {
+            exchanges[exchange].record.flags.insert(.upstreamTimeout)
+            if isAnswered {
+                abandon(exchange, .requestTimeout)
+            } else {
+                endAttempt(exchange, .timeout)
+                reply(exchange, 504, .requestTimeout, .upstreamTimeout)
+            }
+        } else if state.phase == .waiting, tick >= state.wakeup {
+            resume(exchange)
+        } else if state.tryDeadline != 0, tick >= state.tryDeadline, state.phase == .awaitingHead {
+            upstreamFailed(exchange, AttemptFailure(.perTryTimeout))
+        } else if tick >= state.lastProgress + options.streamIdleTimeout, state.phase != .waiting {
+            exchanges[exchange].record.flags.insert(.streamIdleTimeout)
+            if isAnswered {
+                abandon(exchange, .idleTimeout)
+            } else {
+                endAttempt(exchange, .timeout)
+                let isComplete = exchanges[exchange].requestBody.isComplete
+                reply(exchange, isComplete ? 504 : 408, isComplete ? .idleTimeout : .bodyTimeout, .streamIdleTimeout)
+            }
         } else {
-            abandon(index, .idleTimeout)
+            armTimer(exchange)
         }
     }
 
@@ -45,8 +68,7 @@ extension Worker {
         if exchange == .max {
             closeUpstream(index)
         } else if upstreams[index].isConnecting {
-            exchanges[exchange].keepsUpstream = false
-            reply(exchange, 503, .connectTimeout, .upstreamConnectionFailure)
+            upstreamFailed(exchange, AttemptFailure(.connectTimeout))
         }
     }
 }

@@ -1,35 +1,49 @@
 import CLinux
 import Glibc
+import Mesh
 
 // Connections to backends: the pools, and what happens on a connection.
 extension Worker {
-    /// Gives the exchange a connection of the pool, an idle one if there is one. False: none could be made.
-    mutating func connect(_ exchange: UInt32, pool: UInt32) -> Bool {
+    enum ConnectStep { case connected, overflow, failed }
+
+    /// Gives the exchange a connection of the pool, an idle one if there is one.
+    mutating func connect(_ exchange: UInt32, pool: UInt32) -> ConnectStep {
         let index: UInt32
-        if let idle = takeIdle(pool) {
+        // The one that was used last: those at the end of the list are the ones that time out.
+        let idle = pools[Int(pool)].firstIdle
+        if idle != .max {
+            removeIdle(idle)
             index = idle
-            upstreams[index].isIdle = false
             exchanges[exchange].isReusedUpstream = true
             statistics.add(.upstreamReused)
         } else {
-            guard let opened = open(pool) else { return false }
+            let counts = pools[Int(pool)].cluster >= 0
+            if counts, !currentCluster(of: pool, { $0.admitConnection() }) { return .overflow }
+            guard let opened = open(pool, counts) else {
+                if counts { currentCluster(of: pool) { $0.connectionClosed() } }
+                return .failed
+            }
             index = opened
             exchanges[exchange].isReusedUpstream = false
         }
         upstreams[index].exchange = exchange
         exchanges[exchange].upstream = index
-        return true
+        return .connected
     }
 
-    private mutating func open(_ pool: UInt32) -> UInt32? {
+    /// The pool's cluster as the current generation has it.
+    @inline(__always) @discardableResult
+    private func currentCluster<Result>(of pool: UInt32, _ body: (borrowing ClusterState) -> Result) -> Result {
+        body(generations[generations.current].clusters[pools[Int(pool)].cluster])
+    }
+
+    private mutating func open(_ pool: UInt32, _ isCounted: Bool) -> UInt32? {
         var inProgress = false
         let descriptor = Sockets.connect(to: pools[Int(pool)].endpoint, inProgress: &inProgress)
-        guard descriptor >= 0 else {
-            statistics.add(.upstreamFailed)
-            return nil
-        }
-        guard let index = upstreams.insert(Upstream(descriptor: descriptor, pool: pool, isConnecting: inProgress))
-        else {
+        guard descriptor >= 0 else { return nil }
+        var upstream = Upstream(descriptor: descriptor, pool: pool, isConnecting: inProgress)
+        upstream.isCounted = isCounted
+        guard let index = upstreams.insert(upstream) else {
             close(descriptor)
             return nil
         }
@@ -42,15 +56,13 @@ extension Worker {
         pools[Int(pool)].openCount += 1
         statistics.add(.upstreamOpened)
         statistics.add(.upstreamActive, 1)
-        if inProgress { wheel.set(TimerID.upstream(index), tick + options.connectTimeout) }
-        return index
-    }
-
-    /// The connection that was used last: those at the end of the list are the ones that time out.
-    private mutating func takeIdle(_ pool: UInt32) -> UInt32? {
-        let index = pools[Int(pool)].firstIdle
-        guard index != .max else { return nil }
-        removeIdle(index)
+        if inProgress {
+            let cluster = pools[Int(pool)].cluster
+            let timeout =
+                cluster < 0
+                ? options.connectTimeout : generations[generations.current].clusterFacts[cluster].connectTimeout
+            wheel.set(TimerID.upstream(index), tick + timeout)
+        }
         return index
     }
 
@@ -62,6 +74,7 @@ extension Worker {
         if next == .max { pools[pool].lastIdle = previous } else { upstreams[next].previous = previous }
         upstreams[index].next = .max
         upstreams[index].previous = .max
+        upstreams[index].isIdle = false
         pools[pool].idleCount -= 1
         statistics.add(.upstreamIdle, -1)
         wheel.clear(TimerID.upstream(index))
@@ -70,14 +83,22 @@ extension Worker {
     /// Puts a connection, on which a response has ended cleanly, into its pool.
     mutating func park(_ index: UInt32) {
         let pool = Int(upstreams[index].pool)
-        guard !isDraining, pools[pool].idleCount < options.idleUpstreamsPerEndpoint else {
+        let cluster = pools[pool].cluster
+        upstreams[index].served &+= 1
+        guard !isDraining, !pools[pool].isRetired, cluster >= 0,
+            pools[pool].idleCount < options.idleUpstreamsPerEndpoint
+        else {
+            closeUpstream(index)
+            return
+        }
+        let facts = generations[generations.current].clusterFacts[cluster]
+        guard upstreams[index].served < facts.requestsPerConnection else {
             closeUpstream(index)
             return
         }
         buffers.give(&upstreams[index].input)
         upstreams[index].exchange = .max
         upstreams[index].isIdle = true
-        upstreams[index].served &+= 1
         upstreams[index].progress = HeadProgress()
         let first = pools[pool].firstIdle
         upstreams[index].next = first
@@ -86,7 +107,7 @@ extension Worker {
         pools[pool].firstIdle = index
         pools[pool].idleCount += 1
         statistics.add(.upstreamIdle, 1)
-        wheel.set(TimerID.upstream(index), tick + options.upstreamIdleTimeout)
+        wheel.set(TimerID.upstream(index), tick + min(options.upstreamIdleTimeout, facts.idleTimeout))
     }
 
     mutating func closeUpstream(_ index: UInt32) {
@@ -95,7 +116,11 @@ extension Worker {
         buffers.give(&upstreams[index].input)
         buffers.give(&upstreams[index].output)
         close(upstreams[index].descriptor)
-        pools[Int(upstreams[index].pool)].openCount -= 1
+        let pool = upstreams[index].pool
+        if upstreams[index].isCounted, pools[Int(pool)].cluster >= 0 {
+            currentCluster(of: pool) { $0.connectionClosed() }
+        }
+        pools[Int(pool)].openCount -= 1
         upstreams.remove(index)
         statistics.add(.upstreamActive, -1)
     }
@@ -107,7 +132,7 @@ extension Worker {
         }
         if readiness.contains(.writable) {
             upstreams[index].isWritable = true
-            if upstreams[index].isConnecting, !readiness.contains(.error) { connected(index) }
+            if upstreams[index].isConnecting, readiness.isDisjoint(with: [.error, .hangup]) { connected(index) }
         }
         let exchange = upstreams[index].exchange
         guard exchange != .max else {
@@ -116,15 +141,11 @@ extension Worker {
             return
         }
         if upstreams[index].isConnecting {
-            if readiness.contains(.error) {
-                upstreamFailed(exchange, Sockets.pendingError(upstreams[index].descriptor))
-            }
+            if readiness.contains(.error) { upstreamFailed(exchange, AttemptFailure(.connectFailure)) }
             return
         }
         // The response first: what remains of a request is of no use once its answer is complete.
-        if pumpResponse(exchange), exchanges[exchange].phase != .replying, readiness.contains(.writable) {
-            _ = pumpRequest(exchange)
-        }
+        if pumpResponse(exchange), readiness.contains(.writable) { _ = pumpRequest(exchange) }
     }
 
     mutating func connected(_ index: UInt32) {

@@ -7,16 +7,25 @@ struct Worker: ~Copyable {
     let options: ProxyOptions
     let mailbox: WorkerMailbox
     let statistics: WorkerStatistics
+    let accessLog: AccessLogQueue
+    let origins: OriginLookup
     var poller: Poller
     var buffers: BufferPool
     var downstreams: Slab<Downstream>
     var upstreams: Slab<Upstream>
     var exchanges: Slab<Exchange>
+    var generations = Generations()
+    /// A configuration that waits for requests of older ones to end.
+    var pendingConfiguration: (RouteTable, ClusterSet)?
     var pools: [UpstreamPool] = []
+    /// By `Cluster.Endpoint.identity`.
+    var poolPlaces: [UInt64: UInt32] = [:]
+    var freePlaces: [UInt32] = []
     var listeners: [WorkerListener] = []
     var wheel: TimerWheel
     var scratch = Scratch()
-    var fields = FieldTable()
+    var reader = RequestReader()
+    var random: RandomBits
     /// CLOCK_MONOTONIC at the beginning of the turn, nanoseconds and milliseconds.
     var now: UInt64
     var tick: UInt64
@@ -27,11 +36,13 @@ struct Worker: ~Copyable {
     /// No new connections, and none kept after its request.
     var isDraining = false
 
-    init(options: ProxyOptions, mailbox: WorkerMailbox, statistics: WorkerStatistics, poller: consuming Poller) {
+    init(_ seat: WorkerSeat, options: ProxyOptions, poller: consuming Poller) {
         self.poller = poller
         self.options = options
-        self.mailbox = mailbox
-        self.statistics = statistics
+        mailbox = seat.mailbox
+        statistics = seat.statistics
+        accessLog = seat.accessLog
+        origins = seat.origins
         buffers = BufferPool(smallCount: options.smallBuffersPerWorker, largeCount: options.largeBuffersPerWorker)
         let connections = options.connectionsPerWorker
         downstreams = Slab(capacity: connections)
@@ -40,15 +51,23 @@ struct Worker: ~Copyable {
         wheel = TimerWheel(capacity: TimerID.capacity(connections: connections))
         now = MonotonicClock.now()
         tick = now / 1_000_000
+        random = RandomBits(seed: UInt64.random(in: .min ... .max))
         queue.reserveCapacity(1024)
         spareQueue.reserveCapacity(1024)
     }
 
+    /// As much as one connection may move before the others have their turn, in bytes.
+    static let turnBudget = 1 << 20
+    /// How often a request that waits for an endpoint looks for one, milliseconds.
+    static let endpointPoll: UInt64 = 50
+
     /// Works on the calling thread until the mailbox says stop.
-    static func run(options: ProxyOptions, mailbox: WorkerMailbox, statistics: WorkerStatistics) {
+    static func run(_ seat: WorkerSeat, options: ProxyOptions) {
         let poller = Poller()
-        guard poller.addSource(mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0)) else { return }
-        var worker = Worker(options: options, mailbox: mailbox, statistics: statistics, poller: poller)
+        guard poller.addSource(seat.mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0)) else {
+            return
+        }
+        var worker = Worker(seat, options: options, poller: poller)
         worker.run()
     }
 
@@ -67,6 +86,8 @@ struct Worker: ~Copyable {
         }
         if !queue.isEmpty { runQueue() }
         expireTimers()
+        if pendingConfiguration != nil { adoptPending() }
+        statistics.set(.bufferedBytes, UInt64(buffers.bytesInUse))
     }
 
     private mutating func dispatch(_ token: EventToken, _ readiness: Readiness) {
@@ -127,7 +148,7 @@ struct WorkerListener {
     var descriptor: CInt
     var id: ListenerID
     var kind: ListenerKind
-    /// Of `relay`.
-    var pool: UInt32
     var isOpen = true
+    /// Taken from it and still open.
+    var connections = 0
 }

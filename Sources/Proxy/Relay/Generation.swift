@@ -1,0 +1,123 @@
+/// One generation of the configuration as one worker uses it: the rules, the clusters with what this worker has learnt
+/// about their endpoints, and where its pools of connections are.
+struct Generation: ~Copyable {
+    let table: RouteTable
+    var clusters: WorkerClusters
+    /// Of the endpoints of all clusters, one after the other.
+    private let pools: FixedArray<UInt32>
+    private let destinations: FixedArray<UInt64>
+    /// Where a cluster's endpoints begin.
+    private let starts: FixedArray<Int>
+    let retryRules: FixedArray<RetryRule?>
+    let ruleIdentifiers: FixedArray<UInt64>
+    let clusterFacts: FixedArray<ClusterFacts>
+    /// Requests that began with it and have not ended.
+    var users = 0
+
+    /// What is looked up per request.
+    struct ClusterFacts: BitwiseCopyable {
+        var service: UInt64
+        /// -1: none.
+        var fallback: Int32
+        /// Milliseconds.
+        var connectTimeout: UInt64
+        var idleTimeout: UInt64
+        var requestsPerConnection: UInt32
+    }
+
+    /// - Parameter pools: of the endpoints of all clusters, one after the other.
+    init(_ table: RouteTable, _ clusters: consuming WorkerClusters, pools: [UInt32]) {
+        self.table = table
+        let set = clusters.set
+        self.clusters = clusters
+        var starts: [Int] = []
+        var destinations: [UInt64] = []
+        for (index, cluster) in set.clusters.enumerated() {
+            starts.append(destinations.count)
+            let workloads = table.clusterIdentities[index].workloads
+            for position in cluster.endpoints.indices {
+                destinations.append(position < workloads.count ? workloads[position] : 0)
+            }
+        }
+        self.starts = FixedArray(count: starts.count) { starts[$0] }
+        self.pools = FixedArray(count: pools.count) { pools[$0] }
+        self.destinations = FixedArray(count: destinations.count) { destinations[$0] }
+        let rules = table.ruleConfigs
+        retryRules = FixedArray(count: rules.count) { rules[$0].retry.map(RetryRule.init) }
+        ruleIdentifiers = FixedArray(count: rules.count) { rules[$0].identifier }
+        let identities = table.clusterIdentities
+        clusterFacts = FixedArray(count: identities.count) { index in
+            let limits = set.clusters[index].config.traffic.limits
+            return ClusterFacts(
+                service: identities[index].service, fallback: Int32(identities[index].fallback ?? -1),
+                connectTimeout: UInt64(limits.connectTimeout), idleTimeout: UInt64(limits.idleTimeout),
+                requestsPerConnection: limits.maxRequestsPerConnection ?? .max)
+        }
+    }
+
+    func pool(_ cluster: Int, _ endpoint: EndpointIndex) -> UInt32 { pools[starts[cluster] + endpoint.index] }
+
+    /// The workload that listens at an endpoint; 0: unknown.
+    func destination(_ cluster: Int, _ endpoint: EndpointIndex) -> UInt64 {
+        destinations[starts[cluster] + endpoint.index]
+    }
+}
+
+/// The generations that a worker's requests are in: the current one and those that older requests began with.
+@safe struct Generations: ~Copyable {
+    static let capacity = 64
+
+    private let memory: UnsafeMutablePointer<Generation>
+    private var used: UInt64 = 0
+    /// -1: there is none yet.
+    private(set) var current = -1
+
+    init() { unsafe memory = .allocate(capacity: Self.capacity) }
+
+    deinit {
+        for index in 0..<Self.capacity where used & 1 << UInt64(index) != 0 {
+            unsafe (memory + index).deinitialize(count: 1)
+        }
+        unsafe memory.deallocate()
+    }
+
+    /// Whether another one can be taken in: false while requests of 64 generations are in progress.
+    var hasRoom: Bool { used != .max }
+
+    mutating func adopt(_ generation: consuming Generation) {
+        let index = (~used).trailingZeroBitCount
+        precondition(index < Self.capacity)
+        unsafe (memory + index).initialize(to: generation)
+        used |= 1 << UInt64(index)
+        let old = current
+        current = index
+        if old >= 0 { collect(old) }
+    }
+
+    /// How many there are.
+    var count: Int { used.nonzeroBitCount }
+
+    /// One request less.
+    mutating func release(_ index: Int) {
+        self[index].users -= 1
+        collect(index)
+    }
+
+    private mutating func collect(_ index: Int) {
+        guard index != current, self[index].users == 0 else { return }
+        used &= ~(1 << UInt64(index))
+        unsafe (memory + index).deinitialize(count: 1)
+    }
+
+    subscript(index: Int) -> Generation {
+        @inline(__always) unsafeAddress {
+            precondition(index >= 0 && index < Self.capacity && used & 1 << UInt64(index) != 0)
+            return unsafe UnsafePointer(memory + index)
+        }
+        // Not a change of which generations there are.
+        @inline(__always) nonmutating unsafeMutableAddress {
+            precondition(index >= 0 && index < Self.capacity && used & 1 << UInt64(index) != 0)
+            return unsafe memory + index
+        }
+    }
+}

@@ -1,0 +1,197 @@
+import Mesh
+
+// What is decided about a request before it is sent.
+extension Worker {
+    /// Decides what becomes of a request whose head was just parsed into `reader`.
+    mutating func route(_ exchange: UInt32) {
+        let index = exchanges[exchange].downstream
+        let request = exchanges[exchange].request
+        if request.method == .connect {
+            reply(exchange, 405, .connectRejected, [])
+            return
+        }
+        let generation = exchanges[exchange].generation
+        guard generation >= 0, let service = generations[generation].table.service(downstreams[index].service) else {
+            reply(exchange, 404, .routeNotFound, .noRoute)
+            return
+        }
+        exchanges[exchange].service = service
+        let input = downstreams[index].input
+        let bytes = buffers.bytes(input, input.start, input.end)
+        if reader.normalize(request, bytes) != nil {
+            reply(exchange, 400, .pathRejected, .downstreamProtocolError)
+            return
+        }
+        let view = reader.view(request, bytes, source: downstreams[index].source, client: downstreams[index].peer)
+        let decision = generations[generation].table.route(service, view, random: random.next())
+        if accessLog.isOn { exchanges[exchange].ticket = accessLog.open(view, local: downstreams[index].local) }
+        exchanges[exchange].decision = decision
+        exchanges[exchange].isDecided = true
+        if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
+        exchanges[exchange].cluster = Int(decision.cluster)
+        if decision.rule >= 0 {
+            let rule = generations[generation].table.rules[Int(decision.rule)]
+            exchanges[exchange].record.rule = generations[generation].ruleIdentifiers[Int(decision.rule)]
+            if rule.requestTimeout > 0 { exchanges[exchange].requestDeadline = tick + UInt64(rule.requestTimeout) }
+            if rule.fault >= 0, injectFault(exchange, generations[generation].table.faults[Int(rule.fault)]) { return }
+        }
+        forward(exchange)
+    }
+
+    /// True: the request waits or was answered.
+    private mutating func injectFault(_ exchange: UInt32, _ fault: RouteFault) -> Bool {
+        let index = exchanges[exchange].downstream
+        let input = downstreams[index].input
+        let view = reader.view(
+            exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
+            source: downstreams[index].source, client: downstreams[index].peer)
+        guard generations[exchanges[exchange].generation].table.applies(fault, to: view) else { return false }
+        // Both are drawn at once, so that the delay does not change the share of the aborts.
+        let delays = fault.delay > 0 && Percentage.isChosen(fault.delayPartsPerMillion, random: random.next())
+        let aborts =
+            fault.abortPartsPerMillion > 0 && Percentage.isChosen(fault.abortPartsPerMillion, random: random.next())
+        exchanges[exchange].faultStatus = aborts ? fault.abortStatus : 0
+        exchanges[exchange].faultGRPCStatus = aborts ? fault.abortGRPCStatus : -1
+        guard delays || aborts else { return false }
+        statistics.add(.faultsInjected)
+        guard delays else {
+            abort(exchange)
+            return true
+        }
+        exchanges[exchange].record.flags.insert(.delayInjected)
+        pause(exchange, .fault, until: tick + UInt64(fault.delay))
+        return true
+    }
+
+    /// Ends a request as a fault says; false: there is none to inject.
+    @discardableResult
+    private mutating func abort(_ exchange: UInt32) -> Bool {
+        let status = exchanges[exchange].faultStatus
+        guard status > 0 else { return false }
+        reply(exchange, status, .faultAbort, .faultInjected, grpcStatus: exchanges[exchange].faultGRPCStatus)
+        return true
+    }
+
+    /// Goes on with a request that no limit and no fault has held up.
+    private mutating func forward(_ exchange: UInt32) {
+        guard exchanges[exchange].decision.kind == .forward else {
+            answer(exchange)
+            return
+        }
+        let generation = exchanges[exchange].generation
+        let cluster = exchanges[exchange].cluster
+        exchanges[exchange].record.service = generations[generation].clusterFacts[cluster].service
+        guard generations[generation].clusters[cluster].admit(now: now) else {
+            reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+            return
+        }
+        exchanges[exchange].admission = cluster
+        attempt(exchange)
+    }
+
+    /// Chooses an endpoint and sends the request there.
+    private mutating func attempt(_ exchange: UInt32) {
+        let generation = exchanges[exchange].generation
+        let cluster = exchanges[exchange].cluster
+        var wish = PickWish()
+        wish.excluded = exchanges[exchange].tried
+        switch generations[generation].clusters[cluster].pick(wish, random: random.next(), now: now) {
+        case .endpoint(let endpoint):
+            generations[generation].clusters[cluster].began(endpoint)
+            let rule = retryRule(exchange)
+            if rule?.avoidsPreviousHosts ?? false { exchanges[exchange].tried.insert(endpoint) }
+            exchanges[exchange].endpoint = endpoint
+            exchanges[exchange].attemptStarted = now
+            exchanges[exchange].latency = 0
+            exchanges[exchange].hasSent = false
+            exchanges[exchange].record.attempts &+= 1
+            exchanges[exchange].record.destination = generations[generation].destination(cluster, endpoint)
+            setTryDeadline(exchange, rule)
+            send(exchange, pool: generations[generation].pool(cluster, endpoint))
+        case .none(let reason): withoutEndpoint(exchange, reason)
+        }
+    }
+
+    func retryRule(_ exchange: UInt32) -> RetryRule? {
+        let rule = exchanges[exchange].decision.rule
+        guard rule >= 0 else { return nil }
+        return generations[exchanges[exchange].generation].retryRules[Int(rule)]
+    }
+
+    private mutating func setTryDeadline(_ exchange: UInt32, _ rule: RetryRule?) {
+        let place = exchanges[exchange].decision.rule
+        guard place >= 0 else { return }
+        let backend = generations[exchanges[exchange].generation].table.rules[Int(place)].backendTimeout
+        let deadline = exchanges[exchange].requestDeadline
+        let timeout = exchanges[exchange].retry.perTryTimeout(
+            rule: rule, backendRequest: backend == 0 ? nil : UInt64(backend) * 1_000_000,
+            deadline: deadline == 0 ? .max : deadline * 1_000_000, now: now)
+        exchanges[exchange].tryDeadline = timeout.map { tick + max(1, $0 / 1_000_000) } ?? 0
+        if exchanges[exchange].tryDeadline != 0 || deadline != 0 { armTimer(exchange) }
+    }
+
+    private mutating func withoutEndpoint(_ exchange: UInt32, _ reason: Pick.Reason) {
+        let generation = exchanges[exchange].generation
+        let cluster = exchanges[exchange].cluster
+        let fallback = generations[generation].clusterFacts[cluster].fallback
+        if fallback >= 0, Int(fallback) != cluster, !exchanges[exchange].usesFallback {
+            exchanges[exchange].usesFallback = true
+            exchanges[exchange].tried = TriedEndpoints()
+            exchanges[exchange].cluster = Int(fallback)
+            attempt(exchange)
+            return
+        }
+        switch generations[generation].clusters[cluster].waits(for: reason, now: now) {
+        case .fail:
+            let detail: ResponseDetail = reason == .allUnhealthy ? .failFast : .noHealthyUpstream
+            reply(exchange, 503, detail, .noHealthyUpstream)
+        case .wait(let end):
+            if now >= end {
+                reply(exchange, 503, .failFast, .noHealthyUpstream)
+            } else if exchanges[exchange].isQueued
+                || generations[generation].clusters[cluster].admitToQueue()
+            {
+                exchanges[exchange].isQueued = true
+                pause(exchange, .endpoint, until: tick + Self.endpointPoll)
+            } else {
+                reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+            }
+        }
+    }
+
+    // MARK: Waiting
+
+    mutating func pause(_ exchange: UInt32, _ pause: Exchange.Pause, until wakeup: UInt64) {
+        exchanges[exchange].phase = .waiting
+        exchanges[exchange].pause = pause
+        exchanges[exchange].wakeup = wakeup
+        armTimer(exchange)
+        // Without a delay it still is not resumed from here: attempts would nest.
+        if wakeup <= tick { enqueue(downstream: exchanges[exchange].downstream) }
+    }
+
+    /// Goes on with a request whose wait is over.
+    mutating func resume(_ exchange: UInt32) {
+        let pause = exchanges[exchange].pause
+        exchanges[exchange].pause = .none
+        exchanges[exchange].wakeup = 0
+        // Other requests have used `reader` since.
+        let index = exchanges[exchange].downstream
+        let input = downstreams[index].input
+        let bytes = buffers.bytes(input, input.start, input.end)
+        var head = RequestHead()
+        var progress = HeadProgress()
+        guard RequestParser.parse(bytes, progress: &progress, head: &head, fields: &reader.fields) == .complete,
+            reader.normalize(head, bytes) == nil
+        else {
+            abandon(exchange, .overload)
+            return
+        }
+        downstreams[index].input.cursor = input.start + UInt32(exchanges[exchange].request.byteCount)
+        switch pause {
+        case .fault: if !abort(exchange) { forward(exchange) }
+        case .retry, .endpoint: attempt(exchange)
+        case .none: break
+        }
+    }
+}
