@@ -63,6 +63,18 @@ import Glibc
         count &+= 1
     }
 
+    mutating func append(decimal value: UInt64) {
+        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var position = 20
+        var rest = value
+        repeat {
+            position -= 1
+            digits[position] = UInt8(48 + rest % 10)
+            rest /= 10
+        } while rest > 0
+        for index in position..<20 { append(byte: digits[index]) }
+    }
+
     /// The status of the response whose head begins at `start`.
     func statusCode(from start: Int) -> UInt16 {
         let bytes = bytes

@@ -49,7 +49,6 @@ struct Exchange: BitwiseCopyable {
     let generation: Int
     var service: Int = -1
     var decision = RouteDecision.notFound
-    var isDecided = false
     /// Where the present attempt goes; the fallback's, once the first cluster had no endpoint.
     var cluster: Int = -1
     /// The request counts in the circuit breaker of this cluster; -1: in none.

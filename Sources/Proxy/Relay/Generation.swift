@@ -1,3 +1,5 @@
+import Mesh
+
 /// One generation of the configuration as one worker uses it: the rules, the clusters with what this worker has learnt
 /// about their endpoints, and where its pools of connections are.
 struct Generation: ~Copyable {

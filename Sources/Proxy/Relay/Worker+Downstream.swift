@@ -83,7 +83,8 @@ extension Worker {
                 var head = RequestHead()
                 let input = downstreams[index].input
                 let bytes = buffers.bytes(input, input.start, input.end)
-                switch RequestParser.parse(bytes, progress: &downstreams[index].progress, head: &head, fields: &reader.fields)
+                switch RequestParser.parse(
+                    bytes, progress: &downstreams[index].progress, head: &head, fields: &reader.fields)
                 {
                 case .complete:
                     startExchange(index, head)

@@ -30,24 +30,27 @@ extension Worker {
     /// Answers as the rule says: redirects, direct responses, preflights, refusals.
     mutating func answer(_ exchange: UInt32) {
         let decision = exchanges[exchange].decision
-        let flags: ResponseFlags = decision.detail == .routeNotFound ? .noRoute : decision.detail == .invalidBackend ? .noCluster : []
+        let flags: ResponseFlags =
+            decision.detail == .routeNotFound ? .noRoute : decision.detail == .invalidBackend ? .noCluster : []
         prepareReply(exchange, decision.status, decision.detail, flags)
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let options = LocalResponse.Options(
             isHead: exchanges[exchange].request.method == .head, closes: exchanges[exchange].closesDownstream)
-        let view = reader.view(
-            exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
-            source: downstreams[index].source, client: downstreams[index].peer)
         scratch.removeAll()
         if exchanges[exchange].request.minorVersion == 0, !options.closes {
             scratch.append("connection: keep-alive\r\n")
         }
         let extra = scratch.bytes
         let start = scratch.count
-        let written = unsafe generations[exchanges[exchange].generation].table.writeLocalResponse(
-            decision, service: exchanges[exchange].service, view, options, extra: extra, into: scratch.room)
-        scratch.commit(written)
+        do {
+            let view = reader.view(
+                exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
+                source: downstreams[index].source, client: downstreams[index].peer)
+            let written = unsafe generations[exchanges[exchange].generation].table.writeLocalResponse(
+                decision, service: exchanges[exchange].service, view, options, extra: extra, into: scratch.room)
+            scratch.commit(written)
+        }
         exchanges[exchange].record.status = scratch.statusCode(from: start)
         sendReply(exchange, from: start)
     }

@@ -22,30 +22,46 @@ extension Worker {
             reply(exchange, 400, .pathRejected, .downstreamProtocolError)
             return
         }
-        let view = reader.view(request, bytes, source: downstreams[index].source, client: downstreams[index].peer)
-        let decision = generations[generation].table.route(service, view, random: random.next())
-        if accessLog.isOn { exchanges[exchange].ticket = accessLog.open(view, local: downstreams[index].local) }
-        exchanges[exchange].decision = decision
-        exchanges[exchange].isDecided = true
-        if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
-        exchanges[exchange].cluster = Int(decision.cluster)
-        if decision.rule >= 0 {
-            let rule = generations[generation].table.rules[Int(decision.rule)]
-            exchanges[exchange].record.rule = generations[generation].ruleIdentifiers[Int(decision.rule)]
-            if rule.requestTimeout > 0 { exchanges[exchange].requestDeadline = tick + UInt64(rule.requestTimeout) }
-            if rule.fault >= 0, injectFault(exchange, generations[generation].table.faults[Int(rule.fault)]) { return }
+        decide(exchange, service)
+        let rule = exchanges[exchange].decision.rule
+        if rule >= 0 {
+            let settings = generations[generation].table.rules[Int(rule)]
+            exchanges[exchange].record.rule = generations[generation].ruleIdentifiers[Int(rule)]
+            if settings.requestTimeout > 0 {
+                exchanges[exchange].requestDeadline = tick + UInt64(settings.requestTimeout)
+                armTimer(exchange)
+            }
+            if settings.fault >= 0, injectFault(exchange, settings.fault) { return }
         }
         forward(exchange)
     }
 
-    /// True: the request waits or was answered.
-    private mutating func injectFault(_ exchange: UInt32, _ fault: RouteFault) -> Bool {
+    private mutating func decide(_ exchange: UInt32, _ service: Int) {
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let view = reader.view(
             exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
             source: downstreams[index].source, client: downstreams[index].peer)
-        guard generations[exchanges[exchange].generation].table.applies(fault, to: view) else { return false }
+        let decision = generations[exchanges[exchange].generation].table.route(service, view, random: random.next())
+        if accessLog.isOn { exchanges[exchange].ticket = accessLog.open(view, local: downstreams[index].local) }
+        exchanges[exchange].decision = decision
+        exchanges[exchange].cluster = Int(decision.cluster)
+        if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
+    }
+
+    private func applies(_ fault: RouteFault, to exchange: UInt32) -> Bool {
+        let index = exchanges[exchange].downstream
+        let input = downstreams[index].input
+        let view = reader.view(
+            exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
+            source: downstreams[index].source, client: downstreams[index].peer)
+        return generations[exchanges[exchange].generation].table.applies(fault, to: view)
+    }
+
+    /// True: the request waits or was answered.
+    private mutating func injectFault(_ exchange: UInt32, _ place: Int32) -> Bool {
+        let fault = generations[exchanges[exchange].generation].table.faults[Int(place)]
+        guard applies(fault, to: exchange) else { return false }
         // Both are drawn at once, so that the delay does not change the share of the aborts.
         let delays = fault.delay > 0 && Percentage.isChosen(fault.delayPartsPerMillion, random: random.next())
         let aborts =
