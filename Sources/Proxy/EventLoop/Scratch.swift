@@ -75,26 +75,12 @@ import Glibc
         for index in position..<20 { append(byte: digits[index]) }
     }
 
-    /// The status of the response whose head begins at `start`.
-    func statusCode(from start: Int) -> UInt16 {
+    /// Of the response that was written.
+    var statusCode: UInt16 {
         let bytes = bytes
-        guard bytes.byteCount >= start + 12 else { return 0 }
+        guard bytes.byteCount >= 12 else { return 0 }
         var status: UInt16 = 0
-        for index in (start + 9)..<(start + 12) { status = status * 10 + UInt16(bytes[index] &- UInt8(ascii: "0")) }
+        for index in 9..<12 { status = status * 10 + UInt16(bytes[index] &- UInt8(ascii: "0")) }
         return status
-    }
-
-    /// Where more can be written; what is written there counts after `commit`.
-    @unsafe var room: UnsafeMutableRawBufferPointer {
-        unsafe UnsafeMutableRawBufferPointer(start: base + count, count: Self.capacity - count)
-    }
-
-    /// Counts what was written into `room`; nil: it did not fit.
-    mutating func commit(_ written: Int?) {
-        guard let written, written <= Self.capacity - count else {
-            overflowed = true
-            return
-        }
-        count += written
     }
 }

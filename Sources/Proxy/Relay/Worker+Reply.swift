@@ -8,22 +8,16 @@ extension Worker {
         grpcStatus: Int16 = -1
     ) {
         prepareReply(exchange, status, detail, flags)
-        let options = LocalResponse.Options(
-            isHead: exchanges[exchange].request.method == .head, closes: exchanges[exchange].closesDownstream)
+        let options = replyOptions(exchange)
         scratch.removeAll()
         if grpcStatus >= 0 {
             scratch.append("grpc-status: ")
             scratch.append(decimal: UInt64(grpcStatus))
             scratch.append("\r\n")
         }
-        if exchanges[exchange].request.minorVersion == 0, !options.closes {
-            scratch.append("connection: keep-alive\r\n")
-        }
         let extra = scratch.bytes
         let start = scratch.count
-        let written = unsafe LocalResponse.writeError(
-            status: status, detail: detail, options, extra: extra, into: scratch.room)
-        scratch.commit(written)
+        LocalResponse.writeError(status: status, detail: detail, options, extra: extra, into: &scratch)
         sendReply(exchange, from: start)
     }
 
@@ -35,24 +29,27 @@ extension Worker {
         prepareReply(exchange, decision.status, decision.detail, flags)
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
-        let options = LocalResponse.Options(
-            isHead: exchanges[exchange].request.method == .head, closes: exchanges[exchange].closesDownstream)
+        let options = replyOptions(exchange)
         scratch.removeAll()
-        if exchanges[exchange].request.minorVersion == 0, !options.closes {
-            scratch.append("connection: keep-alive\r\n")
-        }
-        let extra = scratch.bytes
-        let start = scratch.count
         do {
             let view = reader.view(
                 exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
                 source: downstreams[index].source, client: downstreams[index].peer)
-            let written = unsafe generations[exchanges[exchange].generation].table.writeLocalResponse(
-                decision, service: exchanges[exchange].service, view, options, extra: extra, into: scratch.room)
-            scratch.commit(written)
+            generations[exchanges[exchange].generation].table.writeLocalResponse(
+                decision, service: exchanges[exchange].service, view, options, into: &scratch)
         }
-        exchanges[exchange].record.status = scratch.statusCode(from: start)
-        sendReply(exchange, from: start)
+        exchanges[exchange].record.status = scratch.statusCode
+        sendReply(exchange, from: 0)
+    }
+
+    private func replyOptions(_ exchange: UInt32) -> LocalResponse.Options {
+        var options = LocalResponse.Options(isHead: exchanges[exchange].request.method == .head)
+        if exchanges[exchange].closesDownstream {
+            options.connection = .close
+        } else if exchanges[exchange].request.minorVersion == 0 {
+            options.connection = .keepAlive
+        }
+        return options
     }
 
     private mutating func prepareReply(
@@ -94,9 +91,8 @@ extension Worker {
         statistics.record(record)
         accessLog.close(.none, record, client: downstreams[index].peer, local: downstreams[index].local)
         scratch.removeAll()
-        let written = unsafe LocalResponse.writeError(
-            status: status, detail: detail, LocalResponse.Options(closes: true), into: scratch.room)
-        scratch.commit(written)
+        LocalResponse.writeError(
+            status: status, detail: detail, LocalResponse.Options(connection: .close), into: &scratch)
         buffers.give(&downstreams[index].input)
         var sent = 0
         if case .bytes(let count) = Sockets.send(downstreams[index].descriptor, scratch.bytes) { sent = count }

@@ -32,10 +32,9 @@ extension Worker {
             request, buffers.bytes(input, input.start, input.end), source: downstreams[index].source,
             client: downstreams[index].peer)
         scratch.removeAll()
-        let written = unsafe generations[exchanges[exchange].generation].table.writeRequestHead(
+        generations[exchanges[exchange].generation].table.writeRequestHead(
             exchanges[exchange].decision, service: exchanges[exchange].service, view, options, extra: RawSpan(),
-            into: scratch.room)
-        scratch.commit(written)
+            into: &scratch)
     }
 
     /// Sends what is in `scratch`, with what there is of the body. False: the exchange is over or waits.

@@ -231,10 +231,9 @@ extension Worker {
             origin = buffers.bytes(input, input.start, input.end)[exchanges[exchange].origin]
         }
         scratch.removeAll()
-        let written = unsafe generations[exchanges[exchange].generation].table.writeResponseHead(
+        generations[exchanges[exchange].generation].table.writeResponseHead(
             exchanges[exchange].decision, head, reader.fields.fields, of: bytes, origin: origin, options,
-            extra: RawSpan(), into: scratch.room)
-        scratch.commit(written)
+            extra: RawSpan(), into: &scratch)
     }
 
     /// Looks at what the balancer and the retries want to know of a response.
