@@ -69,6 +69,9 @@ enum Transfer: BitwiseCopyable {
         close(descriptor)
     }
 
+    /// What became of a connection that was being made (SO_ERROR): an errno, 0 if it stands.
+    static func pendingError(_ descriptor: CInt) -> CInt { weft_socket_error(descriptor) }
+
     /// What a socket is bound to.
     static func localAddress(_ descriptor: CInt) -> ClientAddress {
         var local = weft_endpoint()
