@@ -13,14 +13,6 @@ struct RouteCORS: BitwiseCopyable {
     var maxAge: Int64
 }
 
-extension RequestView {
-    /// The value of the first field of this kind; nil if there is none.
-    func slice(of known: KnownField) -> HeadSlice? {
-        for index in fields.indices where fields[index].known == known { return fields[index].value }
-        return nil
-    }
-}
-
 extension RouteTable {
     /// Whether the request has an origin that the policy allows.
     func allows(_ policy: RouteCORS, originOf view: borrowing RequestView) -> Bool {

@@ -176,21 +176,7 @@ extension RouteTable {
 
     /// The first parameter of the name decides, as in Envoy; names and values are compared as they are written in the URL.
     private func queryPasses(_ condition: RouteCondition, of view: borrowing RequestView) -> Bool {
-        guard view.head.hasQuery else { return false }
-        let query = view.bytes[view.head.query]
-        let name = text(condition.name)
-        var start = 0
-        while start <= query.byteCount {
-            let end = ByteText.index(of: UInt8(ascii: "&"), in: query, from: start) ?? query.byteCount
-            if end - start >= name.byteCount, ByteText.contains(query, at: start, name) {
-                let afterName = start + name.byteCount
-                if afterName == end { return passes(query.extracting(end..<end), condition) }
-                if query[afterName] == UInt8(ascii: "=") {
-                    return passes(query.extracting(afterName + 1..<end), condition)
-                }
-            }
-            start = end + 1
-        }
-        return false
+        guard let value = view.parameter(text(condition.name)) else { return false }
+        return passes(view.bytes[value], condition)
     }
 }

@@ -38,6 +38,8 @@ public final class RouteTable: Sendable {
     let redirects: FlatArray<RouteRedirect>
     let responses: FlatArray<RouteDirectResponse>
     let cors: FlatArray<RouteCORS>
+    /// In the order of `clusters`.
+    let hashKeys: FlatArray<RouteHashKey>
     let arena: FlatArray<UInt8>
     let schemes: (plain: RouteText, secure: RouteText)
 
@@ -91,6 +93,7 @@ public final class RouteTable: Sendable {
         redirects = FlatArray(builder.redirects)
         responses = FlatArray(builder.responses)
         cors = FlatArray(builder.cors)
+        hashKeys = FlatArray(builder.clusters.configs.map { builder.hashKey($0.traffic.balancer.hashKey) })
         schemes = (builder.text("http"), builder.text("https"))
         arena = FlatArray(builder.arena)
         generation = builder.snapshot.generation

@@ -9,7 +9,9 @@ extension RouteTableBuilder {
         if let policy = rule.cors { compiled.cors = add(policy) }
         if let fault = rule.fault { compiled.fault = add(fault) }
         if let retry = rule.retry { compiled.retry = add(retry) }
-        if let persistence = rule.persistence { compiled.persistence = add(persistence) }
+        if let persistence = rule.persistence, HeaderEditBuilder.isToken(persistence.name) {
+            compiled.persistence = add(persistence)
+        }
         compiled.limits = addLimits(rule.rateLimits, of: service, rule: rule.title)
         switch rule.action {
         case .forward(let targets):
