@@ -34,6 +34,9 @@ let package = Package(
         .target(name: "Mesh", dependencies: ["CRE2"]),
         .target(name: "ConfigSources", dependencies: ["Mesh", "CLinux", yams]),
 
+        // Names of the mesh: messages, zone and cache; the agent has the sockets.
+        .target(name: "DNS", dependencies: ["Mesh"]),
+
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "WeftABI", logging]),
@@ -43,7 +46,7 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI", logging,
+                "BPF", "CLinux", "ConfigSources", "DNS", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI", logging,
             ]),
         .executableTarget(
             name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
@@ -58,6 +61,7 @@ let package = Package(
         .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
+        .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
         .testTarget(name: "ProxyTests", dependencies: ["CLinux", "Mesh", "Proxy"]),
