@@ -65,7 +65,7 @@ let package = Package(
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
         .testTarget(name: "ProxyTests", dependencies: ["CLinux", "Mesh", "Proxy"]),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux"]),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Mesh"]),
         .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
         // Real programs on the real kernel: root.
         .testTarget(

@@ -1,6 +1,7 @@
 import BPF
 import CLinux
 import ConfigSources
+import DNS
 import FoundationEssentials
 import Glibc
 import KernelPlane
@@ -36,6 +37,7 @@ public final class Agent {
     private let metrics: MetricsScrape
     private var watcher: ConfigWatcher?
     private var responders: [HTTPResponder] = []
+    private(set) var dns: DNSService?
     private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
     private var isReady = false
     private var reports = LogLimiter()
@@ -100,6 +102,7 @@ public final class Agent {
                 }
             }
             try listen()
+            dns = try answerNames()
             let mailbox = reactor.mailbox
             let agent = Unchecked(self)
             watcher = try ConfigWatcher(
@@ -130,6 +133,7 @@ public final class Agent {
     private func shutDown() {
         watcher?.stop()
         for responder in responders { responder.close() }
+        dns?.stop()
         _ = try? plane.sweep()
         if options.detachOnExit {
             do throws(BPFError) {
@@ -173,6 +177,7 @@ public final class Agent {
             config.isProgrammed = false
         }
         config.snapshot = snapshot
+        dns?.take(snapshot)
         config.programmedAt = Date.now.formatted(.iso8601)
         let rules = plane.ruleNames
         names.replace { MeshDirectory(snapshot, generation: snapshot.generation, rules: rules) }
@@ -297,6 +302,25 @@ public final class Agent {
             logger.debug("listening", metadata: ["address": "\(bound)"])
         }
         responders = [admin, metrics, ready]
+    }
+
+    private func answerNames() throws(SystemError) -> DNSService {
+        var upstreams: [DNSUpstream] = []
+        for text in options.dnsUpstreams {
+            guard let upstream = DNSUpstream(text) else {
+                throw SystemError("ask the resolver \(text), which is not ADDRESS or ADDRESS:PORT", code: EINVAL)
+            }
+            upstreams.append(upstream)
+        }
+        let listen: HTTPListenAddress
+        do throws(HTTPListenAddress.Invalid) {
+            listen = try HTTPListenAddress(options.dnsListen)
+        } catch {
+            throw SystemError(error.description, code: EINVAL)
+        }
+        let service = try DNSService(listen: listen, upstreams: upstreams)
+        logger.debug("answering names", metadata: ["address": "\(service.address)"])
+        return service
     }
 
     private func scrape() -> HTTPResponse {

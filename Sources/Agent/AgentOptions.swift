@@ -15,6 +15,10 @@ public struct AgentOptions: Sendable {
     public var adminListen = "127.0.0.1:15000"
     public var metricsListen = "127.0.0.1:15020"
     public var readyListen = "127.0.0.1:15021"
+    /// Where names are answered.
+    public var dnsListen = "127.0.0.1:15053"
+    /// Resolvers for names that are not the mesh's; empty: those of the node's resolv.conf.
+    public var dnsUpstreams: [String] = []
     /// Whether stopping removes the programs and maps from the kernel.
     public var detachOnExit = false
     /// Sizes of maps other than the defaults, by map name.

@@ -54,6 +54,7 @@ final class MetricsScrape {
         own.take(nodeCounters: readings.node)
         own.write(to: &writer)
         writeState(agent, &writer)
+        agent.dns?.statistics.write(to: &writer)
         return writer.bytes
     }
 

@@ -22,6 +22,14 @@ struct LaneOptions: ParsableArguments {
     @Option(help: ArgumentHelp("DNS for mesh names.", valueName: "ip:port"))
     var dnsListen = Environment.value("DNS_LISTEN") ?? "127.0.0.1:15053"
 
+    @Option(
+        name: .customLong("dns-upstream"),
+        help: ArgumentHelp(
+            "A resolver for names that are not the mesh's, in place of those of /etc/resolv.conf; may be given several"
+                + " times.", valueName: "ip[:port]"))
+    var dnsUpstreams: [String] =
+        Environment.value("DNS_UPSTREAMS")?.split(separator: ",").map(String.init) ?? []
+
     func check() throws {
         let listeners = [
             ("--outbound-listen", outboundListen), ("--inbound-listen", inboundListen),

@@ -96,6 +96,8 @@ struct Run: ParsableCommand {
         options.adminListen = adminListen
         options.metricsListen = metricsListen
         options.readyListen = readyListen
+        options.dnsListen = lanes.dnsListen
+        options.dnsUpstreams = lanes.dnsUpstreams
         options.detachOnExit = detachOnExit
         options.mapLimits = try limits()
 

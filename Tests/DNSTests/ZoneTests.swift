@@ -85,7 +85,9 @@ import Testing
             ("example.com.shop.svc.cluster.local", .a, .nameError), ("example.com.svc.cluster.local", .a, .nameError),
             ("example.com.cluster.local", .a, .nameError),
             // Perhaps somebody else's.
-            ("example.com", .a, .foreign), ("localhost", .a, .foreign), ("nothing", .a, .foreign),
+            ("example.com", .a, .foreign), ("localhost", .a, .addresses(["127.0.0.1"])),
+            ("a.localhost", .aaaa, .addresses(["::1"])),
+            ("localhost", .ns, .noData), ("nothing", .a, .foreign),
             ("web.nowhere", .a, .foreign), ("a.web.shop", .a, .foreign), (".", .ns, .foreign),
             ("local", .a, .foreign), ("notcluster.local", .a, .foreign),
             // Headless: the endpoints that take connections, each once.

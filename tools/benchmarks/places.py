@@ -141,6 +141,7 @@ class Agent:
             binary, "run", "--config", config, "--cgroup", group, "--pin-dir", os.path.join(pins, name),
             "--state-dir", os.path.join(directory, f"{name}.state"), "--run-dir", os.path.join(directory, f"{name}.run"),
             "--node", "bench", "--trust-domain", "cluster.local", "--admin-listen", f"127.0.0.1:{free_port()}",
+            "--dns-listen", f"127.0.0.1:{free_port()}",
             "--metrics-listen", f"127.0.0.1:{self.metrics_port}", "--ready-listen", f"127.0.0.1:{self.ready_port}",
             "--log-level", "warning", "--detach-on-exit", *options,
         ]

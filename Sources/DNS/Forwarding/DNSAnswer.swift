@@ -14,7 +14,10 @@ public struct DNSAnswer: Sendable {
     static let maxLifetime: UInt32 = 3600
     static let maxNegativeLifetime: UInt32 = 300
 
-    init() {}
+    /// A failure of this server's own.
+    public init() {}
+
+    public static let serverFailure = DNSAnswer()
 
     /// Checks that `bytes` answer what was asked, and takes them.
     ///

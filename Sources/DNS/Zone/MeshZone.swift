@@ -89,6 +89,10 @@ public struct MeshZone: Sendable {
         // `_port._protocol` may come before it.
         let isPort = labels.count > 2 && labels[0].hasPrefix("_") && labels[1].hasPrefix("_")
         let prefix = isPort ? Array(labels[..<2]) : []
+        // No name server outside knows better (RFC 6761 §6.3).
+        if labels.last == "localhost" {
+            return records(question, [IPAddress(v4: 127, 0, 0, 1), IPAddress(high: 0, low: UInt64(1).bigEndian)])
+        }
         let rest = labels.dropFirst(prefix.count)
         guard let name = rest.first, rest.count <= 2 else { return .foreign }
         if rest.count == 1, !names.contains(name) { return .foreign }
