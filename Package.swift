@@ -46,7 +46,8 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "DNS", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI", logging,
+                "BPF", "CLinux", "ConfigSources", "DNS", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI",
+                logging,
             ]),
         .executableTarget(
             name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
