@@ -8,6 +8,7 @@ public final class Cluster: Sendable {
     public let endpoints: [Endpoint]
     public let shared: SharedCell<ClusterShared>
     let table: HashTable?
+    let hashNames: HashSourceNames
     /// `sessionID`s in order, to find the endpoint of a session.
     let sessions: SharedTable<SessionPlace>
 
@@ -64,6 +65,7 @@ public final class Cluster: Sendable {
         } else {
             table = HashTable(config.traffic.balancer.algorithm, endpoints: config.endpoints)
         }
+        hashNames = HashSourceNames(config.traffic.balancer.hashKey)
         sessions = SharedTable(
             endpoints.enumerated()
                 .map { SessionPlace(id: $1.sessionID, index: EndpointIndex($0)) }

@@ -10,6 +10,7 @@ public struct ClusterState: ~Copyable {
     public let limits: ConnectionLimits
     let algorithm: HTTPBalancer.Algorithm
     let lookup: HashLookup
+    let hashSource: HashSource
     let sessions: SharedTableView<Cluster.SessionPlace>
     let outlier: OutlierDetector.Settings?
     let budget: RetryBudget
@@ -44,6 +45,7 @@ public struct ClusterState: ~Copyable {
         limits = traffic.limits
         algorithm = traffic.balancer.algorithm
         lookup = HashLookup(cluster.table)
+        hashSource = cluster.hashNames.source
         sessions = cluster.sessions.view
         outlier = traffic.outlier.map(OutlierDetector.Settings.init)
         budget = traffic.retryBudget ?? RetryBudget()

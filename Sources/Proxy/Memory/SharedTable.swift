@@ -38,3 +38,14 @@ struct SharedTableView<Element: BitwiseCopyable & Sendable>: BitwiseCopyable, @u
         return low
     }
 }
+
+extension SharedTableView<UInt8> {
+    var bytes: RawSpan {
+        @_lifetime(immortal)
+        get {
+            let span = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(storage))
+            // The table lives as long as the generation that the request began with.
+            return unsafe _overrideLifetime(span, copying: ())
+        }
+    }
+}
