@@ -4,7 +4,7 @@ import Testing
 @testable import Proxy
 
 /// Session persistence (GEP-1619) and the keys of consistent hashing.
-@Suite struct AffinityTests {
+@Suite struct RouteAffinityTests {
     private func session(
         _ kind: SessionPersistence.Kind, absolute: UInt32? = nil, idle: UInt32? = nil
     ) throws -> RouteFixture {
