@@ -4,7 +4,7 @@ public import WeftABI
 /// Every pinned map with its types: what the agent writes and what it, and the CLI, reads.
 ///
 /// The names and the meaning of each map are in bpf/maps.h.
-public struct PinnedMaps: ~Copyable, Sendable {
+public final class PinnedMaps: Sendable {
     public let services: Map<weft_service_key, weft_service>
     public let slots: Map<weft_slot_key, weft_slot>
     public let backends: Map<UInt64, weft_backend>
@@ -58,61 +58,32 @@ public struct PinnedMaps: ~Copyable, Sendable {
         ) throws(BPFError) -> PerCPUMap<Key, Value> {
             try PerCPUMap.openPinned(directory.map(name), name: name)
         }
-        // Everything is opened before anything is kept: a type without copies is whole or not there.
-        let services: Map<weft_service_key, weft_service> = try map("services")
-        let slots: Map<weft_slot_key, weft_slot> = try map("slots")
-        let backends: Map<UInt64, weft_backend> = try map("backends")
-        let maglev: MapOfMaps<UInt64> = try MapOfMaps.openPinned(directory.map("maglev"), name: "maglev")
-        let captures: Map<UInt64, weft_capture> = try map("captures")
-        let proxy: Map<UInt32, weft_proxy> = try map("proxy")
-        let inboundPorts: Map<weft_inbound_key, UInt64> = try map("inbound_ports")
-        let inboundSockets: Map<UInt32, UInt64> = try map("inbound_socks")
-        let workloads: Map<UInt64, weft_workload> = try map("workloads")
-        let addresses: Map<weft_endpoint_key, UInt64> = try map("addresses")
-        let cgroups: Map<UInt64, UInt64> = try map("cgroups")
-        let policies: Map<UInt64, weft_policy> = try map("policies")
-        let policyIdentities: Map<weft_policy_identity_key, weft_clauses> = try map("policy_ids")
-        let policyPorts: Map<weft_policy_port_key, weft_clauses> = try map("policy_ports")
-        let policyPrefixes: Map<weft_policy_address_key, weft_clauses> = try map("policy_prefixes")
-        let policyRules: Map<weft_policy_rule_key, UInt64> = try map("policy_rules")
-        let names: Map<UInt64, weft_name> = try map("names")
-        let settings: Map<UInt32, weft_settings> = try map("settings")
-        let backendLoad: Map<UInt64, weft_backend_load> = try map("backend_load")
-        let serviceState: Map<UInt64, weft_service_state> = try map("service_state")
-        let affinity: Map<weft_affinity_key, weft_affinity> = try map("affinity")
-        let cgroupCache: Map<UInt64, weft_cgroup_identity> = try map("cgroup_cache")
-        let traffic: PerCPUMap<weft_traffic_key, weft_traffic> = try perCPU("traffic")
-        let ruleCounters: PerCPUMap<weft_rule_key, UInt64> = try perCPU("rule_counters")
-        let nodeCounters: PerCPUMap<UInt32, UInt64> = try perCPU("node_counters")
-        let tuples: Map<weft_tuple_key, weft_tuple> = try map("tuples")
-        let origins: Map<weft_tuple_key, weft_origin> = try map("origins")
-
-        self.services = services
-        self.slots = slots
-        self.backends = backends
-        self.maglev = maglev
-        self.captures = captures
-        self.proxy = proxy
-        self.inboundPorts = inboundPorts
-        self.inboundSockets = inboundSockets
-        self.workloads = workloads
-        self.addresses = addresses
-        self.cgroups = cgroups
-        self.policies = policies
-        self.policyIdentities = policyIdentities
-        self.policyPorts = policyPorts
-        self.policyPrefixes = policyPrefixes
-        self.policyRules = policyRules
-        self.names = names
-        self.settings = settings
-        self.backendLoad = backendLoad
-        self.serviceState = serviceState
-        self.affinity = affinity
-        self.cgroupCache = cgroupCache
-        self.traffic = traffic
-        self.ruleCounters = ruleCounters
-        self.nodeCounters = nodeCounters
-        self.tuples = tuples
-        self.origins = origins
+        services = try map("services")
+        slots = try map("slots")
+        backends = try map("backends")
+        maglev = try MapOfMaps.openPinned(directory.map("maglev"), name: "maglev")
+        captures = try map("captures")
+        proxy = try map("proxy")
+        inboundPorts = try map("inbound_ports")
+        inboundSockets = try map("inbound_socks")
+        workloads = try map("workloads")
+        addresses = try map("addresses")
+        cgroups = try map("cgroups")
+        policies = try map("policies")
+        policyIdentities = try map("policy_ids")
+        policyPorts = try map("policy_ports")
+        policyPrefixes = try map("policy_prefixes")
+        policyRules = try map("policy_rules")
+        names = try map("names")
+        settings = try map("settings")
+        backendLoad = try map("backend_load")
+        serviceState = try map("service_state")
+        affinity = try map("affinity")
+        cgroupCache = try map("cgroup_cache")
+        traffic = try perCPU("traffic")
+        ruleCounters = try perCPU("rule_counters")
+        nodeCounters = try perCPU("node_counters")
+        tuples = try map("tuples")
+        origins = try map("origins")
     }
 }
