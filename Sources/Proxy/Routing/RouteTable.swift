@@ -38,8 +38,6 @@ public final class RouteTable: Sendable {
     let redirects: FlatArray<RouteRedirect>
     let responses: FlatArray<RouteDirectResponse>
     let cors: FlatArray<RouteCORS>
-    /// In the order of `clusters`.
-    let hashKeys: FlatArray<RouteHashKey>
     let arena: FlatArray<UInt8>
     let schemes: (plain: RouteText, secure: RouteText)
 
@@ -93,7 +91,6 @@ public final class RouteTable: Sendable {
         redirects = FlatArray(builder.redirects)
         responses = FlatArray(builder.responses)
         cors = FlatArray(builder.cors)
-        hashKeys = FlatArray(builder.clusters.configs.map { builder.hashKey($0.traffic.balancer.hashKey) })
         schemes = (builder.text("http"), builder.text("https"))
         arena = FlatArray(builder.arena)
         generation = builder.snapshot.generation
