@@ -55,7 +55,7 @@ extension ClusterState {
         case .none: return .none
         case .sourceAddress: return .hash(mix64(mix64(view.client.high) ^ view.client.low))
         case .header(let name): return hash(view.header(name.bytes), of: view.bytes)
-        case .query(let name): return hash(view.parameter(name.bytes), of: view.bytes)
+        case .query(let name): return hash(view.query(name.bytes), of: view.bytes)
         case .cookie(let name, _, _):
             guard let slice = view.cookie(name.bytes), !slice.isEmpty else { return .needsCookie }
             return .hash(xxHash64(view.bytes[slice]))
