@@ -23,6 +23,7 @@ public final class Agent {
 
     let options: AgentOptions
     let plane: KernelPlane
+    let proxy: ProxyLane
     let reactor: Reactor
     let flows: FlowWindow
     private var ring: RingBuffer
@@ -40,6 +41,7 @@ public final class Agent {
     private(set) var dns: DNSService?
     private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
     private var isReady = false
+    private var isDraining = false
     private var reports = LogLimiter()
 
     /// Takes the kernel: when it throws, nothing is left attached that was not before.
@@ -74,13 +76,16 @@ public final class Agent {
         } catch {
             throw AgentError("\(error)")
         }
+        proxy = try ProxyLane(options, mount: mount)
         do throws(BPFError) {
             plane = try KernelPlane(
                 .init(
                     pinDirectory: options.pinDirectory, cgroup: options.cgroup ?? mount, cgroupMount: mount,
-                    mapLimits: options.mapLimits))
+                    mapLimits: options.mapLimits,
+                    proxy: .init(addresses: proxy.addresses, cgroup: proxy.cgroup.path)))
             ring = try plane.openFlows()
         } catch {
+            proxy.stop()
             throw AgentError("\(error)")
         }
         let rules = plane.ruleNames
@@ -98,11 +103,12 @@ public final class Agent {
                 try reactor.onSignal(signal) { [unowned self] in
                     logger.info("stopping", metadata: ["signal": "\(signal)"])
                     manager.stopping()
-                    reactor.stop()
+                    drain()
                 }
             }
             try listen()
             dns = try answerNames()
+            try startProxy()
             let mailbox = reactor.mailbox
             let agent = Unchecked(self)
             watcher = try ConfigWatcher(
@@ -125,15 +131,36 @@ public final class Agent {
         } catch {
             // What this attempt has put into the kernel goes with it; what was there before stays.
             if plane.adopted { plane.leave() } else { try? plane.detach() }
+            proxy.stop()
             throw AgentError("\(error)")
         }
         shutDown()
+    }
+
+    private func startProxy() throws(SystemError) {
+        do throws(AgentError) {
+            try proxy.start(plane)
+        } catch {
+            throw SystemError(error.description, code: EADDRINUSE)
+        }
+    }
+
+    /// Lets requests in progress come to their end, and stops; at once when it is told a second time.
+    private func drain() {
+        guard !isDraining else { return reactor.stop() }
+        isDraining = true
+        proxy.drain()
+        let deadline = Reactor.now() + UInt64(options.drainTime / .nanoseconds(1))
+        reactor.every(.milliseconds(20)) { [unowned self] in
+            if proxy.openConnections == 0 || Reactor.now() >= deadline { reactor.stop() }
+        }
     }
 
     private func shutDown() {
         watcher?.stop()
         for responder in responders { responder.close() }
         dns?.stop()
+        proxy.stop()
         _ = try? plane.sweep()
         if options.detachOnExit {
             do throws(BPFError) {
@@ -158,6 +185,8 @@ public final class Agent {
         for error in outcome.errors { logger.error("configuration: \(error)") }
         guard let snapshot = outcome.snapshot else {
             logger.warning("the configuration is not taken: the last good one stays in force")
+            // Connections that the kernel still captures by an earlier agent's rules are answered, not left waiting.
+            if proxy.table == nil { proxy.publish(config.snapshot) }
             becomeReady()
             return
         }
@@ -169,6 +198,9 @@ public final class Agent {
             return
         }
         let started = Reactor.now()
+        // What takes connections is there before they are turned to it.
+        proxy.publish(snapshot)
+        proxy.refresh(plane, snapshot)
         do throws(BPFError) {
             config.failures = try plane.apply(snapshot)
             config.isProgrammed = true
@@ -240,6 +272,8 @@ public final class Agent {
         } catch {
             if reports.admit("enrolment") != nil { logger.error("workloads' cgroups could not be enrolled: \(error)") }
         }
+        proxy.refresh(plane, config.snapshot)
+        proxy.tick()
     }
 
     private func sweep() {

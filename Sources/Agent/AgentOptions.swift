@@ -19,6 +19,18 @@ public struct AgentOptions: Sendable {
     public var dnsListen = "127.0.0.1:15053"
     /// Resolvers for names that are not the mesh's; empty: those of the node's resolv.conf.
     public var dnsUpstreams: [String] = []
+    /// Where captured connections go, in every network namespace.
+    public var outboundListen = "127.0.0.1:15001"
+    /// Where connections from outside of the mesh go.
+    public var inboundListen = "127.0.0.1:15006"
+    /// Where other nodes' tunnels arrive.
+    public var tunnelListen = "127.0.0.1:15008"
+    /// Threads of the proxy; 0: one for each core.
+    public var workers = 0
+    /// This node's address for other nodes; empty if there is none.
+    public var nodeAddress = ""
+    /// How long requests in progress may go on when the agent stops.
+    public var drainTime = Duration.seconds(5)
     /// Whether stopping removes the programs and maps from the kernel.
     public var detachOnExit = false
     /// Sizes of maps other than the defaults, by map name.

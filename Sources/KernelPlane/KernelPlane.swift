@@ -166,7 +166,7 @@ public final class KernelPlane {
     }
 
     /// The cgroups of the local workloads: their processes may be in network namespaces that need a listener.
-    public var workloadCgroups: [String] {
+    public func cgroups(ofWorkloadsIn snapshot: MeshSnapshot) -> [String] {
         snapshot.workloads.values.compactMap { $0.isLocal ? $0.cgroup.map { options.cgroupMount + $0 } : nil }
     }
 

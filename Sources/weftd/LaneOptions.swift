@@ -1,8 +1,7 @@
 import Agent
 import ArgumentParser
 
-/// What the lanes that go through the agent are told. Their addresses are checked, so that a node's configuration can
-/// name them already; nothing listens on them as long as no lane needs it.
+/// What the lanes that go through the agent are told.
 struct LaneOptions: ParsableArguments {
     @Option(help: ArgumentHelp("This node's address, for tunnels from other nodes.", valueName: "ip"))
     var nodeAddress = Environment.value("NODE_ADDRESS") ?? ""
@@ -48,5 +47,14 @@ struct LaneOptions: ParsableArguments {
         guard nodeAddress.isEmpty || (try? HTTPListenAddress("[\(nodeAddress)]:0")) != nil else {
             throw ValidationError("--node-address: \(nodeAddress) is not an IP address")
         }
+    }
+
+    /// To be called after `check`.
+    func fill(_ options: inout AgentOptions) {
+        options.nodeAddress = nodeAddress
+        options.workers = Int(workers) ?? 0
+        options.outboundListen = outboundListen
+        options.inboundListen = inboundListen
+        options.tunnelListen = tunnelListen
     }
 }

@@ -57,7 +57,7 @@ struct Run: ParsableCommand {
     @Option(help: ArgumentHelp("Where /healthz/ready is served.", valueName: "ip:port"))
     var readyListen = Environment.value("READY_LISTEN") ?? "127.0.0.1:15021"
 
-    @OptionGroup(title: "Options of the proxy and tunnel lanes, which have no listener yet")
+    @OptionGroup(title: "Options of the proxy and tunnel lanes")
     var lanes: LaneOptions
 
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
@@ -98,6 +98,7 @@ struct Run: ParsableCommand {
         options.readyListen = readyListen
         options.dnsListen = lanes.dnsListen
         options.dnsUpstreams = lanes.dnsUpstreams
+        lanes.fill(&options)
         options.detachOnExit = detachOnExit
         options.mapLimits = try limits()
 

@@ -1,0 +1,253 @@
+import BPF
+import CLinux
+import Glibc
+import KernelPlane
+import Logging
+import Mesh
+import Proxy
+import Synchronization
+import Telemetry
+
+/// The proxy's place in the agent: its workers, its listeners in every network namespace that has a workload, and its
+/// configuration. Belongs to the reactor's thread; only `origin(of:)` is called by the workers.
+final class ProxyLane {
+    /// Names the agent's cgroup, by which the kernel knows its connections.
+    let cgroup: AgentCgroup
+    let addresses: ProxyAddresses
+    let engine: ProxyEngine
+    /// In force; nil before the first configuration.
+    private(set) var table: RouteTable?
+    private var health: HealthChecker?
+    private let inbound: InboundServices
+    private var listeners: ProxyListeners?
+    private var listenerIDs: [UInt64: [ListenerID]] = [:]
+    /// What arrives before the first configuration waits in the sockets' queues.
+    private var waiting: [ProxyListeners.Listening] = []
+    private var inboundSockets: [[CInt]] = []
+    /// Ports that were in the proxy lane once: connections that were captured then go on, and their requests need a rule.
+    private var everProxied: Set<RouteIdentifiers.ServicePort> = []
+    private let logger = Logger(label: "weftd.proxy")
+    private var reports = LogLimiter()
+
+    /// Makes the workers and moves the process into a cgroup of its own. Nothing listens yet.
+    init(_ options: AgentOptions, mount: String) throws(AgentError) {
+        let outbound = try Self.place(options.outboundListen, "--outbound-listen")
+        let inboundPlace = try Self.place(options.inboundListen, "--inbound-listen")
+        let tunnel = try Self.place(options.tunnelListen, "--tunnel-listen")
+        do throws(ProxyAddresses.Invalid) {
+            addresses = try ProxyAddresses(outbound: outbound, inbound: inboundPlace, others: [tunnel])
+        } catch {
+            throw AgentError("--outbound-listen: \(error)")
+        }
+        var engineOptions = ProxyOptions()
+        engineOptions.workers = options.workers > 0 ? options.workers : max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+        let inbound = InboundServices()
+        self.inbound = inbound
+        do throws(ProxyError) {
+            engine = try ProxyEngine(options: engineOptions) { socket in
+                if let origin = OriginalDestination(of: socket) { return ConnectionOrigin(origin) }
+                return inbound.origin(of: socket)
+            }
+        } catch {
+            throw AgentError("\(error)")
+        }
+        do throws(BPFError) {
+            cgroup = try AgentCgroup.enter(mount: mount, attachRoot: options.cgroup ?? mount)
+        } catch {
+            throw AgentError("\(error)")
+        }
+    }
+
+    private static func place(_ text: String, _ flag: String) throws(AgentError) -> ProxyAddresses.Place {
+        guard case .ip(let host, let port)? = try? HTTPListenAddress(text), let address = IPAddress(host), port != 0
+        else { throw AgentError("\(flag): \(text) is not ADDRESS:PORT or [IPV6]:PORT") }
+        return ProxyAddresses.Place(address: address, port: port)
+    }
+
+    // MARK: Start and end
+
+    /// Starts the workers and listens in the agent's own namespace, and for clients outside of the mesh.
+    func start(_ plane: KernelPlane) throws(AgentError) {
+        do throws(ProxyError) {
+            try engine.start()
+        } catch {
+            throw AgentError("\(error)")
+        }
+        health = HealthChecker()
+        let listeners = ProxyListeners(
+            addresses, workers: engine.options.workers, opened: { [unowned self] in opened($0) },
+            closed: { [unowned self] in closed($0) })
+        self.listeners = listeners
+        listeners.refresh(cgroups: [])
+        if let failure = listeners.failures.values.first { throw AgentError(failure) }
+        try listenInbound(plane)
+    }
+
+    private func listenInbound(_ plane: KernelPlane) throws(AgentError) {
+        let place = addresses.inbound
+        switch ProxyListeners.listen(at: place, count: engine.options.workers) {
+        case .failure(let error):
+            let text = unsafe String(cString: strerror(error.code))
+            throw AgentError("cannot listen at \(place.address) port \(place.port): \(text)")
+        case .success(let descriptors):
+            inboundSockets.append(descriptors)
+            do throws(BPFError) {
+                let isIPv4 = place.address.isIPv4
+                try plane.setInboundListeners(
+                    ipv4: isIPv4 ? descriptors.first : nil, ipv6: isIPv4 ? nil : descriptors.first)
+            } catch {
+                throw AgentError("\(error)")
+            }
+        }
+    }
+
+    /// Takes no further connections, and ends those that are open after their present request.
+    func drain() {
+        listeners?.close()
+        engine.drain()
+    }
+
+    /// Clients' connections that are open.
+    var openConnections: UInt64 { engine.statistics.reduce(0) { $0 + $1.value(.downstreamActive) } }
+
+    func stop() {
+        health?.stop()
+        engine.stop()
+        for descriptor in (waiting.map(\.descriptors) + (table == nil ? inboundSockets : [])).joined() {
+            close(descriptor)
+        }
+        waiting = []
+        cgroup.leave()
+    }
+
+    // MARK: Configuration
+
+    /// Puts the rules of a snapshot in force, before the kernel turns connections to them.
+    func publish(_ snapshot: MeshSnapshot) {
+        let snapshot = completed(snapshot)
+        let table = RouteTable(snapshot, identifiers: RouteIdentifiers(snapshot))
+        health?.update(engine.publish(table))
+        inbound.replace(snapshot)
+        if self.table == nil {
+            for listening in waiting { serve(listening) }
+            waiting = []
+            for descriptors in inboundSockets { _ = engine.addListener(descriptors, .captured) }
+        }
+        self.table = table
+    }
+
+    /// With a rule that sends everything to the service itself for each port that has left the proxy lane.
+    private func completed(_ snapshot: MeshSnapshot) -> MeshSnapshot {
+        var snapshot = snapshot
+        for (name, service) in snapshot.services {
+            for (index, port) in service.ports.enumerated() where port.transport == .tcp {
+                let key = RouteIdentifiers.ServicePort(service: name, port: port.port)
+                if port.http != nil {
+                    everProxied.insert(key)
+                } else if everProxied.contains(key) {
+                    let itself = HTTPBackend(target: .service(name, port: port.port, subset: nil))
+                    snapshot.services[name]?.ports[index].http = HTTPRouting(rules: [
+                        HTTPRule(origin: ObjectKey(.service, name), index: 0, action: .forward([itself]))
+                    ])
+                }
+            }
+        }
+        everProxied = everProxied.filter { snapshot.services[$0.service] != nil }
+        return snapshot
+    }
+
+    /// Ends ejections that are over; once a second or so.
+    func tick() { engine.clusters?.tick(now: Reactor.now()) }
+
+    // MARK: Namespaces
+
+    /// Listens where processes of the local workloads are now.
+    func refresh(_ plane: KernelPlane, _ snapshot: MeshSnapshot) {
+        guard let listeners else { return }
+        let changed = listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: snapshot))
+        for failure in listeners.failures.values where reports.admit("listen") != nil {
+            logger.error("connections of workloads there cannot be captured: \(failure)")
+        }
+        guard changed else { return }
+        do throws(BPFError) {
+            try plane.setProxyNamespaces(listeners.cookies)
+        } catch {
+            logger.error("the proxy's own listeners could not be guarded: \(error)")
+        }
+    }
+
+    private func opened(_ listening: ProxyListeners.Listening) {
+        if table == nil { waiting.append(listening) } else { serve(listening) }
+    }
+
+    private func serve(_ listening: ProxyListeners.Listening) {
+        listenerIDs[listening.netnsCookie, default: []].append(engine.addListener(listening.descriptors, .captured))
+    }
+
+    private func closed(_ netnsCookie: UInt64) {
+        for id in listenerIDs.removeValue(forKey: netnsCookie) ?? [] { engine.removeListener(id) }
+        for listening in waiting where listening.netnsCookie == netnsCookie {
+            for descriptor in listening.descriptors { close(descriptor) }
+        }
+        waiting.removeAll { $0.netnsCookie == netnsCookie }
+    }
+}
+
+/// Which service's rules a connection meets that was steered to the agent: by the address that its client connected to.
+private final class InboundServices: Sendable {
+    private let services = Mutex<[ProxyAddresses.Place: UInt64]>([:])
+
+    func replace(_ snapshot: MeshSnapshot) {
+        var found: [ProxyAddresses.Place: UInt64] = [:]
+        for workload in snapshot.workloads.values where workload.isLocal {
+            for (port, service) in workload.inboundHTTP {
+                guard let frontend = snapshot.services[service]?.ports.first(where: { $0.http != nil }) else {
+                    continue
+                }
+                for address in workload.addresses {
+                    found[ProxyAddresses.Place(address: address, port: port)] = Identifier.service(
+                        service, port: frontend.port, transport: .tcp, isIPv4: true)
+                }
+            }
+        }
+        services.withLock { $0 = found }
+    }
+
+    func origin(of socket: CInt) -> ConnectionOrigin? {
+        var local = weft_endpoint()
+        guard unsafe weft_local_endpoint(socket, &local) == 0 else { return nil }
+        let place = ProxyAddresses.Place(address: IPAddress(high: local.high, low: local.low), port: local.port)
+        guard let service = services.withLock({ $0[place] }) else { return nil }
+        return ConnectionOrigin(
+            destination: ClientAddress(place.address, port: place.port), service: service, source: 0)
+    }
+}
+
+extension ConnectionOrigin {
+    init(_ origin: OriginalDestination) {
+        self.init(
+            destination: ClientAddress(origin.address, port: origin.port), service: origin.service,
+            source: origin.source)
+    }
+}
+
+extension ClientAddress {
+    init(_ address: IPAddress, port: UInt16) {
+        self.init(high: UInt64(bigEndian: address.high), low: UInt64(bigEndian: address.low), port: port)
+    }
+}
+
+extension RouteIdentifiers {
+    /// The identifiers of everything that rules speak of.
+    init(_ snapshot: MeshSnapshot) {
+        self.init()
+        for (name, service) in snapshot.services {
+            for port in service.ports where port.transport == .tcp {
+                services[ServicePort(service: name, port: port.port)] = [true, false].map {
+                    Identifier.service(name, port: port.port, transport: .tcp, isIPv4: $0)
+                }
+            }
+        }
+        for name in snapshot.workloads.keys { workloads[name] = Identifier.workload(name) }
+    }
+}
