@@ -59,15 +59,13 @@ let package = Package(
             ]),
 
         // Unit tests, unprivileged.
-        .target(name: "ConformanceCases", path: "Tests/ConformanceCases"),
         .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
-        .testTarget(
-            name: "ProxyTests", dependencies: ["CLinux", "ConfigSources", "ConformanceCases", "Mesh", "Proxy"]),
+        .testTarget(name: "ProxyTests", dependencies: ["CLinux", "ConfigSources", "Mesh", "Proxy"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Mesh"]),
         .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
         // Real programs on the real kernel: root.

@@ -21,7 +21,7 @@ extension ConformanceCase {
             remove: [X-Header-Remove] } }
         """
 
-    public static let filters: [ConformanceCase] =
+    static let filters: [ConformanceCase] =
         [
             ConformanceCase(
                 "MeshHTTPRouteRequestHeaderModifier",

@@ -1,16 +1,16 @@
 /// One behaviour that the Gateway API's conformance tests check: routes for the service `echo`, and what becomes of
 /// requests. The services are `echo`, `echo-v1`, `echo-v2` and `echo-v3`, each with the ports 80 and 8080.
 /// Source: https://github.com/kubernetes-sigs/gateway-api/tree/main/conformance/tests
-public struct ConformanceCase: Sendable, CustomStringConvertible {
-    public static let namespace = "gateway-conformance-mesh"
+struct ConformanceCase: Sendable, CustomStringConvertible {
+    static let namespace = "gateway-conformance-mesh"
 
     /// The test's ShortName.
-    public var name: String
+    var name: String
     /// Documents in YAML.
-    public var routes: String
-    public var exchanges: [ConformanceExchange]
+    var routes: String
+    var exchanges: [ConformanceExchange]
 
-    public var description: String { name }
+    var description: String { name }
 
     init(_ name: String, _ routes: String, _ exchanges: [ConformanceExchange]) {
         self.name = name
@@ -39,28 +39,28 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
 }
 
 /// A request and what is expected of it. A value of nil stands for a field that must not be there.
-public struct ConformanceExchange: Sendable {
-    public var method = "GET"
-    public var path = "/"
-    public var host = "echo"
-    public var headers: [String: String] = [:]
+struct ConformanceExchange: Sendable {
+    var method = "GET"
+    var path = "/"
+    var host = "echo"
+    var headers: [String: String] = [:]
     /// The service that the client connects to, and its port.
-    public var service = "echo"
-    public var port: UInt16 = 80
+    var service = "echo"
+    var port: UInt16 = 80
     /// The client's namespace.
-    public var client = ConformanceCase.namespace
+    var client = ConformanceCase.namespace
 
-    public var status: UInt16 = 200
+    var status: UInt16 = 200
     /// The service that answers; nil: the proxy itself.
-    public var backend: String?
-    public var location: String?
+    var backend: String?
+    var location: String?
     /// What the backend gets.
-    public var forwardedPath: String?
-    public var forwardedHost: String?
-    public var forwardedHeaders: [String: String?] = [:]
+    var forwardedPath: String?
+    var forwardedHost: String?
+    var forwardedHeaders: [String: String?] = [:]
     /// What the backend answers with.
-    public var backendHeaders: [String: String] = [:]
-    public var responseHeaders: [String: String?] = [:]
+    var backendHeaders: [String: String] = [:]
+    var responseHeaders: [String: String?] = [:]
 
     init(_ path: String, to backend: String? = nil, _ edit: (inout ConformanceExchange) -> Void = { _ in }) {
         self.path = path

@@ -1,5 +1,4 @@
 import ConfigSources
-import ConformanceCases
 import Foundation
 import Mesh
 import Testing

@@ -1,5 +1,5 @@
 extension ConformanceCase {
-    public static let matching: [ConformanceCase] = [
+    static let matching: [ConformanceCase] = [
         ConformanceCase(
             "MeshHTTPRouteSimpleSameNamespace", route("{ backendRefs: [{ name: echo-v1, port: 80 }] }"),
             [ConformanceExchange("/", to: "echo-v1"), ConformanceExchange("/any/path?x", to: "echo-v1")]),
