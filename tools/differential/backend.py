@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
                 "number": request.number, "names": sorted({name.decode() for name in NAME.findall(text)}),
                 "method": request.method.decode(), "target": request.target.decode(),
                 "host": b",".join(request.values(b"host")).decode("latin-1"), "body": request.body,
-                "fields": [(name.decode().lower(), value.decode("latin-1")) for name, value in request.fields],
+                "fields": request.fields,
             })
         rest = data[self.position:]
         return {

@@ -55,6 +55,10 @@ class Kinds:
         field = self.random.choice([b"Content-Length: %d\r\n", b"content-length:%d\r\n", b"CONTENT-LENGTH:\t %d \r\n"])
         return "forward", head(method, self.path(name), field % len(body), name) + body, 1, (body,)
 
+    def get_with_content(self, name):
+        method = self.random.choice([b"GET", b"DELETE", b"OPTIONS"])
+        return "forward", head(method, self.path(name), b"Content-Length: 3\r\n", name) + b"abc", 1, (b"abc",)
+
     def chunked(self, name):
         parts = [self.random.randbytes(self.random.randrange(1, 300)) for _ in range(self.random.randrange(0, 5))]
         field = self.random.choice([b"Transfer-Encoding: chunked\r\n", b"transfer-encoding:CHUNKED \r\n"])
@@ -146,11 +150,14 @@ class Kinds:
         target = self.random.choice([b"a.example:443", b"127.0.0.1:22", b"a.example", b"/" + name])
         return "reject", head(b"CONNECT", target, b"", name, host=b"Host: " + target + b"\r\n"), 1, (b"",)
 
-    def upgrade(self, name):
-        fields = self.random.choice([
-            b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
-            b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
-        ])
+    def websocket(self, name):
+        """The backend declines the upgrade with 200: nothing but HTTP may follow."""
+        fields = (b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                  b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")
+        return "either", head(b"GET", self.path(name), fields, name), 1, (b"",)
+
+    def h2c_upgrade(self, name):
+        fields = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
         return "either", head(b"GET", self.path(name), fields, name), 1, (b"",)
 
     def odd_expect(self, name):

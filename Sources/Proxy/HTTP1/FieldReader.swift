@@ -6,6 +6,7 @@ struct FieldReader {
     private(set) var hasHost = false
     private(set) var upgrade = HeadSlice.empty
     private(set) var hasUpgrade = false
+    private var upgradeEvades = false
     private(set) var expectsContinue = false
     private(set) var acceptsTrailers = false
     // Of Connection.
@@ -97,9 +98,7 @@ struct FieldReader {
             guard !hasHost else { return .duplicateHost }
             hasHost = true
             host = field.value
-        case .upgrade:
-            if !hasUpgrade { upgrade = field.value }
-            hasUpgrade = true
+        case .upgrade: readUpgrade(field.value, in: bytes)
         case .expect where isRequest:
             guard bytes.equals(field.value, ignoringCase: "100-continue") else { return .unknownExpectation }
             expectsContinue = true
@@ -171,13 +170,31 @@ struct FieldReader {
         return nil
     }
 
+    /// RFC 9110 section 7.8. What would carry further requests past the proxy's rules is not passed on: HTTP/2 in clear
+    /// text, another HTTP, TLS.
+    private mutating func readUpgrade(_ value: HeadSlice, in bytes: RawSpan) {
+        if !hasUpgrade { upgrade = value }
+        hasUpgrade = true
+        var list = ListElements(value)
+        while let element = list.next(in: bytes) {
+            let name = HeadSlice(
+                from: element.range.lowerBound,
+                to: bytes.endOfRun(of: .token, from: element.range.lowerBound, end: element.range.upperBound))
+            if bytes.equals(name, ignoringCase: "h2c") || bytes.equals(name, ignoringCase: "http")
+                || bytes.equals(name, ignoringCase: "tls")
+            {
+                upgradeEvades = true
+            }
+        }
+    }
+
     /// RFC 9112 section 9.3.
     func isPersistent(minorVersion: UInt8) -> Bool {
         !isClosing && (minorVersion == 1 || isKeepAlive)
     }
 
     func wantsUpgrade(minorVersion: UInt8) -> Bool {
-        minorVersion == 1 && namesUpgrade && hasUpgrade && !upgrade.isEmpty
+        minorVersion == 1 && namesUpgrade && hasUpgrade && !upgrade.isEmpty && !upgradeEvades
     }
 }
 

@@ -90,7 +90,8 @@ public struct RequestHead: BitwiseCopyable, Sendable {
     public var framing = BodyFraming.none
     /// Whether the connection may carry another request afterwards, as far as the client says.
     public var isPersistent = true
-    /// `Connection: upgrade` and `Upgrade` are both there.
+    /// `Connection: upgrade` and `Upgrade` are both there, and the protocol is none that would carry further requests past
+    /// the proxy: neither h2c nor another HTTP nor TLS. Otherwise the request is one without an upgrade.
     public var wantsUpgrade = false
     public var upgrade = HeadSlice.empty
     public var expectsContinue = false

@@ -212,6 +212,21 @@ import Testing
         #expect(parseRequest("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n").head?.wantsUpgrade == false)
     }
 
+    @Test(arguments: [
+        ("websocket", true), ("WebSocket", true), ("tcp", true), ("SPDY/3.1", true), ("h2c, websocket", false),
+        ("h2c", false), ("H2C", false), ("websocket,h2c", false), ("HTTP/2.0", false), ("TLS/1.2, HTTP/1.1", false),
+        ("", false),
+    ])
+    func upgradesToWhatCarriesRequestsAreNone(_ upgrade: String, _ isWanted: Bool) {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: \(upgrade)\r\n\r\n"
+        #expect(parseRequest(text).head?.wantsUpgrade == isWanted)
+    }
+
+    @Test func aSecondUpgradeFieldIsReadToo() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n"
+        #expect(parseRequest(text).head?.wantsUpgrade == false)
+    }
+
     @Test func otherMeaningsAreRead() {
         let request = parseRequest(
             "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nTE: gzip;q=0.5, trailers\r\nConnection: TE, X-Hop\r\n\r\n"
