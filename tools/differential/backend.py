@@ -108,15 +108,15 @@ def serve(listeners, pipe):
 
 
 class Backend:
-    """The backend's process, with one listening port for each of `labels`; `ports` gives some of them beforehand."""
+    """The backend's process, with one listening port for each of `labels`; `places` gives some of them beforehand."""
 
-    def __init__(self, labels, ports):
+    def __init__(self, labels, places):
         listeners = {}
         self.ports = {}
         for label in labels:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", ports.get(label, 0)))
+            listener.bind(places.get(label, ("127.0.0.1", 0)))
             listeners[label] = listener
             self.ports[label] = listener.getsockname()[1]
         self.pipe, other = multiprocessing.Pipe()

@@ -21,7 +21,7 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
     elif command -v sudo >/dev/null; then
-        sudo --preserve-env=PATH,CI,WEFT_TEST_LONG "$@"
+        sudo --preserve-env=PATH,CI,WEFT_TEST_LONG,WEFT_TEST_ENVOY "$@"
     else
         die "'$1' needs root, and there is no sudo: run this as root"
     fi

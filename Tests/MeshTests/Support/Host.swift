@@ -22,6 +22,23 @@ enum Host {
         URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Scripts/\(name)").path
     }
 
+    /// A file below `tools`.
+    static func tool(_ path: String) -> String {
+        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "tools/\(path)").path
+    }
+
+    /// Envoy's binary, where `install_envoy` of `tools/lib/dependencies.sh` puts it.
+    static func envoy() throws -> String {
+        let environment = ProcessInfo.processInfo.environment
+        let cache = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/root")/.cache"
+        let path = environment["WEFT_TEST_ENVOY"] ?? "\(cache)/weft/envoy-1.40.0/envoy"
+        guard FileManager.default.isExecutableFile(atPath: path) else {
+            throw TestFailure("this test needs Envoy at \(path) or in WEFT_TEST_ENVOY: tools/test installs it")
+        }
+        return path
+    }
+
     /// An executable that this package builds; it lies beside the test bundle.
     static func product(_ name: String) throws -> String {
         var candidates: [String] = []

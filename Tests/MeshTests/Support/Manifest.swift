@@ -102,6 +102,21 @@ enum Manifest {
         return "[{ from: [{ source: { principals: [\(principals)] } }] }]"
     }
 
+    /// An HTTPRoute in mesh form that sends every path of a service to the service itself.
+    static func route(_ name: String, service: String, port: Int = 80) -> String {
+        """
+        apiVersion: gateway.networking.k8s.io/v1
+        kind: HTTPRoute
+        metadata: { name: \(name), namespace: shop }
+        spec:
+          parentRefs: [{ group: "", kind: Service, name: \(service), port: \(port) }]
+          rules:
+          - matches: [{ path: { type: PathPrefix, value: / } }]
+            backendRefs: [{ name: \(service), port: \(port) }]
+
+        """
+    }
+
     /// The load balancer of a service.
     static func destinationRule(_ service: String, loadBalancer: String) -> String {
         """
