@@ -58,6 +58,7 @@ def envoy(binary, directory, port, target):
         f'          "@type": {kind}.network.http_connection_manager.v3.HttpConnectionManager\n'
         "          stat_prefix: differential\n          codec_type: HTTP1\n          normalize_path: true\n"
         "          merge_slashes: true\n"
+        "          upgrade_configs: [{ upgrade_type: websocket }]\n"
         "          http_protocol_options: { accept_http_10: true, default_host_for_http_10: none.example }\n"
         "          route_config:\n            virtual_hosts:\n"
         '            - { name: all, domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: backend } }] }\n'

@@ -14,7 +14,7 @@
 #define WEFT_BYTE_METHOD 2 /* tchar, lower-case letters excepted */
 #define WEFT_BYTE_TARGET 4 /* visible ASCII, '#' excepted */
 #define WEFT_BYTE_HOST 8 /* letters, digits and "-._~": unreserved (RFC 3986 section 2.3) */
-#define WEFT_BYTE_ESCAPE 16 /* '%' and '\\': a path with them may not be its own normal form */
+#define WEFT_BYTE_ESCAPE 16 /* what a path's normal form has escaped or nowhere; '%' too (RFC 3986 section 3.3) */
 
 extern const uint8_t weft_byte_class[256];
 

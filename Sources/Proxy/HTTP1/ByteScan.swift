@@ -68,6 +68,15 @@ extension RawSpan {
     }
 }
 
+extension RawSpan {
+    /// The bytes of a literal, which live as long as the program.
+    @_lifetime(immortal)
+    init(_ text: StaticString) {
+        let span = unsafe RawSpan(_unsafeStart: text.utf8Start, byteCount: text.utf8CodeUnitCount)
+        self = unsafe _overrideLifetime(span, copying: ())
+    }
+}
+
 /// Sets of bytes, as tables of CLinux have them.
 struct ByteClass {
     let rawValue: UInt8
@@ -78,6 +87,8 @@ struct ByteClass {
     static let method = ByteClass(rawValue: UInt8(WEFT_BYTE_METHOD))
     /// Visible ASCII without `#`.
     static let target = ByteClass(rawValue: UInt8(WEFT_BYTE_TARGET))
+    /// Visible ASCII that may not stand in a path as it is, and `%` (RFC 3986 section 3.3).
+    static let escaped = ByteClass(rawValue: UInt8(WEFT_BYTE_ESCAPE))
     /// unreserved (RFC 3986 section 2.3).
     static let unreserved = host
     /// Letters, digits, `-`, `.`, `_` and `~`.

@@ -1,8 +1,9 @@
 /// Brings a request's path to its normal form, in which it is matched, logged and forwarded: what a rule decides about is
 /// what the backend gets (RFC 3986 section 6.2.2, and Istio's MERGE_SLASHES).
 ///
-/// Escapes of unreserved characters are decoded, once; other escapes get upper-case digits; `\` becomes `/`; dot segments
-/// are removed; repeated slashes are merged. The normal form of a normal form is itself, and it is never longer.
+/// Escapes of unreserved characters are decoded, once; other escapes get upper-case digits; what may not stand in a path
+/// (such as `|`) is escaped, so that it has one spelling; `\` becomes `/`; dot segments are removed; repeated slashes are
+/// merged. The normal form of a normal form is itself.
 public enum PathNormalizer {
     public enum Result: BitwiseCopyable, Sendable, Equatable {
         /// How many bytes of the output are the path.
@@ -10,13 +11,13 @@ public enum PathNormalizer {
         case rejected(PathError)
     }
 
-    /// Writes the normal form of `path`, which starts with `/` and has no query, into `output`. That must be as long as
-    /// `path`, and must not overlap it. With `rejectsEncodedSlashes`, which every path rule needs, `%2F` and `%5C` are
-    /// refused, because backends differ in whether they are separators; otherwise they stay as they are.
+    /// Writes the normal form of `path`, which starts with `/` and has no query, into `output`, which must not overlap it.
+    /// It is as long as `path` at most, unless something has to be escaped: then up to three times as long. With
+    /// `rejectsEncodedSlashes`, which every path rule needs, `%2F` and `%5C` are refused, because backends differ in
+    /// whether they are separators; otherwise they stay as they are.
     public static func normalize(
         _ path: RawSpan, rejectsEncodedSlashes: Bool, into output: inout MutableSpan<UInt8>
     ) -> Result {
-        guard output.count >= path.byteCount else { return .rejected(.tooLong) }
         var count = 0
         var index = 0
         while index < path.byteCount {
@@ -34,19 +35,20 @@ public enum PathNormalizer {
                 default: break
                 }
                 guard ByteClass.unreserved.contains(decoded) else {
-                    output[count] = byte
-                    output[count + 1] = upperHex(high)
-                    output[count + 2] = upperHex(low)
-                    count += 3
+                    guard escape(decoded, &output, &count) else { return .rejected(.tooLong) }
                     continue
                 }
                 byte = decoded
             } else if byte == UInt8(ascii: "\\") {
                 byte = UInt8(ascii: "/")
+            } else if ByteClass.escaped.contains(byte) {
+                guard escape(byte, &output, &count) else { return .rejected(.tooLong) }
+                continue
             }
             if byte == UInt8(ascii: "/") {
                 if let error = endSegment(&output, &count, isLast: false) { return .rejected(error) }
             }
+            guard count < output.count else { return .rejected(.tooLong) }
             output[count] = byte
             count += 1
         }
@@ -87,6 +89,16 @@ public enum PathNormalizer {
             written += 1
         }
         return written
+    }
+
+    /// False: there is no room.
+    private static func escape(_ byte: UInt8, _ output: inout MutableSpan<UInt8>, _ count: inout Int) -> Bool {
+        guard count + 3 <= output.count else { return false }
+        output[count] = UInt8(ascii: "%")
+        output[count + 1] = upperHex(byte >> 4)
+        output[count + 2] = upperHex(byte & 15)
+        count += 3
+        return true
     }
 
     private static func upperHex(_ digit: UInt8) -> UInt8 {

@@ -120,6 +120,9 @@ struct MessageBody: BitwiseCopyable {
         }
     }
 
+    /// What is wrong with a body when `take` says so, for people.
+    static let malformedText: StaticString = "the chunked body is malformed"
+
     /// How many of the bytes that follow those taken before belong to the body; nil if it is malformed.
     mutating func take(_ bytes: RawSpan) -> Int? {
         guard !isComplete else { return 0 }

@@ -161,7 +161,8 @@ extension Worker {
         statistics.add(.requestsActive, 1)
         wheel.set(TimerID.exchange(place), tick + options.streamIdleTimeout)
         guard receiveBody(place) else {
-            reply(place, 400, .malformedRequest, .downstreamProtocolError)
+            reply(
+                place, 400, .malformedRequest, .downstreamProtocolError, explanation: MessageBody.malformedText)
             return
         }
         route(place)

@@ -2,10 +2,12 @@
 extension Worker {
     /// Answers the exchange's request instead of a backend.
     ///
-    /// - Parameter grpcStatus: 0 and above: a gRPC answer with this status in its head.
+    /// - Parameters:
+    ///   - explanation: what is behind the detail, for people.
+    ///   - grpcStatus: 0 and above: a gRPC answer with this status in its head.
     mutating func reply(
         _ exchange: UInt32, _ status: UInt16, _ detail: ResponseDetail, _ flags: ResponseFlags,
-        grpcStatus: Int16 = -1
+        explanation: StaticString = "", grpcStatus: Int16 = -1
     ) {
         prepareReply(exchange, status, detail, flags)
         let options = replyOptions(exchange)
@@ -17,7 +19,8 @@ extension Worker {
         }
         let extra = scratch.bytes
         let start = scratch.count
-        LocalResponse.writeError(status: status, detail: detail, options, extra: extra, into: &scratch)
+        LocalResponse.writeError(
+            status: status, detail: detail, explanation: RawSpan(explanation), options, extra: extra, into: &scratch)
         sendReply(exchange, from: start)
     }
 
@@ -73,13 +76,16 @@ extension Worker {
 
     /// Answers what is not a request, and ends the connection.
     mutating func refuse(_ index: UInt32, _ error: HeadError) {
-        refuse(index, status: error.status, error.detail, .downstreamProtocolError)
+        refuse(index, status: error.status, error.detail, .downstreamProtocolError, explanation: error.text)
     }
 
     /// The worker is at one of its ceilings.
     mutating func shed(_ index: UInt32) { refuse(index, status: 503, .overload, .overload) }
 
-    mutating func refuse(_ index: UInt32, status: UInt16, _ detail: ResponseDetail, _ flags: ResponseFlags) {
+    mutating func refuse(
+        _ index: UInt32, status: UInt16, _ detail: ResponseDetail, _ flags: ResponseFlags,
+        explanation: StaticString = ""
+    ) {
         var record = RequestRecord()
         record.status = status
         record.detail = detail
@@ -92,7 +98,8 @@ extension Worker {
         accessLog.close(.none, record, client: downstreams[index].peer, local: downstreams[index].local)
         scratch.removeAll()
         LocalResponse.writeError(
-            status: status, detail: detail, LocalResponse.Options(connection: .close), into: &scratch)
+            status: status, detail: detail, explanation: RawSpan(explanation),
+            LocalResponse.Options(connection: .close), into: &scratch)
         buffers.give(&downstreams[index].input)
         var sent = 0
         if case .bytes(let count) = Sockets.send(downstreams[index].descriptor, scratch.bytes) { sent = count }

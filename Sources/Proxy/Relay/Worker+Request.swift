@@ -169,7 +169,9 @@ extension Worker {
             guard receiveBody(exchange) else {
                 exchanges[exchange].record.flags.insert(.downstreamProtocolError)
                 if exchanges[exchange].phase == .awaitingHead {
-                    reply(exchange, 400, .malformedRequest, .downstreamProtocolError)
+                    reply(
+                        exchange, 400, .malformedRequest, .downstreamProtocolError,
+                        explanation: MessageBody.malformedText)
                 } else {
                     abandon(exchange, .malformedRequest)
                 }

@@ -18,8 +18,8 @@ extension Worker {
         exchanges[exchange].service = service
         let input = downstreams[index].input
         let bytes = buffers.bytes(input, input.start, input.end)
-        if reader.normalize(request, bytes) != nil {
-            reply(exchange, 400, .pathRejected, .downstreamProtocolError)
+        if let error = reader.normalize(request, bytes) {
+            reply(exchange, 400, .pathRejected, .downstreamProtocolError, explanation: error.text)
             return
         }
         decide(exchange, service)

@@ -50,7 +50,7 @@ public struct SyntheticRequest: Sendable {
         case .complete: break
         }
 
-        var path = [UInt8](repeating: 0, count: max(Int(head.path.count), 1))
+        var path = [UInt8](repeating: 0, count: max(3 * Int(head.path.count), 1))
         var pathCount = 0
         if !head.path.isEmpty {
             var output = path.mutableSpan

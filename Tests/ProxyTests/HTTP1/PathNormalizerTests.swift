@@ -9,7 +9,7 @@ import Testing
     }
 
     static func normalize(_ path: [UInt8], rejectsEncodedSlashes: Bool = true) -> Outcome {
-        var output = [UInt8](repeating: 0x23, count: path.count)
+        var output = [UInt8](repeating: 0x23, count: 3 * path.count)
         var span = output.mutableSpan
         let input = unsafe path.span.bytes
         switch PathNormalizer.normalize(input, rejectsEncodedSlashes: rejectsEncodedSlashes, into: &span) {
@@ -35,6 +35,10 @@ import Testing
         ("/%%32e%2e", "!"), ("/%g0", "!"), ("/%+1", "!"), ("/a%u002f", "!"), ("/100%", "!"),
         // Other escapes keep their meaning and get one spelling.
         ("/%c3%a9", "/%C3%A9"), ("/a%20b%3F%23%3b", "/a%20b%3F%23%3B"), ("/%3a%40", "/%3A%40"),
+        // What may not stand in a path is escaped.
+        ("/a|b", "/a%7Cb"), ("/a%7cb", "/a%7Cb"), ("/\"<>^`{}[]", "/%22%3C%3E%5E%60%7B%7D%5B%5D"),
+        ("/!$&'()*+,;=:@", "/!$&'()*+,;=:@"),
+        ("/..|/a", "/..%7C/a"),
         // Slashes.
         ("//", "/"), ("///a////b//", "/a/b/"), ("//admin", "/admin"), ("/a//..", "/a/"), ("/a//../b", "/a/b"),
         ("/a/..//b", "/b"), ("/a/.//b", "/a/b"), ("//../a", "/a"), ("/a///../../b", "/a/b"),
@@ -67,11 +71,12 @@ import Testing
         #expect(Self.normalize("/a%00", rejectsEncodedSlashes: false) == .error(.encodedNUL))
     }
 
-    @Test func anOutputThatIsTooShortIsAnErrorAndNoOverrun() {
-        var output: [UInt8] = [0, 0]
+    @Test(arguments: [("/ab", 2), ("/a|", 4), ("/%2d%7c", 4), ("/a/%C3%A9", 8), ("/", 0)])
+    func anOutputThatIsTooShortIsAnErrorAndNoOverrun(_ path: String, _ count: Int) {
+        var output = [UInt8](repeating: 0, count: count)
         var span = output.mutableSpan
-        let path = latin1("/ab")
-        let input = unsafe path.span.bytes
+        let bytes = latin1(path)
+        let input = unsafe bytes.span.bytes
         #expect(PathNormalizer.normalize(input, rejectsEncodedSlashes: true, into: &span) == .rejected(.tooLong))
     }
 
@@ -81,7 +86,7 @@ import Testing
         let parts = [
             "/", "/", "//", ".", "..", "a", "B", "%2e", "%2E", "%", "%2", "%25", "%2f", "%5C", "%61", "%c3", "\\", ";",
             "~", "+",
-            "%32%65", "...", "%00", "1", "e",
+            "%32%65", "...", "%00", "1", "e", "|",
         ]
         for _ in 0..<2_000 {
             var path = "/"
@@ -89,7 +94,7 @@ import Testing
             for rejects in [true, false] {
                 guard case .path(let normal) = Self.normalize(path, rejectsEncodedSlashes: rejects) else { continue }
                 #expect(Self.normalize(normal, rejectsEncodedSlashes: rejects) == .path(normal), "\(path)")
-                #expect(normal.utf8.count <= path.utf8.count)
+                #expect(normal.utf8.count <= path.utf8.count + 2 * path.count { $0 == "|" })
                 #expect(normal.hasPrefix("/"))
                 #expect(!normal.contains("//") && !normal.contains("/./") && !normal.contains("/../"), "\(path)")
                 #expect(!normal.contains("\\") && !normal.hasSuffix("/..") && !normal.hasSuffix("/."), "\(path)")

@@ -139,7 +139,8 @@ import Testing
 
     @Test(arguments: [
         ("/", false), ("/a/b", false), ("/a.b", false), ("/a?//../%2e\\", false), ("/a%20b", true), ("/a\\b", true),
-        ("//", true), ("/a//b", true), ("/.", true), ("/a/../b", true), ("/a/.b", true),
+        ("//", true), ("/a//b", true), ("/.", true), ("/a/../b", true), ("/a/.b", true), ("/a|", true),
+        ("/a[b]", true), ("/a;b=c,d!$&'()*+:@", false), ("/a?|[]{}\"", false),
     ])
     func pathsThatMayNeedNormalizationAreMarked(_ target: String, _ marked: Bool) {
         let request = parseRequest("GET \(target) HTTP/1.1\r\nHost: a\r\n\r\n")
