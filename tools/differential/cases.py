@@ -234,6 +234,11 @@ class Kinds:
         ])
         return "reject", head(b"POST", self.path(name), field + b"\r\n", name), 1, ()
 
+    def underscore_for_hyphen(self, name):
+        field = self.random.choice([
+            b"Content_Length: 5", b"transfer_encoding: chunked", b"Transfer_Encoding: chunked", b"X_Forwarded_For: 10.0.0.1"])
+        return "reject", head(b"POST", self.path(name), field + b"\r\n", name) + chunks(b"a"), 1, ()
+
     def odd_field_value(self, name):
         value = self.random.choice([b"a\x00b", b"\x01", b"a\x08", b"a\x0bb", b"a\x0cb", b"a\x1fb", b"a\x7f", b"\x00"])
         return "reject", head(b"GET", self.path(name), b"X: " + value + b"\r\n", name), 1, ()

@@ -47,7 +47,11 @@ struct FieldReader {
                 name: name, value: HeadSlice(from: valueStart, to: valueEnd),
                 line: HeadSlice(from: start, to: lineEnd + 2), known: KnownField(name, in: bytes))
             guard table.append(field) else { return .failed(.tooManyFields) }
-            if field.known != .other, let error = interpret(field, in: bytes) { return .failed(error) }
+            if field.known == .other {
+                guard !Self.imitates(name, in: bytes) else { return .failed(.misleadingFieldName) }
+            } else if let error = interpret(field, in: bytes) {
+                return .failed(error)
+            }
             position = lineEnd + 2
         }
         return .needMore
@@ -78,6 +82,32 @@ struct FieldReader {
         guard lineEnd < end, bytes[lineEnd] != .carriageReturn else { return .needMore }
         return .failed(fault(at: bytes[lineEnd], otherwise: .invalidFieldValue))
     }
+
+    /// Whether a name is one that frames the message, or that the proxy vouches for, but for underscores: CGI and what
+    /// descends from it (WSGI, Rack, PHP) take them for hyphens.
+    @inline(__always)
+    private static func imitates(_ name: HeadSlice, in bytes: RawSpan) -> Bool {
+        // The shortest and the longest of the names below.
+        guard name.count >= 14, name.count <= 17 else { return false }
+        for index in name.range where bytes[index] == UInt8(ascii: "_") { return imitatesSlowly(name, in: bytes) }
+        return false
+    }
+
+    private static func imitatesSlowly(_ name: HeadSlice, in bytes: RawSpan) -> Bool {
+        names: for imitated in imitatedNames where imitated.utf8CodeUnitCount == Int(name.count) {
+            let letters = RawSpan(imitated)
+            for (place, index) in name.range.enumerated() {
+                let byte = bytes[index] == UInt8(ascii: "_") ? UInt8(ascii: "-") : bytes[index] | 0x20
+                if byte != letters[place] { continue names }
+            }
+            return true
+        }
+        return false
+    }
+
+    private static let imitatedNames: [StaticString] = [
+        "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+    ]
 
     static func fault(at byte: UInt8, otherwise error: HeadError) -> HeadError {
         switch byte {

@@ -8,7 +8,7 @@ public enum HeadError: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case unsupportedScheme, userInfoInAuthority, invalidAuthority, asteriskNotOptions, originFormExpected
     case missingHost, duplicateHost, invalidHost
     // Fields.
-    case missingColon, emptyFieldName, invalidFieldName, invalidFieldValue, foldedField
+    case missingColon, emptyFieldName, invalidFieldName, misleadingFieldName, invalidFieldValue, foldedField
     case bareCarriageReturn, bareLineFeed, headTooLarge, tooManyFields
     // Framing.
     case invalidContentLength, duplicateContentLength, contentLengthWithTransferEncoding
@@ -63,6 +63,7 @@ public enum HeadError: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .missingColon: "a field line has no colon"
         case .emptyFieldName: "a field has no name"
         case .invalidFieldName: "a field's name has a character that is not allowed"
+        case .misleadingFieldName: "a field's name is one that matters but for its underscores"
         case .invalidFieldValue: "a field's value has a control character"
         case .foldedField: "a line starts with white space"
         case .bareCarriageReturn: "a carriage return is not followed by a line feed"

@@ -87,6 +87,11 @@ import Testing
         Refusal("\"A\": c\r\n", .invalidFieldName),
         Refusal("A/b: c\r\n", .invalidFieldName),
         Refusal("A b: c\r\n", .invalidFieldName),
+        Refusal("Content_Length: 1\r\n", .misleadingFieldName),
+        Refusal("transfer_encoding: chunked\r\n", .misleadingFieldName),
+        Refusal("X_Forwarded-For: 10.0.0.1\r\n", .misleadingFieldName),
+        Refusal("X-FORWARDED_HOST: a\r\n", .misleadingFieldName),
+        Refusal("x_forwarded_proto: https\r\n", .misleadingFieldName),
         Refusal(": a\r\n", .emptyFieldName),
         Refusal(":\r\n", .emptyFieldName),
         Refusal("A\r\n", .missingColon),
@@ -237,6 +242,12 @@ import Testing
         let plain = parseRequest("POST / HTTP/1.0\r\nExpect: 100-continue\r\nConnection: TE, Upgrade\r\n\r\n")
         #expect(plain.head?.expectsContinue == false)
         #expect(plain.head?.hasConnectionOptions == false)
+    }
+
+    @Test func otherUnderscoresAreAllowed() {
+        let names = ["content_type", "User_Agent", "content_lengths", "x_forwarded_port", "transfer_encodinG_", "a_b"]
+        let fields = names.map { "\($0): 1\r\n" }.joined()
+        #expect(parseRequest("GET / HTTP/1.1\r\nHost: a\r\n\(fields)\r\n").fields.count == names.count + 1)
     }
 
     @Test func valuesLoseOnlySpacesAndTabs() {
