@@ -51,7 +51,8 @@ public final class ProxyEngine: Sendable {
     private let seats: [WorkerSeat]
     private let threads = Mutex<[UInt]>([])
     private let nextListener = Atomic<UInt32>(1)
-    private let configuration = Mutex<(table: RouteTable, clusters: ClusterSet)?>(nil)
+    private let configuration = Mutex<ProxyConfiguration?>(nil)
+    private let keeper: ClusterKeeper
 
     /// - Parameter origins: for listeners of captured connections.
     /// - Throws: when the process has no descriptor left.
@@ -66,6 +67,10 @@ public final class ProxyEngine: Sendable {
             }
             seats.append(WorkerSeat(number: number, mailbox: mailbox, origins: origins))
         }
+        guard let keeper = ClusterKeeper(quotaPath: options.quotaPath) else {
+            throw ProxyError(operation: "create the health checks' event", errno: weft_errno())
+        }
+        self.keeper = keeper
         self.seats = seats
         statistics = seats.map(\.statistics)
         accessLogs = seats.map(\.accessLog)
@@ -79,17 +84,27 @@ public final class ProxyEngine: Sendable {
         configuration.withLock { configuration in
             let clusters = ClusterSet(
                 from: table.clusters, previous: configuration?.clusters, now: MonotonicClock.now())
-            configuration = (table, clusters)
-            for seat in seats { seat.mailbox.post(.adopt(table, clusters)) }
+            let limiters = RateLimiterSet(
+                table.limitConfigs.map { RateLimitConfig($0) }, previous: configuration?.limiters,
+                quotas: keeper.quotas)
+            let next = ProxyConfiguration(table: table, clusters: clusters, limiters: limiters)
+            configuration = next
+            for seat in seats { seat.mailbox.post(.adopt(next)) }
+            keeper.update(next)
             return clusters
         }
     }
 
     /// The clusters in force; nil before the first configuration.
     public var clusters: ClusterSet? { configuration.withLock { $0?.clusters } }
+    /// The rate limits in force; nil before the first configuration.
+    public var limiters: RateLimiterSet? { configuration.withLock { $0?.limiters } }
+    /// Why the quotas' state could not be read or was not written the last time; nil: it could.
+    public var quotaProblem: QuotaFile.Failure? { keeper.quotaProblem }
 
     /// Starts the threads.
     public func start() throws(ProxyError) {
+        try keeper.start()
         for seat in seats {
             let start = WorkerStart(seat: seat, options: options)
             var thread = pthread_t()
@@ -131,6 +146,7 @@ public final class ProxyEngine: Sendable {
 
     /// Ends all connections and waits for the threads.
     public func stop() {
+        keeper.stop()
         for seat in seats { seat.mailbox.post(.stop) }
         let running = threads.withLock { threads in
             let all = threads
@@ -139,6 +155,13 @@ public final class ProxyEngine: Sendable {
         }
         for thread in running { _ = pthread_join(pthread_t(thread), nil) }
     }
+}
+
+/// What is in force together.
+struct ProxyConfiguration: Sendable {
+    let table: RouteTable
+    let clusters: ClusterSet
+    let limiters: RateLimiterSet
 }
 
 /// What a worker and the engine both have.

@@ -48,6 +48,12 @@ extension ClusterState {
 
     // MARK: - Sessions
 
+    /// Whether one of its endpoints, whatever its health, is the session's.
+    public func has(session id: UInt64) -> Bool {
+        let place = sessions.lowerBound(id) { $0.id < $1 }
+        return place < sessions.count && sessions[place].id == id
+    }
+
     /// One that is drained keeps its sessions; one that is unhealthy or not there any more does not.
     private func endpoint(ofSession id: UInt64) -> EndpointIndex? {
         let place = sessions.lowerBound(id) { $0.id < $1 }

@@ -41,7 +41,7 @@ public enum RequestHash: BitwiseCopyable, Sendable, Equatable {
     /// Nothing: the algorithm does not hash, or the request has no such value.
     case none
     case hash(UInt64)
-    /// The client has no cookie yet. It is to get one, made of a random number that is the hash, too: see `writeHashCookie`.
+    /// The client has no cookie yet. It is to get one, made of a random number that is the hash, too: see `HashSource.writeCookie`.
     case needsCookie
 
     var value: UInt64? {
@@ -50,6 +50,11 @@ public enum RequestHash: BitwiseCopyable, Sendable, Equatable {
 }
 
 extension ClusterState {
+    /// Whether it wants the hash of anything.
+    var hashes: Bool {
+        if case .none = hashSource { false } else { true }
+    }
+
     public func hash(of view: borrowing RequestView) -> RequestHash {
         switch hashSource {
         case .none: return .none
@@ -65,17 +70,21 @@ extension ClusterState {
     private func hash(_ slice: HeadSlice?, of bytes: RawSpan) -> RequestHash {
         slice.map { .hash(xxHash64(bytes[$0])) } ?? .none
     }
+}
 
+extension RequestHash {
     /// The hash that a cookie made of this random number will have.
-    public func hashOfCookie(_ random: UInt64) -> UInt64 {
+    static func hashOfCookie(_ random: UInt64) -> UInt64 {
         var digits = InlineArray<16, UInt8>(repeating: 0)
         for index in 0..<16 { digits[index] = hexDigit(random, index) }
         return unsafe xxHash64(digits.span.bytes)
     }
+}
 
+extension HashSource {
     /// Writes the `Set-Cookie` line for a client that had none.
-    func writeHashCookie(_ random: UInt64, into scratch: inout Scratch) {
-        guard case .cookie(let name, let path, let lifetime) = hashSource else { return }
+    func writeCookie(_ random: UInt64, into scratch: inout Scratch) {
+        guard case .cookie(let name, let path, let lifetime) = self else { return }
         scratch.append("Set-Cookie: ")
         scratch.append(name.bytes)
         scratch.append("=")

@@ -6,7 +6,7 @@ import Synchronization
 enum WorkerMail: Sendable {
     case open(ListenerID, descriptor: CInt, ListenerKind)
     case close(ListenerID)
-    case adopt(RouteTable, ClusterSet)
+    case adopt(ProxyConfiguration)
     /// No further requests; those in progress may end.
     case drain
     case stop

@@ -26,6 +26,10 @@ public struct RateLimitCheck: BitwiseCopyable, Sendable {
     }
 
     private let window: Window
+    /// Of a day or a month.
+    public var isQuota: Bool {
+        if case .quota = window { true } else { false }
+    }
     private let limit: UInt32
     /// Seconds.
     private let windowSeconds: UInt32

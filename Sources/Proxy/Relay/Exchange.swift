@@ -61,6 +61,13 @@ struct Exchange: BitwiseCopyable {
     var retryAfter: UInt32 = 0
     var retry = RetryState()
     var tried = TriedEndpoints()
+    /// Of the key that the cluster's balancer hashes.
+    var hash: UInt64?
+    /// The random number of the cookie that the client is to get for it.
+    var hashCookie: UInt64?
+    var session: SessionToken?
+    /// What the response says about the client's rate limits.
+    var rateLimit: RateLimitVerdict?
 
     /// Waits in the queue of its cluster.
     var isQueued = false

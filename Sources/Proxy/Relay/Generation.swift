@@ -5,6 +5,7 @@ import Mesh
 struct Generation: ~Copyable {
     let table: RouteTable
     var clusters: WorkerClusters
+    let limiters: WorkerLimiters
     /// Of the endpoints of all clusters, one after the other.
     private let pools: FixedArray<UInt32>
     private let destinations: FixedArray<UInt64>
@@ -28,8 +29,10 @@ struct Generation: ~Copyable {
     }
 
     /// - Parameter pools: of the endpoints of all clusters, one after the other.
-    init(_ table: RouteTable, _ clusters: consuming WorkerClusters, pools: [UInt32]) {
+    init(_ configuration: ProxyConfiguration, _ clusters: consuming WorkerClusters, pools: [UInt32]) {
+        let table = configuration.table
         self.table = table
+        limiters = WorkerLimiters(configuration.limiters)
         let set = clusters.set
         self.clusters = clusters
         var starts: [Int] = []

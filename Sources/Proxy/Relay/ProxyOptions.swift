@@ -20,5 +20,8 @@ public struct ProxyOptions: Sendable {
     /// For a client to read the last response of a connection that is closed with bytes unread.
     public var lingerTimeout: UInt64 = 2_000
 
+    /// Where the quotas of days and months are kept; nil: they begin anew with every start.
+    public var quotaPath: String?
+
     public init() {}
 }

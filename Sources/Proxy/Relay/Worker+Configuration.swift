@@ -4,8 +4,9 @@ import Mesh
 // A new configuration: taken in between two turns, so that every request sees one of them from its head to its end.
 extension Worker {
     /// False: requests of too many generations are in progress.
-    mutating func adopt(_ table: RouteTable, _ set: ClusterSet) -> Bool {
+    mutating func adopt(_ configuration: ProxyConfiguration) -> Bool {
         guard generations.hasRoom else { return false }
+        let set = configuration.clusters
         let isFirst = generations.current < 0
         freePools()
         for index in pools.indices { pools[index].isRetired = true }
@@ -23,10 +24,10 @@ extension Worker {
             }
         }
         if isFirst {
-            generations.adopt(Generation(table, WorkerClusters(set, now: now), pools: places))
+            generations.adopt(Generation(configuration, WorkerClusters(set, now: now), pools: places))
         } else {
             let clusters = generations[generations.current].clusters.successor(for: set, now: now)
-            generations.adopt(Generation(table, clusters, pools: places))
+            generations.adopt(Generation(configuration, clusters, pools: places))
         }
         for index in pools.indices where pools[index].isRetired {
             while pools[index].firstIdle != .max { closeUpstream(pools[index].firstIdle) }

@@ -7,7 +7,7 @@ extension Worker {
             switch item {
             case .open(let id, let descriptor, let kind): openListener(id, descriptor, kind)
             case .close(let id): closeListeners { $0.id == id }
-            case .adopt(let table, let clusters): pendingConfiguration = (table, clusters)
+            case .adopt(let configuration): pendingConfiguration = configuration
             case .drain: drain()
             case .stop: isStopping = true
             }
@@ -15,7 +15,7 @@ extension Worker {
     }
 
     mutating func adoptPending() {
-        guard let (table, clusters) = pendingConfiguration, adopt(table, clusters) else { return }
+        guard let configuration = pendingConfiguration, adopt(configuration) else { return }
         pendingConfiguration = nil
     }
 

@@ -17,6 +17,7 @@ extension Worker {
             scratch.append(decimal: UInt64(grpcStatus))
             scratch.append("\r\n")
         }
+        if let verdict = exchanges[exchange].rateLimit { verdict.write(into: &scratch) }
         let extra = scratch.bytes
         let start = scratch.count
         LocalResponse.writeError(

@@ -230,10 +230,11 @@ extension Worker {
             let input = downstreams[index].input
             origin = buffers.bytes(input, input.start, input.end)[exchanges[exchange].origin]
         }
+        writeExtras(exchange)
         scratch.removeAll()
         generations[exchanges[exchange].generation].table.writeResponseHead(
             exchanges[exchange].decision, head, reader.fields.fields, of: bytes, origin: origin, options,
-            extra: RawSpan(), into: &scratch)
+            extra: extras.bytes, into: &scratch)
     }
 
     /// Looks at what the balancer and the retries want to know of a response.

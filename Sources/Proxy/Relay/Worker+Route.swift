@@ -23,6 +23,7 @@ extension Worker {
             return
         }
         decide(exchange, service)
+        if isLimited(exchange) { return }
         let rule = exchanges[exchange].decision.rule
         if rule >= 0 {
             let settings = generations[generation].table.rules[Int(rule)]
@@ -94,6 +95,7 @@ extension Worker {
             answer(exchange)
             return
         }
+        findAffinity(exchange)
         let generation = exchanges[exchange].generation
         let cluster = exchanges[exchange].cluster
         exchanges[exchange].record.service = generations[generation].clusterFacts[cluster].service
@@ -111,6 +113,8 @@ extension Worker {
         let cluster = exchanges[exchange].cluster
         var wish = PickWish()
         wish.excluded = exchanges[exchange].tried
+        wish.hash = exchanges[exchange].hash
+        wish.sessionID = exchanges[exchange].session?.endpoint
         switch generations[generation].clusters[cluster].pick(wish, random: random.next(), now: now) {
         case .endpoint(let endpoint):
             generations[generation].clusters[cluster].began(endpoint)
@@ -154,6 +158,8 @@ extension Worker {
             exchanges[exchange].usesFallback = true
             exchanges[exchange].tried = TriedEndpoints()
             exchanges[exchange].cluster = Int(fallback)
+            exchanges[exchange].hash = nil
+            exchanges[exchange].hashCookie = nil
             attempt(exchange)
             return
         }

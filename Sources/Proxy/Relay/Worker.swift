@@ -16,7 +16,7 @@ struct Worker: ~Copyable {
     var exchanges: Slab<Exchange>
     var generations = Generations()
     /// A configuration that waits for requests of older ones to end.
-    var pendingConfiguration: (RouteTable, ClusterSet)?
+    var pendingConfiguration: ProxyConfiguration?
     var pools: [UpstreamPool] = []
     /// By `Cluster.Endpoint.identity`.
     var poolPlaces: [UInt64: UInt32] = [:]
@@ -24,6 +24,8 @@ struct Worker: ~Copyable {
     var listeners: [WorkerListener] = []
     var wheel: TimerWheel
     var scratch = Scratch()
+    /// Whole lines that a head gets besides its own.
+    var extras = Scratch()
     var reader = RequestReader()
     var random: RandomBits
     /// CLOCK_MONOTONIC at the beginning of the turn, nanoseconds and milliseconds.

@@ -55,13 +55,13 @@ struct RequestHashTests {
             })
         for random in [0, 1, UInt64.max, 0x0123_4567_89ab_cdef] {
             var scratch = Scratch()
-            cluster.workers[0].writeHashCookie(random, into: &scratch)
+            cluster.workers[0].hashSource.writeCookie(random, into: &scratch)
             let line = String(scratch.bytes)
             let value = try #require(line.split(separator: "=", maxSplits: 1).last?.prefix(16))
             #expect(line == "Set-Cookie: lb=\(value); Path=/shop; Max-Age=3600; HttpOnly\r\n")
             let request = SyntheticRequest(host: "a", headers: [("cookie", "lb=\(value)")])
             let hash = try request.withView { cluster.workers[0].hash(of: $0) }
-            #expect(hash == .hash(cluster.workers[0].hashOfCookie(random)))
+            #expect(hash == .hash(RequestHash.hashOfCookie(random)))
         }
     }
 }

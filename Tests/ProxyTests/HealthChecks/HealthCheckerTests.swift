@@ -21,6 +21,25 @@ struct HealthCheckerTests {
         return ClusterSet(from: [.test(endpoints: endpoints) { $0.healthCheck = check }], now: MonotonicClock.now())
     }
 
+    /// A keeper that looks after clusters only.
+    private final class Checker {
+        private let keeper: ClusterKeeper
+
+        init() throws {
+            keeper = try #require(ClusterKeeper())
+            try keeper.start()
+        }
+
+        func update(_ set: ClusterSet) {
+            keeper.update(
+                ProxyConfiguration(
+                    table: RouteTable(MeshSnapshot(), identifiers: RouteIdentifiers()), clusters: set,
+                    limiters: RateLimiterSet([], quotas: QuotaRecords())))
+        }
+
+        func stop() { keeper.stop() }
+    }
+
     private static func flags(_ set: ClusterSet, _ place: Int = 0) -> EndpointShared.Flags {
         set.clusters[0].endpoints[place].shared.reference.value.flags
     }
@@ -46,7 +65,7 @@ struct HealthCheckerTests {
     {
         let backend = try FaultyBackend(behaviour)
         defer { backend.kill() }
-        let checker = try #require(HealthChecker())
+        let checker = try Checker()
         defer { checker.stop() }
         let set = Self.set([backend.endpoint], probe, timeout: behaviour == .trickle ? 2000 : 300)
         #expect(Self.flags(set) == [.failedCheck, .awaitsCheck])
@@ -58,7 +77,7 @@ struct HealthCheckerTests {
     @Test func followsAnEndpointThatFailsAndComesBack() throws {
         let backend = try FaultyBackend(.answer(200))
         defer { backend.kill() }
-        let checker = try #require(HealthChecker())
+        let checker = try Checker()
         defer { checker.stop() }
         let set = Self.set([backend.endpoint], Self.http)
         checker.update(set)
@@ -73,7 +92,7 @@ struct HealthCheckerTests {
 
     @Test func noticesThatNobodyListens() throws {
         let backend = try FaultyBackend(.answer(200))
-        let checker = try #require(HealthChecker())
+        let checker = try Checker()
         defer { checker.stop() }
         let set = Self.set([backend.endpoint], .tcp)
         checker.update(set)
@@ -91,7 +110,7 @@ struct HealthCheckerTests {
         defer { for backend in hanging { backend.kill() } }
         let good = try FaultyBackend(.answer(200))
         defer { good.kill() }
-        let checker = try #require(HealthChecker())
+        let checker = try Checker()
         defer { checker.stop() }
         let endpoints = (hanging.map(\.endpoint) + [good.endpoint]).sorted { $0.port < $1.port }
         let place = try #require(endpoints.firstIndex(of: good.endpoint))
@@ -104,7 +123,7 @@ struct HealthCheckerTests {
     @Test func stopsCheckingWhatIsGone() throws {
         let backend = try FaultyBackend(.answer(200))
         defer { backend.kill() }
-        let checker = try #require(HealthChecker())
+        let checker = try Checker()
         defer { checker.stop() }
         let set = Self.set([backend.endpoint], Self.http)
         checker.update(set)
