@@ -295,14 +295,15 @@ struct CaptureTests {
     @Test func listenersFollowWorkloadsIntoTheirNamespaces() throws {
         let sandbox = try Sandbox("netns")
         let plane = try plane(sandbox)
-        #expect(try plane.apply(snapshot(sandbox)).isEmpty)
+        let mesh = try snapshot(sandbox)
+        #expect(try plane.apply(mesh).isEmpty)
         let listening = Recorder()
         let addresses = try #require(plane.options.proxy?.addresses)
         let listeners = ProxyListeners(
             addresses, workers: 2, opened: { listening.opened.append($0) },
             closed: { cookie in listening.close(cookie) })
         defer { listeners.close() }
-        listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: snapshot(sandbox)))
+        listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh))
         #expect(listening.opened.count == 2)
         let own = try #require(listening.opened.first?.netnsCookie)
 
@@ -321,7 +322,7 @@ struct CaptureTests {
                 knock(socket.AF_INET6, '::ffff:127.0.0.1'); knock(socket.AF_INET, '0.0.0.0')
                 """)
         #expect(line(output) == "ECONNREFUSED")
-        #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: snapshot(sandbox))))
+        #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
         #expect(listening.opened.count == 4)
         #expect(listening.opened.allSatisfy { $0.descriptors.count == 2 })
         try plane.setProxyNamespaces(listeners.cookies)
@@ -330,9 +331,9 @@ struct CaptureTests {
         #expect(rest.split(separator: "\n") == ["connected", "connected", "EPERM", "EPERM", "EPERM", "EPERM"])
         process.waitUntilExit()
 
-        #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: snapshot(sandbox))))
+        #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
         #expect(listening.opened.map(\.netnsCookie) == [own, own])
-        #expect(!listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: snapshot(sandbox))))
+        #expect(!listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
     }
 
     private final class Recorder {
