@@ -273,7 +273,6 @@ public final class Agent {
             if reports.admit("enrolment") != nil { logger.error("workloads' cgroups could not be enrolled: \(error)") }
         }
         proxy.refresh(plane, config.snapshot)
-        proxy.tick()
     }
 
     private func sweep() {

@@ -17,7 +17,6 @@ final class ProxyLane {
     let engine: ProxyEngine
     /// In force; nil before the first configuration.
     private(set) var table: RouteTable?
-    private var health: HealthChecker?
     private let inbound: InboundServices
     private var listeners: ProxyListeners?
     private var listenerIDs: [UInt64: [ListenerID]] = [:]
@@ -41,6 +40,9 @@ final class ProxyLane {
         }
         var engineOptions = ProxyOptions()
         engineOptions.workers = options.workers > 0 ? options.workers : max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+        // A failure shows when something is written there.
+        _ = unsafe mkdir(options.stateDirectory, 0o700)
+        engineOptions.quotaPath = "\(options.stateDirectory)/quotas"
         let inbound = InboundServices()
         self.inbound = inbound
         do throws(ProxyError) {
@@ -73,7 +75,6 @@ final class ProxyLane {
         } catch {
             throw AgentError("\(error)")
         }
-        health = HealthChecker()
         let listeners = ProxyListeners(
             addresses, workers: engine.options.workers, opened: { [unowned self] in opened($0) },
             closed: { [unowned self] in closed($0) })
@@ -111,7 +112,6 @@ final class ProxyLane {
     var openConnections: UInt64 { engine.statistics.reduce(0) { $0 + $1.value(.downstreamActive) } }
 
     func stop() {
-        health?.stop()
         engine.stop()
         for descriptor in (waiting.map(\.descriptors) + (table == nil ? inboundSockets : [])).joined() {
             close(descriptor)
@@ -126,7 +126,7 @@ final class ProxyLane {
     func publish(_ snapshot: MeshSnapshot) {
         let snapshot = completed(snapshot)
         let table = RouteTable(snapshot, identifiers: RouteIdentifiers(snapshot))
-        health?.update(engine.publish(table))
+        engine.publish(table)
         inbound.replace(snapshot)
         if self.table == nil {
             for listening in waiting { serve(listening) }
@@ -156,9 +156,6 @@ final class ProxyLane {
         return snapshot
     }
 
-    /// Ends ejections that are over; once a second or so.
-    func tick() { engine.clusters?.tick(now: Reactor.now()) }
-
     // MARK: Namespaces
 
     /// Listens where processes of the local workloads are now.
@@ -167,6 +164,9 @@ final class ProxyLane {
         let changed = listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: snapshot))
         for failure in listeners.failures.values where reports.admit("listen") != nil {
             logger.error("connections of workloads there cannot be captured: \(failure)")
+        }
+        if let problem = engine.quotaProblem, reports.admit("quotas") != nil {
+            logger.error("quotas will not survive a restart: \(problem)")
         }
         guard changed else { return }
         do throws(BPFError) {
