@@ -219,23 +219,16 @@ extension NodeTests {
                     RouteCase.route("  - backendRefs: [{ name: nginx, port: 80 }]"))
                 try eventually("nginx answers") { try mesh.get("/").status == 200 }
 
-                let before = try residentKiB(mesh)
+                let before = try mesh.residentKiB()
                 let holder = try mesh.startHTTP(
                     "idle", ["address": HTTPMesh.web, "port": 80, "count": count])
                 try holder.waitForOutput("the connections are open", within: 90) { $0.contains("\"open\"") }
-                let grown = try residentKiB(mesh) - before
+                let grown = try mesh.residentKiB() - before
                 #expect(Double(grown) / Double(count) < 2, "\(grown) KiB for \(count) connections")
                 try holder.write(line: "again")
                 let result = try holder.wait(timeout: 90)
                 #expect(result.output.contains("\"answered\", \"count\": \(count)"), "\(result.output)\(result.errors)")
             }
-        }
-
-        private func residentKiB(_ mesh: HTTPMesh) throws -> Int {
-            let pid = try #require(mesh.node.agent?.pid)
-            let status = FileManager.default.contents(atPath: "/proc/\(pid)/status") ?? Data()
-            let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-            return try #require(line?.split(separator: " ").dropFirst().first.flatMap { Int($0) })
         }
     }
 }
