@@ -5,10 +5,12 @@ extension NodeTests {
     /// What must not happen while much happens.
     @Suite("The proxy under load, change and failure")
     struct LoadTests {
-        private static let paths: [[String: Any]] = [
-            ["path": "/one", "pods": ["web-v1"]], ["path": "/two", "pods": ["web-v2"]],
-            ["path": "/any", "pods": ["web-v1", "web-v2"]],
-        ]
+        private static var paths: [[String: Any]] {
+            [
+                ["path": "/one", "pods": ["web-v1"]], ["path": "/two", "pods": ["web-v2"]],
+                ["path": "/any", "pods": ["web-v1", "web-v2"]],
+            ]
+        }
 
         private static func route(_ number: Int) -> String {
             // What the paths of the load mean stays; everything around it moves.
