@@ -179,7 +179,7 @@ extension RouteCase {
             rows: [
                 Row(
                     method: "OPTIONS",
-                    headers: ["Origin": "https://www.foo.example", "Access-Control-Request-Method": "GET"],
+                    headers: ["Origin": "https://www.foo.example", "Access-Control-Request-Method": "GET"], status: 204,
                     answered: [
                         "Access-Control-Allow-Origin": "https://www.foo.example",
                         "Access-Control-Allow-Credentials": "true", "Access-Control-Max-Age": "3600", "X-Pod": nil,
