@@ -18,12 +18,14 @@ extension NodeTests {
                         Manifest.service("web", address: "127.96.0.10", endpoints: [backend]),
                         Manifest.workload("client", cgroup: sandbox.cgroupPath("client")),
                         Manifest.route("web", service: "web")))
-                let result = try sandbox.run(
-                    [
-                        Host.python, Host.tool("differential/differential"), "--weft", "127.96.0.10:80",
-                        "--weft-backend", "\(backend):8080", "--envoy", envoy,
-                    ], in: "client", timeout: 120)
-                #expect(result.succeeded, "\(result.output)\(result.errors)\n\(node.agentLog.suffix(4000))")
+                for seed in Host.isLong ? 1...10 : 1...1 {
+                    let result = try sandbox.run(
+                        [
+                            Host.python, Host.tool("differential/differential"), "--weft", "127.96.0.10:80",
+                            "--weft-backend", "\(backend):8080", "--envoy", envoy, "--seed", "\(seed)",
+                        ], in: "client", timeout: 180)
+                    #expect(result.succeeded, "\(result.output)\(result.errors)\n\(node.agentLog.suffix(4000))")
+                }
             }
         }
     }

@@ -3,10 +3,12 @@
 import asyncio
 import re
 
-#: Seconds without a byte after which a proxy is taken to wait for more.
-SILENCE = 0.7
+#: Seconds without a byte after which a proxy is taken to wait for more; a valid request is answered, so that only a hung
+#: proxy makes it wait that long.
+SILENCE = 1.5
+SILENCE_IF_VALID = 10
 #: Seconds that a connection may take in all.
-PATIENCE = 10
+PATIENCE = 20
 
 
 class Exchange(asyncio.Protocol):
@@ -19,16 +21,17 @@ class Exchange(asyncio.Protocol):
         self.transport = None
         self.timer = None
         self.loop = asyncio.get_running_loop()
+        self.silence = SILENCE_IF_VALID if case.must == "forward" else SILENCE
 
     def connection_made(self, transport):
         self.transport = transport
         transport.write(self.case.data)
-        self.watch(SILENCE)
+        self.watch(self.silence)
 
     def data_received(self, data):
         self.data += data
         # What has been answered in full may still be followed by the answer to a smuggled request.
-        self.watch(0.05 if len(statuses(self.data)) >= self.case.count else SILENCE)
+        self.watch(0.05 if len(statuses(self.data)) >= self.case.count else self.silence)
 
     def watch(self, seconds):
         if self.timer:
