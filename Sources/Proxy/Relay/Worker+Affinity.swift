@@ -122,9 +122,5 @@ extension Worker {
 
 /// CLOCK_REALTIME in whole seconds, for sessions and quotas.
 enum WallSeconds {
-    static var now: UInt32 {
-        var time = timespec()
-        _ = unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return UInt32(clamping: time.tv_sec)
-    }
+    static var now: UInt32 { UInt32(clamping: unsafe time(nil)) }
 }
