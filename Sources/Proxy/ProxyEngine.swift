@@ -146,7 +146,6 @@ public final class ProxyEngine: Sendable {
 
     /// Ends all connections and waits for the threads.
     public func stop() {
-        keeper.stop()
         for seat in seats { seat.mailbox.post(.stop) }
         let running = threads.withLock { threads in
             let all = threads
@@ -154,6 +153,8 @@ public final class ProxyEngine: Sendable {
             return all
         }
         for thread in running { _ = pthread_join(pthread_t(thread), nil) }
+        // Last, so that the quotas have all that the workers counted.
+        keeper.stop()
     }
 }
 

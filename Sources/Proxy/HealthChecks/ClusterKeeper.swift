@@ -12,8 +12,10 @@ final class ClusterKeeper: Sendable {
         var quotaProblem: QuotaFile.Failure?
     }
 
-    /// Nanoseconds between two rounds. What quotas counted since the last one is lost if the agent is killed.
-    private static let period: UInt64 = 1_000_000_000
+    /// Nanoseconds between two looks at the ejections.
+    private static let period: UInt64 = 250_000_000
+    /// What quotas counted in this time is lost if the agent is killed.
+    private static let savePeriod: UInt64 = 1_000_000_000
 
     /// What quotas had counted before this start.
     let quotas: QuotaRecords
@@ -87,12 +89,16 @@ final class ClusterKeeper: Sendable {
         var schedule = HealthSchedule()
         var current: ProxyConfiguration?
         var due = MonotonicClock.now()
+        var saveDue = due
         while true {
             let (news, isStopping) = mail.withLock { mail -> (ProxyConfiguration?, Bool) in
                 defer { mail.configuration = nil }
                 return (mail.configuration, mail.isStopping)
             }
-            if isStopping { break }
+            if isStopping {
+                current = news ?? current
+                break
+            }
             let now = MonotonicClock.now()
             if let news {
                 // Limits that are gone are counted no more, but may come back.
@@ -102,10 +108,11 @@ final class ClusterKeeper: Sendable {
             }
             if now >= due {
                 due = now + Self.period
-                if let current {
-                    current.clusters.tick(now: now)
-                    save(current)
-                }
+                current?.clusters.tick(now: now)
+            }
+            if now >= saveDue {
+                saveDue = now + Self.savePeriod
+                if let current { save(current) }
             }
             wait(&schedule, timeout: min(schedule.turn(now: now) ?? Self.period, due - now))
         }

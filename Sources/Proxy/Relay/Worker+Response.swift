@@ -195,7 +195,13 @@ extension Worker {
         {
         case .needMore: return .more
         case .failed:
+            exchanges[exchange].keepsUpstream = false
             endAttempt(exchange, .reset)
+            // What is no HTTP is a reset to the conditions of retries, as in Envoy.
+            if case .retry(let delay) = decideRetry(exchange, AttemptFailure(.reset)) {
+                retry(exchange, after: delay)
+                return .over
+            }
             reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
             return .over
         case .complete: break

@@ -14,8 +14,12 @@ final class FaultyBackend: Sendable {
         case reset
         /// Bytes that are no HTTP.
         case garbage
+        /// A connection closed as soon as a request is there.
+        case close
         /// One byte of an answer each 20 ms.
         case trickle
+        /// 200, after so many milliseconds in which nobody else is served.
+        case slow(UInt32)
     }
 
     let port: UInt16
@@ -102,6 +106,10 @@ final class FaultyBackend: Sendable {
         case .answer(let status): return say("HTTP/1.1 \(status) Status\r\nContent-Length: 0\r\n\r\n", connection)
         case .garbage: return say("220 mail.example ESMTP\r\n", connection)
         case .hang: return true
+        case .close: return false
+        case .slow(let milliseconds):
+            usleep(milliseconds * 1000)
+            return say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", connection)
         case .reset:
             var option = linger(l_onoff: 1, l_linger: 0)
             _ = unsafe setsockopt(
