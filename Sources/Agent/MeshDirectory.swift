@@ -21,8 +21,9 @@ struct MeshDirectory: NameDirectory {
         services.reserveCapacity(snapshot.services.count)
         for service in snapshot.services.values {
             for port in service.ports {
+                let name = service.hosts.first ?? service.name.name
                 let labels = ServiceLabels(
-                    host: "\(service.name.name).\(service.name.namespace).svc.cluster.local", name: service.name.name,
+                    host: service.hosts.first ?? "\(name).\(service.name.namespace).svc.cluster.local", name: name,
                     namespace: service.name.namespace, port: port.port)
                 for isIPv4 in [true, false] where service.addresses.contains(where: { $0.isIPv4 == isIPv4 }) {
                     let id = Identifier.service(

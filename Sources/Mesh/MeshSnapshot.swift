@@ -54,7 +54,11 @@ public enum TransportProtocol: String, Sendable, Hashable, CaseIterable {
 
 /// A service with its endpoints resolved.
 public struct MeshService: Sendable, Equatable {
+    /// Of the Service; `ServiceEntry/NAME` for that of a ServiceEntry.
     public var name: ObjectName
+    /// Names by which clients look it up beside those that follow from `name` (ServiceEntry), in lower case; `*.` for a
+    /// wildcard's first label. They stand for `addresses`, or for those of its endpoints where it has none.
+    public var hosts: [String] = []
     /// The addresses that clients connect to (cluster IPs and external IPs); empty for a headless service.
     public var addresses: [IPAddress]
     public var ports: [MeshServicePort]

@@ -42,7 +42,8 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
         BrokenConfiguration(
             "unknown kind", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }",
             "mesh.yaml:2: document 1: kind: unknown kind \"Deployment\" (known: AuthorizationPolicy, DestinationRule, "
-                + "EndpointSlice, HTTPRoute, Namespace, Pod, Service, TrafficPolicy, VirtualService, Workload, List)"),
+                + "EndpointSlice, HTTPRoute, Namespace, Pod, Service, ServiceEntry, TrafficPolicy, VirtualService, Workload, List)"
+        ),
         BrokenConfiguration(
             "unknown apiVersion", "apiVersion: v2\nkind: Service\nmetadata: { name: web }",
             "mesh.yaml:1: document 1: apiVersion: unknown apiVersion \"v2\" of Service (known: v1)"),

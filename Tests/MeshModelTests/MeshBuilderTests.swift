@@ -112,6 +112,18 @@ struct MeshBuilderTests {
                 if rule.settings.outlier != nil { rule.settings.proxyFields = ["outlierDetection"] }
                 rule.portSettings = pick([[:], [80: TrafficSettings()]])
                 return .destinationRule(rule)
+            case .serviceEntry:
+                var entry = ServiceEntryResource()
+                entry.hosts = ["\(name()).example.com"]
+                entry.service.addresses = pick([[], [address()]])
+                entry.service.ports = [.init(name: "", port: 80)]
+                entry.service.selector = labels()
+                entry.service.isUsable = pick([true, true, false])
+                var slice = EndpointSliceResource()
+                slice.ports = [.init(name: "", port: 80)]
+                slice.endpoints = [.init(address: address())]
+                entry.slices = pick([[], [slice]])
+                return .serviceEntry(entry)
             case .httpRoute:
                 var route = HTTPRouteResource()
                 route.parents = (0..<pick([0, 1, 1, 2])).map { _ in

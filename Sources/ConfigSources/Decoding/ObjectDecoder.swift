@@ -24,6 +24,7 @@ enum ObjectDecoder {
                 decodeAuthorizationPolicy(root, metadata, &issues).map(Resource.authorizationPolicy)
             case .destinationRule: decodeDestinationRule(root, &issues).map(Resource.destinationRule)
             case .httpRoute: decodeHTTPRoute(root, metadata, &issues).map(Resource.httpRoute)
+            case .serviceEntry: decodeServiceEntry(root, &issues).map(Resource.serviceEntry)
             case .virtualService: decodeVirtualService(root, metadata, &issues).map(Resource.virtualService)
             }
         guard let resource, !metadata.name.name.isEmpty else { return nil }

@@ -1,7 +1,7 @@
 extension MeshBuilder {
     /// The objects whose conditions depend on a service.
     func dependents(of service: ObjectName) -> [ObjectKey] {
-        [ObjectKey(.service, service)]
+        [service.serviceKey]
             + (slicesOfService[service] ?? []).map { ObjectKey(.endpointSlice, $0) }
             + (rulesOfService[service] ?? []).map { ObjectKey(.destinationRule, $0) }
             + (policiesOfService[service] ?? []).map { ObjectKey(.trafficPolicy, $0) }
@@ -12,6 +12,7 @@ extension MeshBuilder {
         let name = object.key.name
         switch object.resource {
         case .service(let service): return issues(of: service, name)
+        case .serviceEntry(let entry): return issues(of: entry.service, name.ofServiceEntry)
         case .endpointSlice(let slice): return issues(of: slice, name)
         case .destinationRule(let rule): return issues(of: rule, name)
         case .trafficPolicy(let policy):
@@ -31,7 +32,7 @@ extension MeshBuilder {
 
     private func issues(of service: ServiceResource, _ name: ObjectName) -> [ConditionIssue] {
         if let loss = serviceClaims.losses[name] {
-            return [.conflict("\(loss.claim) belongs to \(ObjectKey(.service, loss.winner)) already")]
+            return [.conflict("\(loss.claim) belongs to \(loss.winner.serviceKey) already")]
         }
         var issues: [ConditionIssue] = []
         for port in service.ports {

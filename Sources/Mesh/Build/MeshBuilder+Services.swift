@@ -13,11 +13,16 @@ extension MeshBuilder {
     /// are the ones that it had.
     func buildService(_ name: ObjectName, isRouted: Bool) -> MeshService? {
         guard let service = service(name) else { return nil }
-        let slices = (slicesOfService[name] ?? []).sorted().compactMap { slice -> EndpointSliceResource? in
+        var slices = (slicesOfService[name] ?? []).sorted().compactMap { slice -> EndpointSliceResource? in
             guard case .endpointSlice(let slice)? = objects[ObjectKey(.endpointSlice, slice)]?.resource else {
                 return nil
             }
             return slice
+        }
+        var hosts: [String] = []
+        if case .serviceEntry(let entry)? = objects[name.serviceKey]?.resource {
+            slices += entry.slices
+            hosts = entry.hosts
         }
         let members = selectedMembers(name, service)
         var ports = service.ports.map { port in
@@ -35,6 +40,7 @@ extension MeshBuilder {
         }
         var result = MeshService(
             name: name, addresses: service.addresses, ports: ports, balancing: balancing(name, service))
+        result.hosts = hosts
         result.traffic = routing.traffic
         result.subsets = routing.subsets
         result.failureMode = routing.failureMode

@@ -61,7 +61,7 @@ public struct MeshBuilder: Sendable {
         var locations: [ObjectKey: SourceLocation] = [:]
         // Services first: the index files workloads under the terms that services use.
         for isService in [true, false] {
-            for (object, location) in updated where (object.key.kind == .service) == isService {
+            for (object, location) in updated where (object.declaredService != nil) == isService {
                 retract(object.key, &dirty)
                 insert(object, &dirty)
                 locations[object.key] = location
@@ -71,7 +71,7 @@ public struct MeshBuilder: Sendable {
         rebuildWorkloads(&dirty)
         markServices(withEndpointsAt: dirty.addresses, &dirty)
         let precedence = Precedence(objects: objects)
-        let settled = serviceClaims.settle { precedence.holds(.service, $0, $1) }
+        let settled = serviceClaims.settle { precedence.holds($0.serviceKey, $1.serviceKey) }
         dirty.references.formUnion(settled)
         dirty.routing.formUnion(settled)
         for name in dirty.references {
@@ -114,7 +114,8 @@ public struct MeshBuilder: Sendable {
         for service in object.references { referrersOfService[service, default: []].insert(object.key) }
         dirty.routing.formUnion(object.governed)
         switch object.resource {
-        case .service(let service):
+        case .service, .serviceEntry:
+            guard let (name, service) = object.declaredService else { return }
             let objects = objects
             members.add(service: name, selector: service.selector) { objects[$0]?.labels ?? [:] }
             for claim in service.claims { serviceClaims.add(claim, for: name) }
@@ -152,7 +153,8 @@ public struct MeshBuilder: Sendable {
         }
         dirty.routing.formUnion(object.governed)
         switch object.resource {
-        case .service(let service):
+        case .service, .serviceEntry:
+            guard let (name, service) = object.declaredService else { return }
             members.remove(service: name, selector: service.selector)
             for claim in service.claims { serviceClaims.remove(claim, for: name) }
             dirty.routing.insert(name)

@@ -13,7 +13,7 @@ extension ServiceResource.Port {
 extension MeshBuilder {
     /// The service of that name, if it is in force.
     func service(_ name: ObjectName) -> ServiceResource? {
-        guard case .service(let service)? = objects[ObjectKey(.service, name)]?.resource, service.isUsable,
+        guard let service = objects[name.serviceKey]?.declaredService?.service, service.isUsable,
             serviceClaims.losses[name] == nil
         else { return nil }
         return service

@@ -10,6 +10,7 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
     case destinationRule = "DestinationRule"
     case httpRoute = "HTTPRoute"
     case virtualService = "VirtualService"
+    case serviceEntry = "ServiceEntry"
 
     /// The apiVersions under which it is read; all have the same fields.
     public var apiVersions: [String] {
@@ -19,7 +20,7 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
         case .workload, .trafficPolicy: ["weft.dev/v1alpha1"]
         case .authorizationPolicy: ["security.istio.io/v1", "security.istio.io/v1beta1"]
         case .httpRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
-        case .destinationRule, .virtualService:
+        case .destinationRule, .virtualService, .serviceEntry:
             ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"]
         }
     }
@@ -99,4 +100,5 @@ public enum Resource: Sendable, Equatable {
     case destinationRule(DestinationRuleResource)
     case httpRoute(HTTPRouteResource)
     case virtualService(VirtualServiceResource)
+    case serviceEntry(ServiceEntryResource)
 }

@@ -157,7 +157,8 @@ extension ResourceKind {
     var isProgrammed: Bool {
         switch self {
         case .service, .pod, .workload, .authorizationPolicy: true
-        case .endpointSlice, .namespace, .trafficPolicy, .destinationRule, .httpRoute, .virtualService: false
+        case .endpointSlice, .namespace, .trafficPolicy, .destinationRule, .httpRoute, .virtualService, .serviceEntry:
+            false
         }
     }
 }
