@@ -223,6 +223,46 @@ struct MeshBuilderTests {
         }
     }
 
+    @Test("an endpoint's change keeps the storage of its service's rules, a route's change leaves other services alone")
+    func routes() throws {
+        func route(_ index: Int, host: String) -> MeshObject {
+            let key = ObjectKey(.httpRoute, ObjectName(namespace: "n", name: "r\(index)"))
+            var route = HTTPRouteResource()
+            route.parents = [ParentReference(group: "", kind: "Service", name: "s\(index % 2)")]
+            var rule = HTTPRule(
+                origin: key, index: 0,
+                action: .forward([
+                    HTTPBackend(target: .service(ObjectName(namespace: "n", name: "s2"), port: 80, subset: nil))
+                ]))
+            rule.hostnames = [host]
+            route.rules = [rule]
+            return MeshObject(key: key, apiVersion: key.kind.apiVersions[0], resource: .httpRoute(route))
+        }
+        var objects = mesh(services: 3)
+        var builder = build(objects + (0..<100).map { route($0, host: "a.example.com") })
+        func rules(_ service: String) throws -> [HTTPRule] {
+            let service = builder.snapshot.services[ObjectName(namespace: "n", name: service)]
+            return try #require(service?.ports.first?.http).rules
+        }
+        func isShared(_ a: [HTTPRule], _ b: [HTTPRule]) -> Bool {
+            unsafe a.withUnsafeBufferPointer { a in
+                unsafe b.withUnsafeBufferPointer { unsafe a.baseAddress == $0.baseAddress }
+            }
+        }
+        let before = (try rules("s0"), try rules("s1"))
+        #expect(before.0.count == 50 && before.1.count == 50)
+
+        guard case .endpointSlice(var slice) = objects[1].resource else { return }
+        slice.endpoints[0].address = IPAddress(v4: 10, 99, 99, 99)
+        objects[1].resource = .endpointSlice(slice)
+        apply([objects[1]], to: &builder)
+        #expect(isShared(try rules("s0"), before.0))
+
+        apply([route(1, host: "b.example.com")], to: &builder)
+        #expect(isShared(try rules("s0"), before.0))
+        #expect(try rules("s1") != before.1)
+    }
+
     @Test("takes time in proportion to the change, not to the mesh")
     func time() {
         var objects = mesh(services: 4000)

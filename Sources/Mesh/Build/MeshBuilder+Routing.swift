@@ -57,22 +57,17 @@ extension MeshBuilder {
         var result = ServiceRouting()
         result.failureMode = policy?.resource.failureMode ?? .closed
 
-        func traffic(_ settings: TrafficSettings?) -> HTTPTraffic {
-            var traffic = (policy?.resource.settings ?? TrafficSettings()).over(settings).traffic
-            traffic.fallback = traffic.fallback.flatMap { target in
-                if case .invalid = resolve(target, port: 0) { nil } else { target }
-            }
-            return traffic
-        }
-        result.traffic = traffic(rule?.resource.settings)
-        if let rule { result.subsets = subsets(rule.resource, policy?.resource.settings, service) }
+        var settings = policy?.resource.settings ?? TrafficSettings()
+        if let fallback = settings.fallback, case .invalid = resolve(fallback, port: 0) { settings.fallback = nil }
+        result.traffic = settings.over(rule?.resource.settings).traffic
+        if let rule { result.subsets = subsets(rule.resource, settings, service) }
 
         let routes = attachedRoutes(name, service)
         let virtualServices = routes.isEmpty ? virtualServices(of: name) : []
         for port in service.ports where port.transport == .tcp {
             var own = ServiceRouting.Port()
             let override = rule?.resource.portSettings[port.port]
-            if let override { own.traffic = traffic(override) }
+            if let override { own.traffic = settings.over(override).traffic }
             defer { if own != ServiceRouting.Port() { result.ports[port.port] = own } }
             guard port.takesRequests else { continue }
 
@@ -94,9 +89,9 @@ extension MeshBuilder {
     }
 
     private func subsets(
-        _ rule: DestinationRuleResource, _ policy: TrafficSettings?, _ service: ServiceResource
+        _ rule: DestinationRuleResource, _ policy: TrafficSettings, _ service: ServiceResource
     ) -> [HTTPSubset] {
-        let base = policy?.over(rule.settings) ?? rule.settings
+        let base = policy.over(rule.settings)
         return rule.subsets.map { subset in
             var result = HTTPSubset(
                 name: subset.name, labels: subset.labels, traffic: subset.settings.over(base).traffic)
@@ -104,7 +99,7 @@ extension MeshBuilder {
                 let parent = rule.portSettings[port.port]
                 let own = subset.portSettings[port.port]
                 guard parent != nil || own != nil else { continue }
-                let settings = own ?? subset.settings.over(policy?.over(parent) ?? parent)
+                let settings = own ?? subset.settings.over(policy.over(parent))
                 result.portTraffic[port.port] = settings.traffic
             }
             return result
