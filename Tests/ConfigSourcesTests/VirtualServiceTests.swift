@@ -281,6 +281,13 @@ struct VirtualServiceTests {
         #expect(try snapshot.routing().rules.map(\.action) == [.forward([HTTPMesh.backend("web-v2")])])
     }
 
+    @Test("without hosts it is a delegate: said, and nothing else is refused")
+    func delegate() throws {
+        let (status, _) = try status(
+            HTTPMesh.object("networking.istio.io/v1", "VirtualService", "web", "{ http: [{ \(Self.to) }] }"))
+        #expect(status[.accepted]?.message == "without hosts it is a delegate, and delegates are not supported")
+    }
+
     @Test("of two the oldest is in force")
     func two() throws {
         let (status, snapshot) = try status(

@@ -25,7 +25,7 @@ extension ObjectDecoder {
                     value.choice([
                         "NONE": .none, "STATIC": .fixed, "DNS": .dns, "DNS_ROUND_ROBIN": .dns, "DYNAMIC_DNS": .dns,
                     ]) ?? .none
-            case "endpoints": endpoints = value.map { endpoint($0, resolution: spec.field("resolution")) }
+            case "endpoints": endpoints = value.map { endpoint($0, resolution: spec.field("resolution"), &issues) }
             case "workloadSelector":
                 value.forEachField { name, value in
                     if name == "labels" { entry.service.selector = value.labels() } else { value.reportUnknownField() }
@@ -135,14 +135,23 @@ extension ObjectDecoder {
         }
     }
 
-    private static func endpoint(_ value: YAMLValue, resolution: YAMLValue?) -> Endpoint? {
+    private static func endpoint(
+        _ value: YAMLValue, resolution: YAMLValue?, _ issues: inout [ConditionIssue]
+    ) -> Endpoint? {
         var address: IPAddress?
         var ports: [String: UInt16] = [:]
         var weight: UInt16 = 1
         value.forEachField { field, value in
             switch field {
-            // With DNS it is a name.
-            case "address": address = resolution?.string()?.contains("DNS") == true ? nil : value.address()
+            case "address":
+                guard let text = value.string() else { return }
+                if text.hasPrefix("unix:") {
+                    let path = value.tree.path(of: value.index)
+                    issues.append(.unsupported("\(path): Unix domain sockets are not supported"))
+                } else if resolution?.string()?.contains("DNS") != true {
+                    // With DNS it is a name.
+                    address = value.address()
+                }
             case "ports": value.forEachField { name, value in ports[name] = value.port() }
             case "weight": weight = value.integer(0...65535, what: "a weight").map { $0 == 0 ? 1 : UInt16($0) } ?? 1
             case "labels": _ = value.labels()

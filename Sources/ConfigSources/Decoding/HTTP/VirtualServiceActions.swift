@@ -95,7 +95,7 @@ extension VirtualServiceDecoder {
         value.forEachField { field, value in
             switch field {
             case "uri": redirect.path = path(value).map { .full($0) }
-            case "prefixRewrite": redirect.path = path(value).map { .prefix($0) }
+            case "prefixRewrite", "prefix_rewrite": redirect.path = path(value).map { .prefix($0) }
             case "authority": redirect.hostname = value.text(maximum: 253, what: "an authority")
             case "scheme": redirect.scheme = value.choice(["http": "http", "https": "https"])
             case "port": redirect.port = value.port()
@@ -113,7 +113,7 @@ extension VirtualServiceDecoder {
             default: value.reportUnknownField()
             }
         }
-        if value.field("uri") != nil, value.field("prefixRewrite") != nil {
+        if value.field("uri") != nil, (value.field("prefixRewrite") ?? value.field("prefix_rewrite")) != nil {
             value.report("uri and prefixRewrite exclude each other")
         }
         if let derived {

@@ -45,8 +45,10 @@ struct VirtualServiceDecoder {
             default: value.reportUnknownField()
             }
         }
-        if spec.isMapping, spec.field("hosts") == nil { spec.reportMissing("hosts") }
-        if result.isUsable, result.rules.isEmpty {
+        if spec.isMapping, spec.field("hosts") == nil {
+            result.isUsable = false
+            issues.append(.unsupported(.accepted, "without hosts it is a delegate, and delegates are not supported"))
+        } else if result.isUsable, result.rules.isEmpty {
             result.isUsable = false
             issues.append(.unsupported(.accepted, "it has no rule that applies to HTTP requests in the mesh"))
         }
