@@ -164,4 +164,42 @@ import Testing
         #expect(zone.lookup(DNSQuestion("web.shop.svc.cluster.local"), namespace: { "" }) == .foreign)
         #expect(zone.lookup(DNSQuestion("example.org"), namespace: { "" }) == .foreign)
     }
+
+    @Test(
+        arguments: [
+            ("api.example.com", "shop", .addresses(["127.96.0.40"])),
+            ("API.Example.com", "shop", .addresses(["127.96.0.40"])),
+            ("a.b.example.org", "shop", .addresses(["10.0.0.9"])),
+            ("x.a.b.example.org", "shop", .addresses(["10.0.0.8"])),
+            ("example.org", "shop", .foreign), ("nothing.example.com", "shop", .foreign),
+            // Nobody says what it stands for.
+            ("www.example.net", "shop", .foreign),
+            // Of two entries the one of the caller's namespace.
+            ("twice.example.com", "shop", .addresses(["127.96.0.41"])),
+            ("twice.example.com", "other", .addresses(["127.96.0.42"])),
+            ("twice.example.com", "third", .addresses(["127.96.0.42"])),
+            ("web.shop", "shop", .addresses(["127.96.0.10"])),
+        ] as [(String, String, Expected)])
+    func hostsOfEntries(name: String, namespace: String, expected: Expected) {
+        func entry(
+            _ name: String, in namespace: String = "shop", _ hosts: [String], _ addresses: [String],
+            endpoints: [MeshEndpoint] = []
+        ) -> MeshService {
+            var entry = Self.service("ServiceEntry/\(name)", in: namespace, addresses, endpoints: endpoints)
+            entry.hosts = hosts
+            return entry
+        }
+        let services = [
+            entry("api", ["api.example.com"], ["127.96.0.40"]), entry("www", ["www.example.net"], []),
+            entry("wide", ["*.example.org"], [], endpoints: [Self.endpoint("10.0.0.9")]),
+            entry("narrow", ["*.a.b.example.org"], [], endpoints: [Self.endpoint("10.0.0.8")]),
+            entry("twice", ["twice.example.com"], ["127.96.0.41"]),
+            entry("twice", in: "other", ["twice.example.com"], ["127.96.0.42"]), Self.service("web", ["127.96.0.10"]),
+        ]
+        let zone = MeshZone(MeshSnapshot(services: Dictionary(uniqueKeysWithValues: services.map { ($0.name, $0) })))
+        #expect(Self.outcome(zone.lookup(DNSQuestion(name), namespace: { namespace })) == expected)
+        #expect(
+            Self.outcome(zone.lookup(DNSQuestion("40.0.96.127.in-addr.arpa", .ptr), namespace: { "" }))
+                == .addresses(["api.example.com."]))
+    }
 }

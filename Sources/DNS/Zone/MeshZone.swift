@@ -4,7 +4,8 @@ public import Mesh
 ///
 /// `web.shop.svc.cluster.local` and `web.shop.svc` belong to the mesh whether they exist or not: nobody else is asked. The
 /// short forms `web.shop` and, seen from a workload of the same namespace, `web` belong to it only if they exist, because
-/// they may as well be names of the world outside.
+/// they may as well be names of the world outside. The hosts of a ServiceEntry are names of their own, `*.` standing for any
+/// labels before the rest; they go before all others.
 /// Source: https://github.com/kubernetes/dns/blob/master/docs/specification.md
 public struct MeshZone: Sendable {
     public enum Answer: Sendable, Equatable {
@@ -25,6 +26,8 @@ public struct MeshZone: Sendable {
     /// Names of services of any namespace, and which service has an address.
     private let names: Set<String>
     private let owners: [IPAddress: ObjectName]
+    /// Names that services have beside those that follow from theirs, with whose they are, in order.
+    private let hosts: [String: [ObjectName]]
     private let generation: UInt64
     private let domain: [String]
 
@@ -37,16 +40,30 @@ public struct MeshZone: Sendable {
         self.namespaces = namespaces
         names = Set(snapshot.services.keys.lazy.map(\.name))
         var owners: [IPAddress: ObjectName] = [:]
+        var hosts: [String: [ObjectName]] = [:]
         for (name, service) in snapshot.services {
             for address in service.addresses where owners[address].map({ name < $0 }) ?? true { owners[address] = name }
+            // An entry without any address says that a name is known, not what it stands for.
+            guard !service.addresses.isEmpty || service.ports.contains(where: { !$0.endpoints.isEmpty }) else {
+                continue
+            }
+            for host in service.hosts { hosts[host, default: []].append(name) }
         }
         self.owners = owners
+        self.hosts = hosts.mapValues { $0.sorted() }
         self.domain = domain.lowercased().split(separator: ".").map(String.init)
     }
 
     /// - Parameter namespace: the namespace of who asks; called only for names that need it.
     public func lookup(_ question: DNSQuestion, namespace: () -> String) -> Answer {
         let labels = question.name.labels
+        if let owners = owners(ofHost: labels) {
+            // Of several the one of the asker's namespace, otherwise the first.
+            let own = owners.count > 1 ? namespace() : ""
+            guard let name = owners.first(where: { $0.namespace == own }) ?? owners.first, let service = services[name]
+            else { return .noData }
+            return answer([], of: service, question)
+        }
         if labels.count >= domain.count, labels.suffix(domain.count).elementsEqual(domain) {
             let rest = labels.dropLast(domain.count)
             guard let last = rest.last else {
@@ -59,6 +76,15 @@ public struct MeshZone: Sendable {
             return reverse(labels, question)
         }
         return short(labels, question, namespace: namespace)
+    }
+
+    private func owners(ofHost labels: [String]) -> [ObjectName]? {
+        guard !hosts.isEmpty else { return nil }
+        if let owners = hosts[labels.joined(separator: ".")] { return owners }
+        for count in stride(from: labels.count - 1, to: 0, by: -1) {
+            if let owners = hosts["*." + labels.suffix(count).joined(separator: ".")] { return owners }
+        }
+        return nil
     }
 
     /// The SOA record that negative answers carry.
@@ -185,10 +211,17 @@ public struct MeshZone: Sendable {
     /// The name of an address: of the service that has it.
     private func reverse(_ labels: [String], _ question: DNSQuestion) -> Answer {
         guard let address = Self.address(reversed: labels),
-            let owner = owners[address], let host = DNSName(labels: [owner.name, owner.namespace, "svc"] + domain)
+            let owner = owners[address], let host = hostname(of: owner)
         else { return .foreign }
         guard question.type == .ptr || question.type == .any else { return .noData }
         return .records([DNSRecord(name: question.name, ttl: Self.timeToLive, value: .ptr(host))])
+    }
+
+    private func hostname(of service: ObjectName) -> DNSName? {
+        guard let hosts = services[service]?.hosts, !hosts.isEmpty else {
+            return DNSName(labels: [service.name, service.namespace, "svc"] + domain)
+        }
+        return hosts.first { !$0.hasPrefix("*") }.flatMap { DNSName(labels: $0.split(separator: ".").map(String.init)) }
     }
 
     /// RFC 1035 §3.5 and RFC 3596 §2.5.
