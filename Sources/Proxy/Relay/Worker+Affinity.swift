@@ -122,5 +122,5 @@ extension Worker {
 
 /// CLOCK_REALTIME in whole seconds, for sessions and quotas.
 enum WallSeconds {
-    static var now: UInt32 { UInt32(clamping: unsafe time(nil)) }
+    static var now: UInt32 { UInt32(clamping: time(nil)) }
 }
