@@ -154,6 +154,24 @@ struct HTTPRouteStatusTests {
         #expect(all[.accepted]?.reason == "UnsupportedValue")
     }
 
+    @Test("filters that exclude each other answer 500: IncompatibleFilters")
+    func incompatibleFilters() throws {
+        let (status, snapshot) = try status(
+            HTTPMesh.route(
+                """
+                { filters: [{ type: URLRewrite, urlRewrite: { hostname: a.example.com } }],
+                  backendRefs: [{ name: web-v1, port: 80,
+                                  filters: [{ type: RequestRedirect, requestRedirect: { scheme: https } }] }] }
+                """))
+        #expect(status[.accepted]?.status == .no)
+        #expect(status[.accepted]?.reason == "IncompatibleFilters")
+        guard case .forward(let backends) = try snapshot.routing().rules[0].action, case .invalid = backends[0].target
+        else {
+            Issue.record("the rule forwards")
+            return
+        }
+    }
+
     @Test("an ExtensionRef is never skipped: ResolvedRefs False, its requests get 500")
     func extensionRef() throws {
         let (status, snapshot) = try status(

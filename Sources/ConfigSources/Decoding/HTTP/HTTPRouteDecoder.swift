@@ -24,6 +24,8 @@ struct HTTPRouteDecoder {
     let key: ObjectKey
     /// Rules that cannot be carried out, with why: their requests get 500.
     var brokenRules: [(index: Int, reason: String)] = []
+    /// What the conditions that they make have for a reason.
+    var brokenReason = "UnsupportedValue"
     var issues: [ConditionIssue] = []
     var ruleCount = 0
     /// The rule that is being read.
@@ -36,7 +38,10 @@ struct HTTPRouteDecoder {
         guard !brokenRules.isEmpty else { return issues }
         let text = brokenRules.map { "rule \($0.index): \($0.reason)" }.joined(separator: "; ")
         let isWhole = Set(brokenRules.map(\.index)).count == ruleCount
-        return issues + [.unsupported(isWhole ? .accepted : .partiallyInvalid, "\(text) (requests get 500)")]
+        return issues + [
+            ConditionIssue(
+                isWhole ? .accepted : .partiallyInvalid, reason: brokenReason, message: "\(text) (requests get 500)")
+        ]
     }
 
     mutating func decode(_ spec: YAMLValue) -> HTTPRouteResource {
@@ -174,6 +179,11 @@ struct HTTPRouteDecoder {
         rule.rewrite = filters.rewrite
         rule.cors = filters.cors
         rule.mirrors = filters.mirrors
+        if filters.rewrite != nil, backends.contains(where: { $0.redirect != nil }) {
+            filters.unsupported.append("URLRewrite of a rule and RequestRedirect of its backend exclude each other")
+            brokenRules.append((ruleIndex, filters.unsupported[0]))
+            brokenReason = "IncompatibleFilters"
+        }
         if let reason = filters.unsupported.first {
             rule.action = .forward([HTTPBackend(target: .invalid(reason))])
         } else if let redirect = filters.redirect {
