@@ -65,7 +65,10 @@ let package = Package(
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
-        .testTarget(name: "ProxyTests", dependencies: ["CLinux", "ConfigSources", "Mesh", "Proxy"]),
+        // Counts allocations: linked into tests only.
+        .target(name: "CAllocations", path: "Tests/Support/CAllocations", cSettings: [.define("_GNU_SOURCE")]),
+        .testTarget(
+            name: "ProxyTests", dependencies: ["CAllocations", "CLinux", "ConfigSources", "Mesh", "Proxy"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Mesh"]),
         .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
         // Real programs on the real kernel: root.
@@ -88,6 +91,6 @@ let swiftSettings: [SwiftSetting] = [
 ]
 
 for target in package.targets
-where target.type != .system && target.type != .plugin && !["CLinux", "CRE2"].contains(target.name) {
+where target.type != .system && target.type != .plugin && !["CAllocations", "CLinux", "CRE2"].contains(target.name) {
     target.swiftSettings = swiftSettings
 }

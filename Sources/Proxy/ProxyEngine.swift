@@ -185,7 +185,7 @@ private final class WorkerStart: Sendable {
     }
 
     func run() {
-        unsafe weft_name_thread("proxy-\(seat.number)")
+        unsafe weft_name_thread("\(options.threadName)-\(seat.number)")
         Worker.run(seat, options: options)
     }
 }

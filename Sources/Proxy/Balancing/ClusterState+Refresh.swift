@@ -15,11 +15,16 @@ extension ClusterState {
         seenEpoch = shared.value.epoch.load(ordering: .acquiring)
         refreshAt = .max
 
+        // Until a worker has the next generation, and for requests that began with this one: endpoints that only the next
+        // one does not have are better than none.
+        var ignored = EndpointShared.Flags.removed
+        for index in endpoints.indices where isCandidate(index, endpoints[index].shared.value.flags) { ignored = [] }
+
         var candidates: UInt32 = 0
         var healthy: UInt32 = 0
         var awaiting: UInt32 = 0
         for index in endpoints.indices {
-            let flags = endpoints[index].shared.value.flags
+            let flags = endpoints[index].shared.value.flags.subtracting(ignored)
             let isCandidate = isCandidate(index, flags)
             let isHealthy = flags.isDisjoint(with: .unhealthy)
             if isCandidate { candidates += 1 }
@@ -31,7 +36,7 @@ extension ClusterState {
         var total = SIMD4<UInt32>(repeating: 0)
         var usable = SIMD4<UInt32>(repeating: 0)
         for index in endpoints.indices {
-            let flags = endpoints[index].shared.value.flags
+            let flags = endpoints[index].shared.value.flags.subtracting(ignored)
             endpoints[index].tier = nil
             guard isCandidate(index, flags) else { continue }
             let tier = min(endpoints[index].distance, UInt8(LocalityTiers.count - 1))

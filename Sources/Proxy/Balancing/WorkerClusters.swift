@@ -24,7 +24,8 @@ public struct WorkerClusters: ~Copyable {
     public var count: Int { states.count }
 
     public subscript(index: Int) -> ClusterState {
-        _read { yield states[index] }
-        _modify { yield &states[index] }
+        // Addresses, not coroutines: those allocate without optimisation.
+        unsafeAddress { unsafe UnsafePointer(states.address(index)) }
+        unsafeMutableAddress { unsafe states.address(index) }
     }
 }

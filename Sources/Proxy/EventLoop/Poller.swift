@@ -41,6 +41,15 @@ struct Readiness: OptionSet, BitwiseCopyable {
     static let peerClosed = Readiness(rawValue: EPOLLRDHUP.rawValue)
     static let hangup = Readiness(rawValue: EPOLLHUP.rawValue)
     static let error = Readiness(rawValue: EPOLLERR.rawValue)
+
+    // Words in place of literals of sets: without optimisation those allocate.
+    private static let anyEnding = EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue
+
+    /// Reading may give bytes, an end or an error.
+    var wakesReader: Bool { rawValue & (EPOLLIN.rawValue | Self.anyEnding) != 0 }
+    /// A FIN or an error is behind what can be read.
+    var hasEnding: Bool { rawValue & Self.anyEnding != 0 }
+    var isBroken: Bool { rawValue & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 }
 }
 
 /// One epoll instance with room for the events of one turn. One of the few files with unsafe code.

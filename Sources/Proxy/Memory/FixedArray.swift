@@ -20,6 +20,12 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     public var count: Int { unsafe storage.count }
     public var indices: Range<Int> { 0..<count }
 
+    /// Valid as long as the array is.
+    @unsafe func address(_ index: Int) -> UnsafeMutablePointer<Element> {
+        precondition(index >= 0 && index < count, "index out of range")
+        return unsafe storage.baseAddress.unsafelyUnwrapped + index
+    }
+
     public subscript(index: Int) -> Element {
         unsafeAddress {
             precondition(index >= 0 && index < count, "index out of range")

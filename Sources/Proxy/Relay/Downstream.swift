@@ -32,6 +32,8 @@ struct Downstream: BitwiseCopyable {
     /// A FIN or an error is behind the bytes that can be read: a short read does not mean that there is no more.
     var hasEnding = false
     var hasFailed = false
+    /// There is no client: what would be sent is thrown away.
+    var isShadow = false
     /// It is in the queue of the next turn.
     var isQueued = false
     /// When the first byte of the head arrived, nanoseconds.

@@ -21,11 +21,13 @@ struct Exchange: BitwiseCopyable {
         case retry
         /// An endpoint that can be used.
         case endpoint
+        /// Its turn, a copy for a mirror.
+        case mirror
     }
 
     var phase = Phase.awaitingHead
     var pause = Pause.none
-    let downstream: UInt32
+    var downstream: UInt32
     var upstream = UInt32.max
     var request: RequestHead
     /// The value of `Origin`.
@@ -68,6 +70,9 @@ struct Exchange: BitwiseCopyable {
     var session: SessionToken?
     /// What the response says about the client's rate limits.
     var rateLimit: RateLimitVerdict?
+
+    /// The backend's mirrors have not had their copies.
+    var awaitsMirrors = false
 
     /// Waits in the queue of its cluster.
     var isQueued = false

@@ -2,6 +2,8 @@
 public struct ProxyOptions: Sendable {
     /// Threads, each with an event loop of its own.
     public var workers = 1
+    /// What the threads are called, with a number behind it.
+    public var threadName = "proxy"
     /// Clients' connections of one worker; beyond it idle ones are closed, then new ones refused.
     public var connectionsPerWorker: UInt32 = 65_536
     /// Bytes in flight of one worker, in chunks of 8 KiB and of 64 KiB.

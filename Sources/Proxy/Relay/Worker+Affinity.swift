@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 // Which endpoint a request belongs to, by its client's session or by a hash of something in it.

@@ -54,9 +54,9 @@ extension Worker {
     }
 
     mutating func downstreamEvent(_ index: UInt32, _ readiness: Readiness) {
-        if !readiness.isDisjoint(with: [.readable, .peerClosed, .hangup, .error]) {
+        if readiness.wakesReader {
             downstreams[index].isReadable = true
-            if !readiness.isDisjoint(with: [.peerClosed, .hangup, .error]) { downstreams[index].hasEnding = true }
+            if readiness.hasEnding { downstreams[index].hasEnding = true }
             if readiness.contains(.error) { downstreams[index].hasFailed = true }
         }
         if readiness.contains(.writable) { downstreams[index].isWritable = true }

@@ -90,9 +90,12 @@ extension Worker {
         exchanges[exchange].record.requestBody = exchanges[exchange].requestBody.byteCount
         exchanges[exchange].record.responseBody = exchanges[exchange].responseBody.byteCount
         let record = exchanges[exchange].record
-        statistics.record(record)
-        accessLog.close(
-            exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local)
+        // A copy for a mirror is nobody's request.
+        if !downstreams[index].isShadow {
+            statistics.record(record)
+            accessLog.close(
+                exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local)
+        }
         statistics.add(.requestsActive, -1)
         wheel.clear(TimerID.exchange(exchange))
         downstreams[index].exchange = .max
@@ -133,6 +136,10 @@ extension Worker {
 
     /// Ends the connection once what is kept for the client has been sent.
     mutating func flush(_ index: UInt32) {
+        guard !downstreams[index].isShadow else {
+            closeDownstream(index)
+            return
+        }
         downstreams[index].phase = .flushing
         if downstreams[index].output.unsent > 0 {
             wheel.set(TimerID.downstream(index), tick + options.lingerTimeout)
@@ -182,7 +189,9 @@ extension Worker {
         wheel.clear(TimerID.downstream(index))
         buffers.give(&downstreams[index].input)
         buffers.give(&downstreams[index].output)
-        if downstreams[index].hasFailed {
+        if downstreams[index].isShadow {
+            // It has no socket.
+        } else if downstreams[index].hasFailed {
             Sockets.reset(downstreams[index].descriptor)
         } else {
             close(downstreams[index].descriptor)

@@ -125,7 +125,7 @@ extension Worker {
                 case .failed: return upstreamFailed(exchange, failure(of: exchange))
                 }
             }
-            if exchanges[exchange].requestBody.isComplete { return true }
+            if exchanges[exchange].requestBody.isComplete || downstreams[index].isShadow { return true }
             guard downstreams[index].isReadable else { return true }
             guard budget > 0 else {
                 enqueue(downstream: index)
@@ -176,6 +176,11 @@ extension Worker {
                     abandon(exchange, .malformedRequest)
                 }
                 return false
+            }
+            if exchanges[exchange].awaitsMirrors, exchanges[exchange].keepsBody,
+                exchanges[exchange].requestBody.isComplete
+            {
+                mirror(exchange)
             }
             return true
         case .wouldBlock:

@@ -35,7 +35,7 @@ extension Worker {
                 let input = upstreams[upstream].input
                 if input.sendable > 0 {
                     guard downstreams[index].isWritable else { return true }
-                    switch Sockets.send(downstreams[index].descriptor, buffers.bytes(input, input.cursor, input.ready))
+                    switch sendToClient(index, buffers.bytes(input, input.cursor, input.ready))
                     {
                     case .bytes(let count):
                         upstreams[upstream].input.cursor += UInt32(count)
@@ -357,9 +357,9 @@ extension Worker {
         if body.byteCount <= 2048 {
             // Copying little is cheaper than a second range.
             scratch.append(body)
-            result = Sockets.send(downstreams[index].descriptor, scratch.bytes)
+            result = sendToClient(index, scratch.bytes)
         } else {
-            result = Sockets.send(downstreams[index].descriptor, scratch.bytes, body)
+            result = sendToClient(index, scratch.bytes, body)
         }
         var sent = 0
         switch result {
@@ -394,7 +394,7 @@ extension Worker {
         let bytes = scratch.bytes.extracting(start...)
         var sent = 0
         if downstreams[index].output.unsent == 0, downstreams[index].isWritable {
-            switch Sockets.send(downstreams[index].descriptor, bytes) {
+            switch sendToClient(index, bytes) {
             case .bytes(let count): sent = count
             case .wouldBlock, .end: break
             case .failed:
@@ -413,12 +413,24 @@ extension Worker {
         return true
     }
 
+    @inline(__always)
+    private func sendToClient(_ index: UInt32, _ bytes: RawSpan) -> Transfer {
+        downstreams[index].isShadow ? .bytes(bytes.byteCount) : Sockets.send(downstreams[index].descriptor, bytes)
+    }
+
+    @inline(__always)
+    private func sendToClient(_ index: UInt32, _ first: RawSpan, _ second: RawSpan) -> Transfer {
+        downstreams[index].isShadow
+            ? .bytes(first.byteCount + second.byteCount)
+            : Sockets.send(downstreams[index].descriptor, first, second)
+    }
+
     enum OutputStep { case sent, blocked, failed }
 
     /// Sends what is kept for the client.
     mutating func sendOutput(_ index: UInt32) -> OutputStep {
         let output = downstreams[index].output
-        switch Sockets.send(downstreams[index].descriptor, buffers.bytes(output, output.cursor, output.end)) {
+        switch sendToClient(index, buffers.bytes(output, output.cursor, output.end)) {
         case .bytes(let count):
             downstreams[index].output.cursor += UInt32(count)
             guard downstreams[index].output.unsent == 0 else {

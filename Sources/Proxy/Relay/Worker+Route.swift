@@ -104,6 +104,11 @@ extension Worker {
             return
         }
         exchanges[exchange].admission = cluster
+        if exchanges[exchange].decision.backend >= 0, !downstreams[exchanges[exchange].downstream].isShadow {
+            let backend = generations[generation].table.backends[Int(exchanges[exchange].decision.backend)]
+            exchanges[exchange].awaitsMirrors = backend.mirrors.count > 0
+        }
+        if exchanges[exchange].awaitsMirrors, exchanges[exchange].requestBody.isComplete { mirror(exchange) }
         attempt(exchange)
     }
 
@@ -213,6 +218,7 @@ extension Worker {
         switch pause {
         case .fault: if !abort(exchange) { forward(exchange) }
         case .retry, .endpoint: attempt(exchange)
+        case .mirror: forward(exchange)
         case .none: break
         }
     }

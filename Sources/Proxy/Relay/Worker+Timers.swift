@@ -14,10 +14,12 @@ extension Worker {
     /// Sets the exchange's timer to the first of its deadlines.
     mutating func armTimer(_ exchange: UInt32) {
         var deadline = exchanges[exchange].lastProgress + options.streamIdleTimeout
-        func limit(_ other: UInt64) { if other != 0 { deadline = min(deadline, other) } }
-        limit(exchanges[exchange].wakeup)
-        limit(exchanges[exchange].requestDeadline)
-        limit(exchanges[exchange].tryDeadline)
+        let wakeup = exchanges[exchange].wakeup
+        if wakeup != 0 { deadline = min(deadline, wakeup) }
+        let request = exchanges[exchange].requestDeadline
+        if request != 0 { deadline = min(deadline, request) }
+        let attempt = exchanges[exchange].tryDeadline
+        if attempt != 0 { deadline = min(deadline, attempt) }
         wheel.set(TimerID.exchange(exchange), deadline)
     }
 

@@ -126,13 +126,13 @@ extension Worker {
     }
 
     mutating func upstreamEvent(_ index: UInt32, _ readiness: Readiness) {
-        if !readiness.isDisjoint(with: [.readable, .peerClosed, .hangup, .error]) {
+        if readiness.wakesReader {
             upstreams[index].isReadable = true
-            if !readiness.isDisjoint(with: [.peerClosed, .hangup, .error]) { upstreams[index].hasEnding = true }
+            if readiness.hasEnding { upstreams[index].hasEnding = true }
         }
         if readiness.contains(.writable) {
             upstreams[index].isWritable = true
-            if upstreams[index].isConnecting, readiness.isDisjoint(with: [.error, .hangup]) { connected(index) }
+            if upstreams[index].isConnecting, !readiness.isBroken { connected(index) }
         }
         let exchange = upstreams[index].exchange
         guard exchange != .max else {

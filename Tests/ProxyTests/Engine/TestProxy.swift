@@ -52,6 +52,30 @@ final class TestProxy: Sendable {
         engine.publish(RouteTable(snapshot, identifiers: identifiers))
     }
 
+    /// Requests go to `backends`, and copies of them to a service of its own.
+    func publish(to backends: [UInt16], mirror: UInt16) {
+        let place = loopback(0)
+        let address = IPAddress(high: place.high, low: place.low)
+        let copies = ObjectName(namespace: "shop", name: "copies")
+        let mirrorPort = MeshServicePort(
+            name: "http", port: 80, transport: .tcp, endpoints: [MeshEndpoint(address: address, port: mirror)])
+        var servicePort = MeshServicePort(
+            name: "http", port: 80, transport: .tcp,
+            endpoints: backends.map { MeshEndpoint(address: address, port: $0) })
+        var rule = Self.rule
+        rule.mirrors = [HTTPMirror(target: .service(copies, port: 80, subset: nil))]
+        servicePort.http = HTTPRouting(rules: [rule])
+        let snapshot = MeshSnapshot(
+            generation: 2,
+            services: [
+                Self.name: MeshService(name: Self.name, addresses: [], ports: [servicePort], balancing: Balancing()),
+                copies: MeshService(name: copies, addresses: [], ports: [mirrorPort], balancing: Balancing()),
+            ])
+        let identifiers = RouteIdentifiers(
+            services: [RouteIdentifiers.ServicePort(service: Self.name, port: 80): [Self.service]])
+        engine.publish(RouteTable(snapshot, identifiers: identifiers))
+    }
+
     func connect() -> TestSocket { TestSocket(port: port) }
 
     /// Sends bytes on a connection of their own, and gives what comes back until it ends.

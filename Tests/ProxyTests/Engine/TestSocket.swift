@@ -85,7 +85,10 @@ final class TestSocket: Sendable {
     func reset() {
         var option = linger(l_onoff: 1, l_linger: 0)
         _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
-        _ = shutdown(descriptor, CInt(SHUT_RDWR))
+        // Closes the socket and keeps the number: another thread may be using it.
+        let null = unsafe open("/dev/null", O_RDWR)
+        dup2(null, descriptor)
+        close(null)
     }
 }
 

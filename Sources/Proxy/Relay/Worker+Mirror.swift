@@ -1,0 +1,63 @@
+// Copies of requests for other clusters, whose answers are thrown away.
+extension Worker {
+    /// Sends copies of a request that has arrived whole to the mirrors of its backend.
+    mutating func mirror(_ exchange: UInt32) {
+        exchanges[exchange].awaitsMirrors = false
+        let generation = exchanges[exchange].generation
+        let backend = exchanges[exchange].decision.backend
+        for place in generations[generation].table.backends[Int(backend)].mirrors.indices {
+            let mirror = generations[generation].table.mirrors[place]
+            guard mirror.cluster >= 0, mirror.isChosen(random: random.next()) else { continue }
+            shadow(exchange, cluster: Int(mirror.cluster))
+        }
+    }
+
+    /// A client that is not there asks for the same, and what it gets is not written anywhere.
+    private mutating func shadow(_ exchange: UInt32, cluster: Int) {
+        let source = downstreams[exchanges[exchange].downstream]
+        let bytes = buffers.bytes(source.input, source.input.start, source.input.ready)
+        var input = Buffer()
+        guard buffers.take(&input) else { return }
+        if buffers.room(input) < bytes.byteCount, !buffers.grow(&input) || buffers.room(input) < bytes.byteCount {
+            buffers.give(&input)
+            return
+        }
+        _ = buffers.append(bytes, to: &input)
+        input.cursor = UInt32(exchanges[exchange].request.byteCount)
+        input.ready = input.end
+        var downstream = Downstream(descriptor: -1, listener: source.listener, peer: source.peer, local: source.local)
+        downstream.phase = .exchanging
+        downstream.isShadow = true
+        downstream.input = input
+        downstream.source = source.source
+        let generation = exchanges[exchange].generation
+        var copy = Exchange(
+            downstream: 0, request: exchanges[exchange].request, generation: generation, tick: tick)
+        copy.requestBody = exchanges[exchange].requestBody
+        copy.service = exchanges[exchange].service
+        copy.decision = exchanges[exchange].decision
+        copy.decision.rule = -1
+        copy.decision.allowsOrigin = false
+        copy.cluster = cluster
+        copy.closesDownstream = true
+        copy.record.started = now
+        guard let index = downstreams.insert(downstream) else {
+            buffers.give(&input)
+            return
+        }
+        copy.downstream = index
+        guard let place = exchanges.insert(copy) else {
+            buffers.give(&input)
+            downstreams.remove(index)
+            return
+        }
+        downstreams[index].exchange = place
+        listeners[Int(source.listener)].connections += 1
+        generations[generation].users += 1
+        statistics.add(.downstreamActive, 1)
+        statistics.add(.requestsActive, 1)
+        statistics.add(.mirrored)
+        // Its fields are parsed again when its turn comes: the request itself goes first.
+        pause(place, .mirror, until: tick)
+    }
+}
