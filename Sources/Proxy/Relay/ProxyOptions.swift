@@ -4,7 +4,7 @@ public struct ProxyOptions: Sendable {
     public var workers = 1
     /// What the threads are called, with a number behind it.
     public var threadName = "proxy"
-    /// Clients' connections of one worker; beyond it idle ones are closed, then new ones refused.
+    /// Clients' connections of one worker; beyond it new ones are refused.
     public var connectionsPerWorker: UInt32 = 65_536
     /// Bytes in flight of one worker, in chunks of 8 KiB and of 64 KiB.
     public var smallBuffersPerWorker: UInt32 = 32_768

@@ -31,6 +31,7 @@ struct Worker: ~Copyable {
     /// CLOCK_MONOTONIC at the beginning of the turn, nanoseconds and milliseconds.
     var now: UInt64
     var tick: UInt64
+    private var nextTrim: UInt64 = 0
     /// Connections with work left that no event will announce.
     var queue: [EventToken] = []
     var spareQueue: [EventToken] = []
@@ -60,6 +61,8 @@ struct Worker: ~Copyable {
 
     /// As much as one connection may move before the others have their turn, in bytes.
     static let turnBudget = 1 << 20
+    /// How often memory that a burst needed is given back, milliseconds.
+    static let trimInterval: UInt64 = 10_000
     /// How often a request that waits for an endpoint looks for one, milliseconds.
     static let endpointPoll: UInt64 = 50
 
@@ -89,6 +92,10 @@ struct Worker: ~Copyable {
         if !queue.isEmpty { runQueue() }
         expireTimers()
         if pendingConfiguration != nil { adoptPending() }
+        if tick >= nextTrim {
+            nextTrim = tick + Self.trimInterval
+            buffers.trim()
+        }
         statistics.set(.bufferedBytes, UInt64(buffers.bytesInUse))
     }
 
