@@ -19,7 +19,7 @@
     }
 
     /// Prepares the path and the host of a request that was parsed into `fields`. nil: they are fit to be looked at.
-    mutating func normalize(_ head: RequestHead, _ bytes: RawSpan) -> PathError? {
+    mutating func normalize(_ head: RequestHead, _ bytes: RawSpan, rejectsEncodedSlashes: Bool) -> PathError? {
         if head.hostHasUppercase {
             hostCount = min(Int(head.host.count), unsafe host.count)
             for index in 0..<hostCount {
@@ -32,7 +32,9 @@
             pathCount = 1
         } else if head.needsNormalization {
             var output = unsafe MutableSpan(_unsafeElements: path)
-            switch PathNormalizer.normalize(bytes[head.path], rejectsEncodedSlashes: true, into: &output) {
+            switch PathNormalizer.normalize(
+                bytes[head.path], rejectsEncodedSlashes: rejectsEncodedSlashes, into: &output)
+            {
             case .normalized(let count): pathCount = count
             case .rejected(let error): return error
             }

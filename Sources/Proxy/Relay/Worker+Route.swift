@@ -18,7 +18,8 @@ extension Worker {
         exchanges[exchange].service = service
         let input = downstreams[index].input
         let bytes = buffers.bytes(input, input.start, input.end)
-        if let error = reader.normalize(request, bytes) {
+        let rejectsEncodedSlashes = generations[generation].table.rejectsEncodedSlashes(service)
+        if let error = reader.normalize(request, bytes, rejectsEncodedSlashes: rejectsEncodedSlashes) {
             reply(exchange, 400, .pathRejected, .downstreamProtocolError, explanation: error.text)
             return
         }
@@ -209,7 +210,8 @@ extension Worker {
         var head = RequestHead()
         var progress = HeadProgress()
         guard RequestParser.parse(bytes, progress: &progress, head: &head, fields: &reader.fields) == .complete,
-            reader.normalize(head, bytes) == nil
+            // It has passed before, whatever it was asked.
+            reader.normalize(head, bytes, rejectsEncodedSlashes: false) == nil
         else {
             abandon(exchange, .overload)
             return

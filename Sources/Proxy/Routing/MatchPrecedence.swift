@@ -1,6 +1,6 @@
 import Mesh
 
-/// The path of a match in the form in which it is compared.
+/// The path of a match in the form in which it is compared: the normal form, as that of requests.
 struct PathPattern {
     var kind: RouteDecision.PathKind
     /// Without the trailing slash of a prefix by elements; lower-case if case is ignored, also in expressions' names.
@@ -16,18 +16,30 @@ struct PathPattern {
             ignoresCase = false
         case .exact(let path):
             kind = .exact
-            text = path
+            text = Self.normalized(path)
         case .prefix(let path):
             kind = .element
+            let path = Self.normalized(path)
             text = path.hasSuffix("/") ? String(path.dropLast()) : path
         case .textPrefix(let path):
             kind = .text
-            text = path
+            text = Self.normalized(path)
         case .regex(let path):
             kind = .regex
             text = path
         }
         if ignoresCase, kind != .regex { text = text.lowercased() }
+    }
+
+    /// As it is if it has no normal form: no request has one that it matches.
+    private static func normalized(_ path: String) -> String {
+        guard path.hasPrefix("/") else { return path }
+        let bytes = Array(path.encodedForTarget.utf8)
+        var output = [UInt8](repeating: 0, count: 3 * bytes.count)
+        var span = output.mutableSpan
+        let result = unsafe PathNormalizer.normalize(bytes.span.bytes, rejectsEncodedSlashes: false, into: &span)
+        guard case .normalized(let count) = result else { return path }
+        return String(decoding: output[..<count], as: UTF8.self)
     }
 
     /// With `regex`.

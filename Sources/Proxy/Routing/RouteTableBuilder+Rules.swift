@@ -184,7 +184,7 @@ extension RouteTableBuilder {
 
 extension String {
     /// With what may not stand in a request target percent-encoded, so that a configured path cannot end the line.
-    fileprivate var encodedForTarget: String {
+    var encodedForTarget: String {
         if utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) { return self }
         let digits = Array("0123456789ABCDEF".utf8)
         var result: [UInt8] = []

@@ -242,6 +242,18 @@ import Testing
         #expect(try outcome("3", "3", "3") == "c")
     }
 
+    /// What a rule says is compared in the form that requests' paths are brought to.
+    @Test(arguments: [
+        ("/a%7cb", "/a|b"), ("/a|b", "/a%7Cb"), ("/%61b", "/ab"), ("/ab", "/%61b"), ("//a//b", "/a/b"),
+        ("/caf\u{e9}", "/caf%C3%A9"), ("/a b", "/a%20b"), ("/a/./b", "/a/b"),
+    ])
+    func pathsOfRulesAreNormalized(_ path: String, _ target: String) throws {
+        for match in [PathMatch.exact(path), .prefix(path), .textPrefix(path)] {
+            let fixture = try RouteFixture([.to("a", matches: [.path(match)])])
+            #expect(try fixture.outcome(SyntheticRequest(target: target, host: "web")) == "a")
+        }
+    }
+
     /// GEP-1426: routes of a consumer's namespace replace the service's own for its clients.
     @Test func consumersHaveRulesOfTheirOwn() throws {
         let fixture = try RouteFixture(
