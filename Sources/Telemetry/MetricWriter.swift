@@ -92,39 +92,39 @@ public struct MetricWriter {
     /// merged: nothing on a network is faster.
     public mutating func sample(_ labels: MetricLabels, microseconds histogram: Histogram) {
         var cumulative: UInt64 = 0
+        var lines = HistogramLines(name: name, labels: labels, lines: Histogram.bucketCount + 2)
         for index in 0..<Histogram.bucketCount {
             cumulative &+= histogram.buckets[index]
             guard index >= Histogram.firstRenderedBucket, index < Histogram.bucketCount - 1 else { continue }
-            bytes.append(contentsOf: name)
-            bytes.append(contentsOf: Self.bucketSuffix)
-            append(labels, le: Histogram.bounds[index])
-            append(decimal: cumulative)
-            bytes.append(UInt8(ascii: "\n"))
+            lines.bucket(Histogram.bounds[index], cumulative)
         }
-        bytes.append(contentsOf: name)
-        bytes.append(contentsOf: Self.bucketSuffix)
-        append(labels, le: Self.infinity)
-        append(decimal: cumulative)
-        bytes.append(UInt8(ascii: "\n"))
-
-        bytes.append(contentsOf: name)
-        bytes.append(contentsOf: Self.sumSuffix)
-        append(labels)
-        bytes.append(UInt8(ascii: " "))
-        append(microseconds: histogram.sum)
-        bytes.append(UInt8(ascii: "\n"))
-
-        bytes.append(contentsOf: name)
-        bytes.append(contentsOf: Self.countSuffix)
-        append(labels)
-        bytes.append(UInt8(ascii: " "))
-        append(decimal: cumulative)
-        bytes.append(UInt8(ascii: "\n"))
+        lines.bucket(Self.infinity, cumulative)
+        var sum: [UInt8] = []
+        Self.append(microseconds: histogram.sum, to: &sum)
+        lines.end(sum: sum, count: cumulative)
+        lines.append(to: &bytes)
     }
 
-    private static let bucketSuffix = Array("_bucket".utf8)
-    private static let sumSuffix = Array("_sum".utf8)
-    private static let countSuffix = Array("_count".utf8)
+    /// One histogram in the buckets of Istio's request metrics; its sum is given as text, because of its unit.
+    mutating func sample(_ labels: MetricLabels, _ buckets: InlineArray<20, UInt64>, sum: [UInt8]) {
+        var cumulative: UInt64 = 0
+        var lines = HistogramLines(name: name, labels: labels, lines: buckets.count + 2)
+        for index in 0..<(buckets.count - 1) {
+            cumulative &+= buckets[index]
+            lines.bucket(Self.requestBounds[index], cumulative)
+        }
+        cumulative &+= buckets[buckets.count - 1]
+        lines.bucket(Self.infinity, cumulative)
+        lines.end(sum: sum, count: cumulative)
+        lines.append(to: &bytes)
+    }
+
+    /// The bounds of `RequestHistogram` in its unit.
+    private static let requestBounds: [[UInt8]] = [
+        "0.5", "1", "5", "10", "25", "50", "100", "250", "500", "1000", "2500", "5000", "10000", "30000", "60000",
+        "300000", "600000", "1800000", "3600000",
+    ].map { Array($0.utf8) }
+
     private static let infinity = Array("+Inf".utf8)
 
     private mutating func append(_ text: String) { bytes.append(contentsOf: text.utf8) }
@@ -136,20 +136,7 @@ public struct MetricWriter {
         bytes.append(UInt8(ascii: "}"))
     }
 
-    private mutating func append(_ labels: MetricLabels, le: [UInt8]) {
-        bytes.append(UInt8(ascii: "{"))
-        if !labels.bytes.isEmpty {
-            bytes.append(contentsOf: labels.bytes)
-            bytes.append(UInt8(ascii: ","))
-        }
-        append("le=\"")
-        bytes.append(contentsOf: le)
-        append("\"} ")
-    }
-
     private mutating func append(decimal value: UInt64) { Self.append(decimal: value, to: &bytes) }
-
-    private mutating func append(microseconds value: UInt64) { Self.append(microseconds: value, to: &bytes) }
 
     static func append(decimal value: UInt64, to bytes: inout [UInt8]) {
         var divisor: UInt64 = 1
