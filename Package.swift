@@ -39,7 +39,7 @@ let package = Package(
 
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
-        .target(name: "Telemetry", dependencies: ["CLinux", "WeftABI", logging]),
+        .target(name: "Telemetry", dependencies: ["CLinux", "Proxy", "WeftABI", logging]),
         .target(name: "Proxy", dependencies: ["CLinux", "CRE2", "Mesh"]),
 
         // Composition and the executables.
@@ -64,7 +64,7 @@ let package = Package(
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "WeftABI", logging]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Proxy", "Telemetry", "WeftABI", logging]),
         // Counts allocations: linked into tests only.
         .target(name: "CAllocations", path: "Tests/Support/CAllocations", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(

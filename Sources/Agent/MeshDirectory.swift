@@ -8,20 +8,24 @@ struct MeshDirectory: NameDirectory {
     private var workloads: [UInt64: WorkloadLabels] = [:]
     private var services: [UInt64: ServiceLabels] = [:]
     private var rules: [UInt64: String]
+    private var routes: [UInt64: String] = [:]
 
     /// - Parameter rules: the names that the maps have; a rule that was removed may still be counted.
     init(_ snapshot: MeshSnapshot, generation: UInt64, rules: [UInt64: String]) {
         self.generation = generation
         self.rules = rules
         for workload in snapshot.workloads.values {
-            workloads[Identifier.workload(workload.name)] = WorkloadLabels(
+            var labels = WorkloadLabels(
                 workload: workload.name.name, namespace: workload.name.namespace,
                 principal: workload.spiffeID(trustDomain: snapshot.trustDomain), labels: workload.labels)
+            labels.isLocal = workload.isLocal
+            workloads[Identifier.workload(workload.name)] = labels
         }
         services.reserveCapacity(snapshot.services.count)
         for service in snapshot.services.values {
             for port in service.ports {
                 let name = service.hosts.first ?? service.name.name
+                for rule in port.http?.rules ?? [] { routes[rule.identifier] = rule.title }
                 let labels = ServiceLabels(
                     host: service.hosts.first ?? "\(name).\(service.name.namespace).svc.cluster.local", name: name,
                     namespace: service.name.namespace, port: port.port)
@@ -37,4 +41,5 @@ struct MeshDirectory: NameDirectory {
     func workload(_ id: UInt64) -> WorkloadLabels? { workloads[id] }
     func service(_ id: UInt64) -> ServiceLabels? { services[id] }
     func rule(_ id: UInt64) -> String? { rules[id] }
+    func route(_ id: UInt64) -> String? { routes[id] }
 }

@@ -1,3 +1,5 @@
+import Proxy
+
 /// Names by identifier, and the labels that are made of them. An identifier is the hash of a name, so what it once stood
 /// for it stands for always: the connections of a workload that was just removed still end under its name.
 struct KnownNames {
@@ -67,9 +69,39 @@ struct KnownNames {
             security: key.isFromSource ? Terms.unknown : "none", lane: Terms.lane(key.lane), missing: Terms.unknown)
     }
 
+    /// The labels of Istio's HTTP metrics, and the lane: that of the client's end, or of the server's.
+    mutating func requestLabels(
+        _ key: WorkerStatistics.Key, isFromSource: Bool, _ directory: some NameDirectory, cluster: String
+    ) -> MetricLabels {
+        let source = workload(key.source, directory)
+        let destination = workload(key.destination, directory)
+        let service = service(key.service, directory)
+        return Self.istioLabels(
+            reporter: isFromSource ? "source" : "destination", source: source, destination: destination,
+            service: service, cluster: cluster, transport: "http", code: "\(key.status)",
+            flags: Terms.responseFlags(key.flags), security: isFromSource ? Terms.unknown : "none", lane: "proxy",
+            missing: Terms.unknown)
+    }
+
+    /// {destination_service, route, response_code}.
+    mutating func routeLabels(_ key: WorkerStatistics.Key, _ directory: some NameDirectory) -> MetricLabels {
+        if key.rule != 0, directory.route(key.rule) == nil { missed = true }
+        return MetricLabels([
+            ("destination_service", service(key.service, directory)?.host ?? Terms.unknown),
+            ("route", key.rule == 0 ? "none" : directory.route(key.rule) ?? Terms.unknown),
+            ("response_code", "\(key.status)"),
+        ])
+    }
+
+    /// Whether a workload of this node has answered.
+    mutating func isLocal(_ id: UInt64, _ directory: some NameDirectory) -> Bool {
+        workload(id, directory)?.isLocal == true
+    }
+
     static func istioLabels(
         reporter: String, source: WorkloadLabels?, destination: WorkloadLabels?, service: ServiceLabels?,
-        cluster: String, transport: String, security: String, lane: String, missing: String
+        cluster: String, transport: String, code: String? = nil, flags: String = "-", security: String, lane: String,
+        missing: String
     ) -> MetricLabels {
         var labels = MetricLabels()
         labels.append("reporter", reporter)
@@ -87,7 +119,8 @@ struct KnownNames {
         labels.append("destination_service_name", service?.name ?? missing)
         labels.append("destination_service_namespace", service?.namespace ?? missing)
         labels.append("request_protocol", transport)
-        labels.append("response_flags", "-")
+        if let code { labels.append("response_code", code) }
+        labels.append("response_flags", flags)
         labels.append("connection_security_policy", security)
         labels.append("weft_lane", lane)
         return labels

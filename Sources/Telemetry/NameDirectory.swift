@@ -7,6 +7,13 @@ public protocol NameDirectory {
     func service(_ id: UInt64) -> ServiceLabels?
     /// `namespace/policy[rule]`.
     func rule(_ id: UInt64) -> String?
+    /// A rule of HTTP requests, by `HTTPRule.identifier`: `HTTPRoute shop/web rule 0`.
+    func route(_ id: UInt64) -> String?
+}
+
+extension NameDirectory {
+    /// The kernel's maps know nothing of rules of HTTP requests.
+    public func route(_ id: UInt64) -> String? { nil }
 }
 
 /// A workload as Istio's metrics name it.
@@ -21,6 +28,8 @@ public struct WorkloadLabels: Sendable, Equatable {
     public var version: String?
     public var canonicalService: String?
     public var canonicalRevision: String?
+    /// Whether it runs on this node.
+    public var isLocal = false
 
     public init(
         workload: String, namespace: String, principal: String, app: String? = nil, version: String? = nil,

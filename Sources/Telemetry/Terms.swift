@@ -1,3 +1,4 @@
+import Proxy
 import WeftABI
 
 /// The texts of the kernel's enumerations; anything else is `unknown`.
@@ -26,6 +27,12 @@ enum Terms {
         case 17: "udp"
         default: unknown
         }
+    }
+
+    /// Envoy's short names, `-` for none.
+    static func responseFlags(_ flags: ResponseFlags) -> String {
+        guard !flags.isEmpty else { return "-" }
+        return ResponseFlags.names.filter { flags.contains($0.flag) }.map(\.name).joined(separator: ",")
     }
 
     private static func name(_ value: UInt8, _ names: [String]) -> String {

@@ -9,10 +9,12 @@ struct TestDirectory: NameDirectory {
     var workloads: [UInt64: WorkloadLabels] = [:]
     var services: [UInt64: ServiceLabels] = [:]
     var rules: [UInt64: String] = [:]
+    var routes: [UInt64: String] = [:]
 
     func workload(_ id: UInt64) -> WorkloadLabels? { workloads[id] }
     func service(_ id: UInt64) -> ServiceLabels? { services[id] }
     func rule(_ id: UInt64) -> String? { rules[id] }
+    func route(_ id: UInt64) -> String? { routes[id] }
 
     static var shop: TestDirectory {
         var directory = TestDirectory()
