@@ -54,7 +54,8 @@ let package = Package(
         .executableTarget(
             name: "weft",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Telemetry", "WeftABI", argumentParser,
+                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI",
+                argumentParser,
                 logging,
             ]),
 

@@ -4,6 +4,7 @@ import FoundationEssentials
 import Glibc
 import KernelPlane
 import Mesh
+import Proxy
 import Telemetry
 import WeftABI
 
@@ -14,6 +15,9 @@ import WeftABI
 ///     GET    /v1/drains            endpoints being drained, with the connections that are left
 ///     POST   /v1/endpoints/drain   {"service": "ns/name", "endpoint": "ip:port", "deadlineSeconds": 30}
 ///     DELETE /v1/endpoints/drain   takes a drain back
+///     GET    /v1/routes            rules of HTTP requests; service=ns/name: of one service
+///     GET    /v1/clusters          endpoints as the proxy sees them
+///     POST   /v1/explain           {"method": "GET", "url": "http://web.shop/", "headers": [], "from": "ns/name"}
 struct AdminAPI {
     let agent: Agent
 
@@ -28,6 +32,12 @@ struct AdminAPI {
             case .delete: drain(request, isUndone: true)
             default: .methodNotAllowed([.post, .delete])
             }
+        case "/v1/routes": request.method == .get ? routes(request) : .methodNotAllowed([.get])
+        case "/v1/clusters":
+            request.method == .get
+                ? Self.json(200, (agent.proxy.engine.clusters?.clusters ?? []).map(ClusterReport.init))
+                : .methodNotAllowed([.get])
+        case "/v1/explain": request.method == .post ? explain(request) : .methodNotAllowed([.post])
         default: Self.error(404, "there is nothing at \(request.path); see /v1/status, /v1/flows, /v1/drains")
         }
     }
@@ -103,6 +113,33 @@ struct AdminAPI {
         record.writeJSON(to: &bytes)
         bytes.append(UInt8(ascii: "\n"))
         return bytes
+    }
+
+    // MARK: Requests
+
+    private func routes(_ request: HTTPRequest) -> HTTPResponse {
+        let snapshot = agent.config.snapshot
+        guard let text = request.query("service") else {
+            let names = snapshot.services.filter { $0.value.ports.contains { $0.http != nil } }.keys.sorted()
+            return Self.json(200, names.flatMap { RouteListing.of($0, in: snapshot) ?? [] })
+        }
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2,
+            let ports = RouteListing.of(ObjectName(namespace: parts[0], name: parts[1]), in: snapshot)
+        else { return Self.error(404, "there is no service \(text)") }
+        return Self.json(200, ports)
+    }
+
+    private func explain(_ request: HTTPRequest) -> HTTPResponse {
+        guard let inquiry = try? JSONDecoder().decode(RequestInquiry.self, from: Data(request.body)) else {
+            return Self.error(
+                400, #"the body has to be {"method": "GET", "url": "http://web.shop/", "headers": [], "from": null}"#)
+        }
+        do throws(InquiryProblem) {
+            return Self.json(200, try agent.inquiry.explain(inquiry, in: agent.config.snapshot))
+        } catch {
+            return Self.error(404, "\(error)")
+        }
     }
 
     // MARK: Draining

@@ -7,6 +7,7 @@ import Glibc
 import KernelPlane
 import Logging
 import Mesh
+import Proxy
 import Telemetry
 import WeftABI
 
@@ -39,6 +40,8 @@ public final class Agent {
     private var watcher: ConfigWatcher?
     private var responders: [HTTPResponder] = []
     private(set) var dns: DNSService?
+    private(set) var accessLog: AccessLogWriter?
+    let inquiry = ProxyInquiry()
     private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
     private var isReady = false
     private var isDraining = false
@@ -108,6 +111,9 @@ public final class Agent {
             }
             try listen()
             dns = try answerNames()
+            if options.accessLog.policy != .off {
+                accessLog = try AccessLogWriter(options.accessLog, proxy.engine.accessLogs, names: directory)
+            }
             try startProxy()
             let mailbox = reactor.mailbox
             let agent = Unchecked(self)
@@ -161,6 +167,7 @@ public final class Agent {
         for responder in responders { responder.close() }
         dns?.stop()
         proxy.stop()
+        accessLog?.stop()
         _ = try? plane.sweep()
         if options.detachOnExit {
             do throws(BPFError) {
@@ -213,6 +220,7 @@ public final class Agent {
         config.programmedAt = Date.now.formatted(.iso8601)
         let rules = plane.ruleNames
         names.replace { MeshDirectory(snapshot, generation: snapshot.generation, rules: rules) }
+        accessLog?.take(directory)
         for failure in config.failures { logger.error("\(failure.kind) \(failure.name): \(failure.message)") }
         logger.info(
             "configuration in force",

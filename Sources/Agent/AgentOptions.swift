@@ -1,3 +1,5 @@
+public import Telemetry
+
 /// What `weftd run` is told by its flags and `WEFT_*` variables.
 public struct AgentOptions: Sendable {
     /// The directory of the mesh's configuration.
@@ -31,6 +33,7 @@ public struct AgentOptions: Sendable {
     public var nodeAddress = ""
     /// How long requests in progress may go on when the agent stops.
     public var drainTime = Duration.seconds(5)
+    public var accessLog = AccessLogOptions()
     /// Whether stopping removes the programs and maps from the kernel.
     public var detachOnExit = false
     /// Sizes of maps other than the defaults, by map name.

@@ -2,6 +2,7 @@ import BPF
 import ConfigSources
 import KernelPlane
 import Mesh
+import Proxy
 import Telemetry
 import WeftABI
 
@@ -12,12 +13,15 @@ final class MetricsScrape {
 
     private var traffic: TrafficMetrics
     private var policy: PolicyMetrics
+    private var requests: ProxyMetrics
     private var counted: [AgentMetrics.MapUsage] = []
     private var countedAt: UInt64 = 0
 
     init(maxSeries: Int) {
         traffic = TrafficMetrics(limit: maxSeries)
         policy = PolicyMetrics(limit: maxSeries)
+        // Each set of labels has three histograms.
+        requests = ProxyMetrics(limit: max(1, maxSeries * 2 / 5))
     }
 
     /// The whole exposition.
@@ -32,6 +36,7 @@ final class MetricsScrape {
         }
         traffic.update(readings.traffic, directory: agent.directory, now: now)
         policy.update(readings.rules, directory: agent.directory, now: now)
+        requests.update(agent.proxy.engine.statistics, directory: agent.directory, now: now)
         if counted.isEmpty || now - countedAt > Self.countInterval {
             counted = try Self.countEntries(agent.plane)
             countedAt = now
@@ -40,6 +45,7 @@ final class MetricsScrape {
         var writer = MetricWriter(capacity: 1 << 16)
         traffic.write(to: &writer)
         policy.write(to: &writer)
+        requests.write(to: &writer)
         var own = AgentMetrics(
             version: AgentVersion.current, layout: UInt64(WEFT_LAYOUT), node: agent.options.node)
         own.process = ProcessStatistics.current()
@@ -52,6 +58,7 @@ final class MetricsScrape {
         own.maps = counted
         own.features = agent.features.all.map { ($0.name, $0.isPresent) }
         own.take(nodeCounters: readings.node)
+        own.losses.append(("access_log", agent.accessLog?.lost ?? 0))
         own.write(to: &writer)
         writeState(agent, &writer)
         agent.dns?.statistics.write(to: &writer)

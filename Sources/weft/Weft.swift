@@ -18,12 +18,14 @@ struct Weft: ParsableCommand {
               weft check                              can this node run the data plane?
               weft service list                       what is balanced, to how many backends
               weft explain connect 127.96.0.10:80     what a connection would meet, and why
+              weft explain request GET http://web.shop/ --from shop/client
               weft flows --follow --denied            what policies refuse, as it happens
             """,
         version: weftVersion,
         subcommands: [
             Check.self, Validate.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
-            WorkloadCommand.self, PolicyCommand.self, Flows.self, ExplainCommand.self, Uninstall.self,
+            WorkloadCommand.self, RoutesCommand.self, PolicyCommand.self, Flows.self, ExplainCommand.self,
+            Uninstall.self,
         ])
 
     static func main() {

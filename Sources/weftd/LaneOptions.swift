@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import Telemetry
 
 /// What the lanes that go through the agent are told.
 struct LaneOptions: ParsableArguments {
@@ -29,6 +30,17 @@ struct LaneOptions: ParsableArguments {
     var dnsUpstreams: [String] =
         Environment.value("DNS_UPSTREAMS")?.split(separator: ",").map(String.init) ?? []
 
+    @Option(
+        help: ArgumentHelp(
+            "Requests that are logged: off, errors, sampled (1 %), sampled=PERCENT or all.", valueName: "policy"))
+    var accessLog = Environment.value("ACCESS_LOG") ?? "off"
+
+    @Option(help: ArgumentHelp("json (Istio's keys) or text (Envoy's default format).", valueName: "format"))
+    var accessLogFormat = Environment.value("ACCESS_LOG_FORMAT") ?? "json"
+
+    @Option(help: ArgumentHelp("Where the access log is written; - is standard output.", valueName: "path"))
+    var accessLogFile = Environment.value("ACCESS_LOG_FILE") ?? "-"
+
     func check() throws {
         let listeners = [
             ("--outbound-listen", outboundListen), ("--inbound-listen", inboundListen),
@@ -44,6 +56,12 @@ struct LaneOptions: ParsableArguments {
         guard let count = Int(workers), (0...1024).contains(count) else {
             throw ValidationError("--workers: \(workers) is not a number from 0 to 1024")
         }
+        guard AccessLogOptions.policy(accessLog) != nil else {
+            throw ValidationError("--access-log: \(accessLog) is not off, errors, sampled, sampled=PERCENT or all")
+        }
+        guard AccessLogOptions.Format(rawValue: accessLogFormat) != nil else {
+            throw ValidationError("--access-log-format: \(accessLogFormat) is not json or text")
+        }
         guard nodeAddress.isEmpty || (try? HTTPListenAddress("[\(nodeAddress)]:0")) != nil else {
             throw ValidationError("--node-address: \(nodeAddress) is not an IP address")
         }
@@ -56,5 +74,8 @@ struct LaneOptions: ParsableArguments {
         options.outboundListen = outboundListen
         options.inboundListen = inboundListen
         options.tunnelListen = tunnelListen
+        if let policy = AccessLogOptions.policy(accessLog) { options.accessLog.policy = policy }
+        options.accessLog.format = AccessLogOptions.Format(rawValue: accessLogFormat) ?? .json
+        options.accessLog.file = accessLogFile
     }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import DNS
 import Glibc
 

@@ -13,8 +13,11 @@ struct EndpointCommand: ParsableCommand {
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "List endpoints with their weight, state and open connections.",
+            abstract: "List endpoints with their weight, state and load.",
             discussion: """
+                The maps are read, and, for services in the proxy lane, the agent is asked for health, requests and \
+                ejections; those columns are empty where there is no agent or no such service.
+
                 EXAMPLES
                   weft endpoint list
                   weft endpoint list --service shop/web
@@ -25,18 +28,21 @@ struct EndpointCommand: ParsableCommand {
         var service: String?
 
         @OptionGroup var pins: PinOptions
+        @OptionGroup var runtime: RunOptions
         @OptionGroup var format: OutputOptions
 
         func run() throws {
             let maps = try pins.open()
             let resolver = Resolver(maps)
+            let proxied = ProxiedEndpoints(AdminClient(runDirectory: runtime.directory))
             let wanted = try service.map { Set(try resolver.serviceIDs($0)) }
             let records = try maps.backendsByService()
                 .filter { wanted?.contains($0.key) ?? true }
                 .flatMap { id, backends in
                     backends.map { backend in
                         Record(
-                            [resolver.serviceField(id)] + EndpointCommand.record(backend, resolver).fields)
+                            [resolver.serviceField(id)] + EndpointCommand.record(backend, resolver).fields
+                                + proxied.fields(of: backend.endpoint.host, service: resolver.serviceField(id).text))
                     }
                 }
             format.print(

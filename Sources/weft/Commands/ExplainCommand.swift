@@ -4,7 +4,8 @@ import Glibc
 
 struct ExplainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "explain", abstract: "Say what would happen, and why.", subcommands: [Connect.self])
+        commandName: "explain", abstract: "Say what would happen, and why.",
+        subcommands: [Connect.self, ExplainRequest.self])
 
     struct Connect: ParsableCommand {
         static let configuration = CommandConfiguration(
