@@ -40,8 +40,7 @@ static __noinline int proxy_listens(struct bpf_sock_addr *ctx, const struct rout
  * Turns a connection to the agent. Returns 1 if it is to go past the agent instead, because that is not there and the
  * service would rather have its connections balanced without its rules than refused.
  */
-static __noinline int capture(struct bpf_sock_addr *ctx, struct route *route, struct verdict_request *request,
-                              struct verdict *verdict)
+static __noinline int capture(struct bpf_sock_addr *ctx, struct route *route)
 {
 	__u64 id = route->service;
 	__u32 zero = 0;
@@ -57,14 +56,8 @@ static __noinline int capture(struct bpf_sock_addr *ctx, struct route *route, st
 	route->peer_port = agent->outbound_port;
 	if ((capture->flags & WEFT_CAPTURE_FAIL_OPEN) && !proxy_listens(ctx, route))
 		return 1;
-	if (capture_denied(capture, request, verdict)) {
-		route->destination = request->destination;
-		route->error = EPERM;
-	} else if (!route->peer_port) {
+	if (!route->peer_port)
 		route->error = ECONNREFUSED;
-	}
-	if (capture->guard_count)
-		route->rule = verdict->rule;
 	return 0;
 }
 

@@ -6,16 +6,18 @@
 #include "verdict.h"
 
 /*
- * Whether a source may not connect to some destination that its requests may be sent to. `request` has the source, and
- * gets the destination that decided; one rule is counted, that of this destination.
+ * Whether a source may not connect to some destination that its requests to a captured service may be sent to.
+ * `request` has the source, and gets the destination that decided; one rule is counted, that of this destination. A
+ * service without an entry guards nothing.
  */
-static __noinline int capture_denied(const struct weft_capture *capture, struct verdict_request *request,
-                                     struct verdict *verdict)
+static __always_inline int capture_denied(__u64 service, struct verdict_request *request, struct verdict *verdict)
 {
+	struct weft_capture *capture = bpf_map_lookup_elem(&captures, &service);
 	__u8 quiet = request->quiet;
-	__u32 decisive = 0;
 
-	verdict->denied = 0;
+	if (!capture || !capture->guard_count)
+		return 0;
+	/* Found without counting, then decided once more. */
 	request->quiet = 1;
 	for (__u32 i = 0; i < WEFT_CAPTURE_GUARDS; i++) {
 		if (i >= capture->guard_count)
@@ -23,17 +25,12 @@ static __noinline int capture_denied(const struct weft_capture *capture, struct 
 		request->destination = capture->guards[i].workload;
 		request->port = capture->guards[i].port;
 		policy_verdict(request, verdict);
-		if (verdict->denied) {
-			decisive = i;
+		if (verdict->denied)
 			break;
-		}
 	}
 	request->quiet = quiet;
-	if (quiet || !capture->guard_count || decisive >= WEFT_CAPTURE_GUARDS)
-		return verdict->denied;
-	request->destination = capture->guards[decisive].workload;
-	request->port = capture->guards[decisive].port;
-	policy_verdict(request, verdict);
+	if (!quiet)
+		policy_verdict(request, verdict);
 	return verdict->denied;
 }
 

@@ -213,17 +213,22 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 		return 0;
 	}
 	find_destination(route, &bound);
-	if (route->lane == WEFT_LANE_PROXY) {
-		request.source = route->source;
-		source_address(&bound, route, &request);
-		if (capture(ctx, route, &request, &verdict)) {
-			route->direct = 1;
-			route->peer = route->asked;
-			route->peer_port = route->asked_port;
-			find_destination(route, &bound);
-		}
+	if (route->lane == WEFT_LANE_PROXY && capture(ctx, route)) {
+		route->direct = 1;
+		route->peer = route->asked;
+		route->peer_port = route->asked_port;
+		find_destination(route, &bound);
 	}
 
+	if (!route->error && route->lane == WEFT_LANE_PROXY) {
+		request.source = route->source;
+		source_address(&bound, route, &request);
+		if (capture_denied(route->service, &request, &verdict)) {
+			route->destination = request.destination;
+			route->error = EPERM;
+		}
+		route->rule = verdict.rule;
+	}
 	if (!route->error && route->destination) {
 		request.source = route->source;
 		request.destination = route->destination;

@@ -56,11 +56,9 @@ static __noinline int capture_doom(const struct weft_socket *socket, const struc
 		.quiet = 1,
 	};
 	struct verdict verdict = {};
-	__u64 id = socket->service;
-	struct weft_capture *capture = bpf_map_lookup_elem(&captures, &id);
 
 	/* A service that has left the lane, or the mesh, guards nothing any more. */
-	if (!capture || !capture_denied(capture, &request, &verdict))
+	if (!capture_denied(socket->service, &request, &verdict))
 		return 0;
 	doomed->rule = verdict.rule;
 	return WEFT_DOOM_POLICY;
