@@ -23,6 +23,8 @@ public struct ClusterConfig: Sendable, Equatable {
     /// Sorted by address and port, none of them twice. At most 65,535 are used.
     public var endpoints: [MeshEndpoint]
     public var traffic: HTTPTraffic
+    /// How far each endpoint is, 0 the nearest; empty: all the same. They count with `prefersLocality`.
+    public var distances: [UInt8] = []
 
     public init(key: ClusterKey, endpoints: [MeshEndpoint], traffic: HTTPTraffic = HTTPTraffic()) {
         self.key = key

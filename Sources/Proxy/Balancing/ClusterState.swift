@@ -41,6 +41,7 @@ public struct ClusterState: ~Copyable {
     /// Whoever keeps this keeps `cluster` too.
     init(_ cluster: Cluster, now: UInt64) {
         let traffic = cluster.config.traffic
+        let distances = cluster.config.distances
         shared = cluster.shared.reference
         limits = traffic.limits
         algorithm = traffic.balancer.algorithm
@@ -53,7 +54,10 @@ public struct ClusterState: ~Copyable {
         penalizesFailures = true
         panicThreshold = min(max(traffic.panicThreshold, traffic.outlier?.minHealthPercent ?? 0), 100)
         endpoints = FixedArray(count: cluster.endpoints.count) {
-            EndpointState(cluster.endpoints[$0], distance: 0, latency: PeakEWMA(now: now))
+            EndpointState(
+                cluster.endpoints[$0],
+                distance: traffic.balancer.prefersLocality && $0 < distances.count ? distances[$0] : 0,
+                latency: PeakEWMA(now: now))
         }
         usable = FixedArray(repeating: EndpointIndex(0), count: cluster.endpoints.count)
         shares = FixedArray(repeating: 0, count: cluster.endpoints.count)

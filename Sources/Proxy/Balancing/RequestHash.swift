@@ -30,7 +30,14 @@ struct HashSourceNames: Sendable {
             source = .sourceAddress
             owners = []
         case .cookie(let name, let path, let lifetime):
-            owners = [table(name), table(path)]
+            // It is written into heads.
+            guard HeaderEditBuilder.isToken(name) else {
+                source = .none
+                owners = []
+                return
+            }
+            let isSafe = HeaderEditBuilder.isValue(path) && !path.contains(";")
+            owners = [table(name), table(isSafe ? path : "")]
             source = .cookie(name: owners[0].view, path: owners[1].view, lifetime: lifetime)
         }
     }

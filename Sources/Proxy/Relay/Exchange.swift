@@ -88,6 +88,8 @@ struct Exchange: BitwiseCopyable {
     /// Ticks; 0: none.
     var wakeup: UInt64 = 0
     var requestDeadline: UInt64 = 0
+    /// The request has a `grpc-timeout`.
+    var hasGRPCTimeout = false
     var tryDeadline: UInt64 = 0
     /// When bytes moved last.
     var lastProgress: UInt64

@@ -23,17 +23,24 @@ extension Worker {
     }
 
     private mutating func writeRequestHead(_ exchange: UInt32) {
+        extras.removeAll()
+        if exchanges[exchange].requestDeadline > tick {
+            RequestDeadline.write(
+                milliseconds: exchanges[exchange].requestDeadline - tick, isGRPC: exchanges[exchange].hasGRPCTimeout,
+                into: &extras)
+        }
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let request = exchanges[exchange].request
-        let options = MessageOptions(
+        var options = MessageOptions(
             framing: request.framing, connection: request.wantsUpgrade ? .upgrade : .persistent)
+        options.replacesDeadline = extras.count > 0
         let view = reader.view(
             request, buffers.bytes(input, input.start, input.end), source: downstreams[index].source,
             client: downstreams[index].peer)
         scratch.removeAll()
         generations[exchanges[exchange].generation].table.writeRequestHead(
-            exchanges[exchange].decision, service: exchanges[exchange].service, view, options, extra: RawSpan(),
+            exchanges[exchange].decision, service: exchanges[exchange].service, view, options, extra: extras.bytes,
             into: &scratch)
     }
 

@@ -23,22 +23,20 @@ extension Worker {
             reply(exchange, 400, .pathRejected, .downstreamProtocolError, explanation: error.text)
             return
         }
-        decide(exchange, service)
+        if let patience = decide(exchange, service) { shortenDeadline(exchange, max(patience, 1)) }
         if isLimited(exchange) { return }
         let rule = exchanges[exchange].decision.rule
         if rule >= 0 {
             let settings = generations[generation].table.rules[Int(rule)]
             exchanges[exchange].record.rule = generations[generation].ruleIdentifiers[Int(rule)]
-            if settings.requestTimeout > 0 {
-                exchanges[exchange].requestDeadline = tick + UInt64(settings.requestTimeout)
-                armTimer(exchange)
-            }
+            if settings.requestTimeout > 0 { shortenDeadline(exchange, UInt64(settings.requestTimeout)) }
             if settings.fault >= 0, injectFault(exchange, settings.fault) { return }
         }
         forward(exchange)
     }
 
-    private mutating func decide(_ exchange: UInt32, _ service: Int) {
+    /// - Returns: how long the caller still waits, in milliseconds; nil: it does not say.
+    private mutating func decide(_ exchange: UInt32, _ service: Int) -> UInt64? {
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let view = reader.view(
@@ -49,6 +47,17 @@ extension Worker {
         exchanges[exchange].decision = decision
         exchanges[exchange].cluster = Int(decision.cluster)
         if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
+        exchanges[exchange].hasGRPCTimeout = view.slice(of: .grpcTimeout) != nil
+        return RequestDeadline.milliseconds(view)
+    }
+
+    /// The request ends so many milliseconds from now, unless it is to end earlier.
+    private mutating func shortenDeadline(_ exchange: UInt32, _ milliseconds: UInt64) {
+        let deadline = tick + min(milliseconds, 1 << 40)
+        let present = exchanges[exchange].requestDeadline
+        guard present == 0 || deadline < present else { return }
+        exchanges[exchange].requestDeadline = deadline
+        armTimer(exchange)
     }
 
     private func applies(_ fault: RouteFault, to exchange: UInt32) -> Bool {

@@ -20,6 +20,7 @@ struct ClusterTable {
 
     private let snapshot: MeshSnapshot
     private let identifiers: RouteIdentifiers
+    private let localities: LocalityDistances
     private var places: [ClusterKey: Int] = [:]
     private(set) var configs: [ClusterConfig] = []
     private(set) var identities: [ClusterIdentity] = []
@@ -27,6 +28,7 @@ struct ClusterTable {
     init(_ snapshot: MeshSnapshot, _ identifiers: RouteIdentifiers) {
         self.snapshot = snapshot
         self.identifiers = identifiers
+        localities = LocalityDistances(snapshot)
     }
 
     /// A service's own cluster.
@@ -72,6 +74,11 @@ struct ClusterTable {
             ClusterConfig(
                 key: key, endpoints: endpoints,
                 traffic: service.traffic(port: port.port, subset: subset?.name)))
+        if configs[place].traffic.balancer.prefersLocality {
+            configs[place].distances = endpoints.map { endpoint in
+                localities.distance(to: endpoint.workload.flatMap { snapshot.workloads[$0] })
+            }
+        }
         identities.append(
             ClusterIdentity(
                 service: identifiers.services[servicePort]?.first ?? 0,

@@ -13,6 +13,8 @@ public struct MessageOptions: BitwiseCopyable, Sendable {
     /// How the body is sent. Framing fields that already say so stay where they are.
     public var framing: BodyFraming
     public var connection: Connection
+    /// What is left of the request's time is among the extra lines, in place of its own fields.
+    public var replacesDeadline = false
 
     public init(framing: BodyFraming, connection: Connection = .persistent) {
         self.framing = framing

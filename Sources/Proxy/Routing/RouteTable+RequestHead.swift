@@ -98,7 +98,10 @@ extension RouteTable {
                 continue
             case .expect:
                 guard view.head.expectsContinue else { continue }
+            case .grpcTimeout:
+                if options.replacesDeadline { continue }
             default:
+                if options.replacesDeadline, RequestDeadline.isField(field.name, of: bytes) { continue }
                 if view.head.hasConnectionOptions, isConnectionOption(field.name, view.fields, of: bytes) {
                     continue
                 }
