@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Version of the pinned layout: the pin directory is <bpffs>/weft/v<WEFT_LAYOUT>. */
-#define WEFT_LAYOUT 1
+#define WEFT_LAYOUT 2
 
 /* The length of one policy bitmap: a policy group holds at most WEFT_POLICY_CLAUSES clauses. */
 #define WEFT_POLICY_WORDS 4
@@ -24,6 +24,12 @@
 
 /* Buckets of a log2 histogram; bucket i counts values below 2^i, the last one everything else. */
 #define WEFT_HISTOGRAM_BUCKETS 24
+
+/* Young connections that have a place in `connections`; a power of two. */
+#define WEFT_YOUNG_CONNECTIONS 16384
+
+/* Places in `tuple_places`; a power of two of at most 65536. */
+#define WEFT_TUPLE_PLACES 65536
 
 /* Services that one unconnected UDP socket can talk to at the same time with their replies translated back. */
 #define WEFT_UDP_PEERS 8
@@ -430,13 +436,14 @@ enum weft_socket_flags {
 	WEFT_SOCKET_LOCAL_PEER = 1, /* the other end is on this node: it finds its client in `tuples` */
 	WEFT_SOCKET_LOADED = 2,     /* counted in `backend_load` */
 	WEFT_SOCKET_BOTH_ENDS = 4,  /* the server is a local workload: counted for it from the client's end */
+	WEFT_SOCKET_ANNOUNCED = 8,  /* has its entry in `tuples` */
 };
 
 /*
- * `sockets`: socket-local storage of every tracked socket. Of a connection within the node only the client's end is
- * tracked: what one end has sent the other has received.
+ * The state of a connection. Of one within the node only the client's end is tracked: what one end has sent the other
+ * has received.
  */
-struct weft_socket {
+struct weft_connection {
 	struct weft_address service_address; /* what the application asked for; equal to peer when not translated */
 	struct weft_address peer_address;    /* what it got */
 	__be16 service_port;
@@ -456,6 +463,20 @@ struct weft_socket {
 	__u64 rule; /* rule that allowed it */
 	__u64 started_ns;
 	__u64 established_ns;
+};
+
+/*
+ * `connections`: TCP connections while they are young, each in the place that its socket's cookie gives it. A place is
+ * taken and given back by an atomic change of its cookie, and nobody but its socket's owner looks further into it.
+ */
+struct weft_young {
+	__u64 cookie; /* 0: free */
+	struct weft_connection connection;
+};
+
+/* `sockets`: socket-local storage of connected UDP sockets, and of TCP connections that are not young any more. */
+struct weft_socket {
+	struct weft_connection connection;
 	struct weft_volume udp;     /* UDP only: counted here, datagram by datagram */
 	struct weft_volume counted; /* what `traffic` has of this socket already */
 };
@@ -505,6 +526,13 @@ struct weft_tuple {
 	__u64 source;
 	__u64 service;
 	__u64 destination; /* workload that its connect() was decided for; 0: none was known at that address */
+};
+
+/* `tuple_places`: most of them, by weft_tuple_index (see lib/tuple.h); the rest is in `tuples`. */
+struct weft_tuple_place {
+	__u64 owner; /* cookie of the client's socket; 0: free; all ones: being filled */
+	struct weft_tuple_key key;
+	struct weft_tuple tuple;
 };
 
 /* ------------------------------------------------------------------------------------------------ events */
@@ -574,7 +602,7 @@ struct weft_settings {
 	__u32 identity_generation;
 	__u32 agent_pid;         /* 0: no agent */
 	__u32 flow_wakeup_bytes; /* unread bytes in `flows` from which the agent is woken at once */
-	__u32 reserved;
+	__u32 young_ms;          /* age to which an open connection is young for the sweep */
 };
 
 /* What an entry of `names` names. */
@@ -626,10 +654,13 @@ WEFT_ASSERT(sizeof(struct weft_policy) == 344, "weft_policy");
 WEFT_ASSERT(sizeof(struct weft_policy_address_key) == 28, "weft_policy_address_key");
 WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
 WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
+WEFT_ASSERT(sizeof(struct weft_connection) == 120, "weft_connection");
+WEFT_ASSERT(sizeof(struct weft_young) == 128, "weft_young");
 WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");
 WEFT_ASSERT(sizeof(struct weft_udp_peer) == 184, "weft_udp_peer");
 WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1480, "weft_udp_socket");
 WEFT_ASSERT(sizeof(struct weft_tuple_key) == 48, "weft_tuple_key");
+WEFT_ASSERT(sizeof(struct weft_tuple_place) == 80, "weft_tuple_place");
 WEFT_ASSERT(sizeof(struct weft_flow) == 176, "weft_flow");
 WEFT_ASSERT(sizeof(struct weft_doomed) == 88, "weft_doomed");
 WEFT_ASSERT(sizeof(struct weft_settings) == 40, "weft_settings");

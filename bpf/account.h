@@ -6,6 +6,7 @@
 #include "kernel.h"
 #include "lib/address.h"
 #include "lib/histogram.h"
+#include "lib/tuple.h"
 #include "maps.h"
 
 /*
@@ -50,23 +51,23 @@ static __always_inline void histogram_add(struct weft_histogram *histogram, __u6
 	ADD(histogram->sum, value);
 }
 
-static __always_inline __u8 socket_reporter(const struct weft_socket *socket)
+static __always_inline __u8 connection_reporter(const struct weft_connection *connection)
 {
-	if (socket->role == WEFT_ROLE_SERVER)
+	if (connection->role == WEFT_ROLE_SERVER)
 		return WEFT_REPORTER_DESTINATION;
-	return socket->flags & WEFT_SOCKET_BOTH_ENDS ? WEFT_REPORTER_BOTH : WEFT_REPORTER_SOURCE;
+	return connection->flags & WEFT_SOCKET_BOTH_ENDS ? WEFT_REPORTER_BOTH : WEFT_REPORTER_SOURCE;
 }
 
-static __always_inline void traffic_key_of(const struct weft_socket *socket, struct weft_traffic_key *key)
+static __always_inline void traffic_key_of(const struct weft_connection *connection, struct weft_traffic_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));
-	key->source = socket->source;
-	key->service = socket->service;
-	key->destination = socket->destination;
-	key->lane = socket->lane;
-	key->reporter = socket_reporter(socket);
-	key->protocol = socket->protocol;
-	key->address_class = socket->address_class;
+	key->source = connection->source;
+	key->service = connection->service;
+	key->destination = connection->destination;
+	key->lane = connection->lane;
+	key->reporter = connection_reporter(connection);
+	key->protocol = connection->protocol;
+	key->address_class = connection->address_class;
 }
 
 /* What a TCP socket has carried. A received FIN occupies one sequence number, which bytes_received includes. */
@@ -124,6 +125,20 @@ static __always_inline void add_volume(struct weft_traffic *counters, const stru
 		ADD(counters->retransmits, taken->retransmits);
 }
 
+/* Adds to the counters what they do not have yet of a connection that has carried `now`. */
+static __always_inline void count_volume(struct weft_traffic *counters, struct weft_volume *counted,
+                                         const struct weft_volume *now)
+{
+	struct weft_volume taken;
+
+	if (!counted) {
+		add_volume(counters, now);
+		return;
+	}
+	take_volume(counted, now, &taken);
+	add_volume(counters, &taken);
+}
+
 static __always_inline void backend_load_add(__u64 backend, __s64 change)
 {
 	struct weft_backend_load *load;
@@ -138,29 +153,29 @@ static __always_inline void backend_load_add(__u64 backend, __s64 change)
 		ADD(load->opened, 1);
 }
 
-/* Fills a flow record from a socket. */
-static __always_inline void flow_fill(struct weft_flow *flow, const struct weft_socket *socket, __u8 event)
+/* Fills a flow record from a connection. */
+static __always_inline void flow_fill(struct weft_flow *flow, const struct weft_connection *connection, __u8 event)
 {
 	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->started_ns = socket->started_ns;
+	flow->started_ns = connection->started_ns;
 	flow->ended_ns = bpf_ktime_get_ns();
-	if (socket->established_ns)
-		flow->connect_us = (socket->established_ns - socket->started_ns) / 1000;
-	flow->netns_cookie = socket->netns_cookie;
-	flow->cgroup = socket->cgroup;
-	flow->source = socket->source;
-	flow->service = socket->service;
-	flow->destination = socket->destination;
-	flow->rule = socket->rule;
-	flow->service_address = socket->service_address;
-	flow->peer_address = socket->peer_address;
-	flow->service_port = socket->service_port;
-	flow->peer_port = socket->peer_port;
-	flow->protocol = socket->protocol;
-	flow->lane = socket->lane;
+	if (connection->established_ns > connection->started_ns)
+		flow->connect_us = (connection->established_ns - connection->started_ns) / 1000;
+	flow->netns_cookie = connection->netns_cookie;
+	flow->cgroup = connection->cgroup;
+	flow->source = connection->source;
+	flow->service = connection->service;
+	flow->destination = connection->destination;
+	flow->rule = connection->rule;
+	flow->service_address = connection->service_address;
+	flow->peer_address = connection->peer_address;
+	flow->service_port = connection->service_port;
+	flow->peer_port = connection->peer_port;
+	flow->protocol = connection->protocol;
+	flow->lane = connection->lane;
 	flow->event = event;
-	flow->reporter = socket->role == WEFT_ROLE_SERVER ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE;
-	flow->address_class = socket->address_class;
+	flow->reporter = connection->role == WEFT_ROLE_SERVER ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE;
+	flow->address_class = connection->address_class;
 }
 
 /*
@@ -177,54 +192,6 @@ static __always_inline void flow_submit(struct weft_flow *flow)
 	if (flow->event == WEFT_FLOW_DENIED || bpf_ringbuf_query(&flows, BPF_RB_AVAIL_DATA) >= limit)
 		wakeup = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(flow, wakeup);
-}
-
-/*
- * Local client ends by what the server's end sees. A tuple is only unique within a network namespace, so a client is
- * entered under its own; under no namespace as well, unless the address is a loopback one, because the server may be in
- * another. A server looks in its own namespace first, so that equal addresses in two namespaces do not mix.
- */
-static __always_inline void tuple_key(struct weft_tuple_key *key, const struct weft_address *client, __be16 client_port,
-                                      const struct weft_address *server, __be16 server_port, __u64 netns_cookie)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	key->scope = netns_cookie;
-	key->client_address = *client;
-	key->client_port = client_port;
-	key->server_address = *server;
-	key->server_port = server_port;
-	key->protocol = IPPROTO_TCP;
-}
-
-static __always_inline void tuple_insert(struct weft_tuple_key *key, const struct weft_tuple *tuple)
-{
-	int failed = bpf_map_update_elem(&tuples, key, tuple, BPF_ANY) != 0;
-
-	if (!weft_address_is_loopback(&key->server_address)) {
-		key->scope = 0;
-		failed |= bpf_map_update_elem(&tuples, key, tuple, BPF_ANY) != 0;
-	}
-	if (failed)
-		count_node(WEFT_COUNT_TUPLES_LOST);
-}
-
-static __always_inline void tuple_remove(struct weft_tuple_key *key)
-{
-	bpf_map_delete_elem(&tuples, key);
-	if (!weft_address_is_loopback(&key->server_address)) {
-		key->scope = 0;
-		bpf_map_delete_elem(&tuples, key);
-	}
-}
-
-static __always_inline struct weft_tuple *tuple_find(struct weft_tuple_key *key)
-{
-	struct weft_tuple *tuple = bpf_map_lookup_elem(&tuples, key);
-
-	if (tuple || weft_address_is_loopback(&key->server_address))
-		return tuple;
-	key->scope = 0;
-	return bpf_map_lookup_elem(&tuples, key);
 }
 
 #endif

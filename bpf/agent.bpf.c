@@ -9,6 +9,7 @@
 #include "kernel.h"
 
 #include "socket.h"
+#include "tuple.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -80,7 +81,7 @@ static __noinline int on_connect(struct bpf_sock_ops *ctx, struct tcp_sock *tcp)
 	struct weft_tuple_key key;
 
 	key_of_connected(tcp, &key, bpf_get_netns_cookie(ctx));
-	tuple_insert(&key, &tuple);
+	tuple_insert(&key, &tuple, bpf_get_socket_cookie(ctx));
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	return 0;
 }
@@ -91,7 +92,7 @@ static __noinline int on_closed(struct bpf_sock_ops *ctx, struct tcp_sock *tcp)
 	struct weft_tuple_key key;
 
 	key_of_connected(tcp, &key, bpf_get_netns_cookie(ctx));
-	tuple_remove(&key);
+	tuple_remove(&key, cookie_of(tcp));
 	return 0;
 }
 

@@ -30,66 +30,99 @@ static __always_inline int peer_is_local(const struct route *route)
 	return route->destination_flags & WEFT_WORKLOAD_LOCAL || weft_address_is_loopback(&route->peer);
 }
 
-/* Puts a decided connection into the socket's storage. */
-static __noinline int track_socket(struct bpf_sock_addr *ctx, struct route *route)
+/* Whether a socket is the kernel's own: nothing says that such a one is released. */
+static __always_inline int is_kernels_own(struct tcp_sock *tcp)
 {
+	struct sock *sock = &tcp->inet_conn.icsk_inet.sk;
+
+	return BPF_CORE_READ_BITFIELD(sock, sk_kern_sock);
+}
+
+/*
+ * Keeps the state of a new connection: in `connections`, because a TCP connection starts young, and only if its place
+ * is taken there in its socket's storage, as it is for datagrams.
+ */
+static __noinline int track(struct bpf_sock_addr *ctx, const struct route *route)
+{
+	struct weft_connection connection = {
+		.service_address = route->asked,
+		.peer_address = route->peer,
+		.service_port = route->asked_port,
+		.peer_port = route->peer_port,
+		.protocol = route->protocol,
+		.lane = route->lane,
+		.role = WEFT_ROLE_CLIENT,
+		.address_class = route->address_class,
+		.phase = WEFT_PHASE_CONNECTING,
+		.source = route->source,
+		.service = route->service,
+		.destination = route->destination,
+		.backend = route->backend,
+		.cgroup = route->cgroup,
+		.netns_cookie = route->netns_cookie,
+		.rule = route->rule,
+		.started_ns = bpf_ktime_get_ns(),
+	};
 	struct bpf_sock *sk = ctx->sk;
+	struct weft_young *young = NULL;
 	struct weft_socket *socket;
-	__u64 now = bpf_ktime_get_ns();
+	struct tcp_sock *tcp;
+	__u64 cookie;
 
 	if (!sk)
-		return -ENOMEM;
-	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!socket) {
-		/* Without it the peer's address could not be translated back: rather no connection than a wrong one. */
-		count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
-		return -ENOMEM;
-	}
-	if (socket->role) {
-		/* It was connected before. */
-		socket_abandon(socket);
-		__builtin_memset(socket, 0, sizeof(*socket));
-	}
-	socket->service_address = route->asked;
-	socket->service_port = route->asked_port;
-	socket->peer_address = route->peer;
-	socket->peer_port = route->peer_port;
-	socket->protocol = route->protocol;
-	socket->lane = route->lane;
-	socket->role = WEFT_ROLE_CLIENT;
-	socket->address_class = route->address_class;
-	socket->source = route->source;
-	socket->service = route->service;
-	socket->destination = route->destination;
-	socket->backend = route->backend;
-	socket->cgroup = bpf_get_current_cgroup_id();
-	socket->netns_cookie = route->netns_cookie;
-	socket->rule = route->rule;
-	socket->started_ns = now;
+		return ENOMEM;
 	if (route->lane != WEFT_LANE_PROXY && peer_is_local(route))
-		socket->flags |= WEFT_SOCKET_LOCAL_PEER;
+		connection.flags |= WEFT_SOCKET_LOCAL_PEER;
 	if (route->destination_flags & WEFT_WORKLOAD_LOCAL)
-		socket->flags |= WEFT_SOCKET_BOTH_ENDS;
-	if (route->backend) {
-		socket->flags |= WEFT_SOCKET_LOADED;
-		backend_load_add(route->backend, 1);
+		connection.flags |= WEFT_SOCKET_BOTH_ENDS;
+	if (route->backend)
+		connection.flags |= WEFT_SOCKET_LOADED;
+
+	tcp = bpf_skc_to_tcp_sock(sk);
+	cookie = bpf_get_socket_cookie(ctx);
+	if (tcp && !is_kernels_own(tcp))
+		young = young_take(cookie);
+	if (young) {
+		young->connection = connection;
+	} else {
+		socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!socket) {
+			/* Its peer's address could not be translated back: rather no connection than a wrong one. */
+			count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
+			return ENOMEM;
+		}
+		socket->connection = connection;
+		if (!tcp)
+			/* A datagram socket is connected at once. */
+			connection_established(&socket->connection, connection.started_ns);
 	}
-	if (route->protocol == IPPROTO_UDP)
-		socket_established(socket, now); /* a datagram socket is connected at once */
-	else
-		socket->phase = WEFT_PHASE_CONNECTING;
+	backend_load_add(route->backend, 1);
 	return 0;
 }
 
-/* A socket leaves the mesh: what it had there ends. */
-static __always_inline void untrack_socket(struct bpf_sock *sk)
+/* Ends what a socket had in the mesh. `cookie`: of a TCP socket, 0 if it has none. */
+static __noinline int untrack(struct bpf_sock *sk, __u64 cookie)
 {
-	struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct weft_socket *socket;
 
-	if (socket && socket->role == WEFT_ROLE_CLIENT) {
+	if (sk->protocol == IPPROTO_TCP) {
+		struct weft_young *young;
+
+		if (!cookie)
+			return 0;
+		young = young_find(cookie);
+		if (young) {
+			connection_abandon(&young->connection);
+			young_free(young);
+			return 0;
+		}
+	}
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (socket && socket->connection.role != WEFT_ROLE_NONE) {
 		socket_abandon(socket);
 		__builtin_memset(socket, 0, sizeof(*socket));
 	}
+	return 0;
 }
 
 static __always_inline int may_connect(struct bpf_sock_addr *ctx)
@@ -108,18 +141,17 @@ static __always_inline int may_connect(struct bpf_sock_addr *ctx)
 static __always_inline int connect_route(struct bpf_sock_addr *ctx, struct route *route)
 {
 	struct bpf_sock *sk = ctx->sk;
-	int error;
 
 	decide(ctx, route);
 	if (route->error)
 		return route->error;
-	if (!route->tracked) {
-		if (sk)
-			untrack_socket(sk);
-		return 0;
+	if (sk) {
+		/* What it had before, in the mesh or not in the mesh from now on. */
+		struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+		untrack(sk, tcp ? cookie_of(tcp) : 0);
 	}
-	error = track_socket(ctx, route);
-	return error ? -error : 0;
+	return route->tracked ? track(ctx, route) : 0;
 }
 
 static __always_inline void write_address6(struct bpf_sock_addr *ctx, const struct weft_address *address, __be16 port)
@@ -318,11 +350,11 @@ static __noinline int send_route(struct bpf_sock_addr *ctx, struct route *route)
 		return 0;
 	socket = bpf_sk_storage_get(&udp_sockets, sk, 0, 0);
 	connected = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (connected && connected->role == WEFT_ROLE_CLIENT && connected->phase == WEFT_PHASE_OPEN &&
-	    connected->service_port == route->asked_port &&
-	    weft_address_equal(&connected->service_address, &route->asked)) {
+	if (connected && connected->connection.phase == WEFT_PHASE_OPEN &&
+	    connected->connection.service_port == route->asked_port &&
+	    weft_address_equal(&connected->connection.service_address, &route->asked)) {
 		/* sendto() with the address that the socket is connected to: the same conversation. */
-		route->backend = connected->backend;
+		route->backend = connected->connection.backend;
 		route->quiet = 1;
 	} else {
 		connected = NULL;
@@ -391,23 +423,39 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 
 /* ------------------------------------------------------------------------------------------- translation backwards */
 
+/* Where a socket is connected to; NULL if the mesh does not know. */
+static __always_inline struct weft_connection *connection_of(struct bpf_sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct weft_socket *socket;
+
+	if (tcp) {
+		struct weft_young *young = young_find(cookie_of(tcp));
+
+		if (young)
+			return &young->connection;
+	}
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	return socket ? &socket->connection : NULL;
+}
+
 /* The service address that stands for a peer on this socket; 0 when there is none and the address stays as it is. */
 static __noinline int service_of_peer(struct bpf_sock_addr *ctx, struct weft_address *address, __be16 *port,
                                       int datagram)
 {
+	struct weft_connection *connection;
 	struct weft_udp_socket *udp;
-	struct weft_socket *socket;
 	struct bpf_sock *sk = ctx->sk;
 	__u64 latest = 0;
 	int found = -1;
 
 	if (!sk)
 		return 0;
-	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (socket && socket->service && socket->role == WEFT_ROLE_CLIENT && socket->peer_port == *port &&
-	    weft_address_equal(&socket->peer_address, address)) {
-		*address = socket->service_address;
-		*port = socket->service_port;
+	connection = connection_of(sk);
+	if (connection && connection->service && connection->role == WEFT_ROLE_CLIENT &&
+	    connection->peer_port == *port && weft_address_equal(&connection->peer_address, address)) {
+		*address = connection->service_address;
+		*port = connection->service_port;
 		return 1;
 	}
 	if (!datagram)
@@ -497,20 +545,37 @@ static __noinline int release_peer(struct weft_udp_socket *udp, int index)
 	return 0;
 }
 
+/*
+ * A TCP connection ends with its state, which the lifecycle program watches from its SYN on. Of those that are
+ * released, only one without a state has no end any more, and one whose SYN was never sent is not watched: so nobody
+ * else is at it. The hook's context is the kernel's socket, but it has no helper that tells.
+ */
+static __always_inline int is_watched(struct bpf_sock *sk)
+{
+	__u8 flags = 0;
+
+	if (sk->state == TCP_CLOSE_STATE)
+		return 0;
+	if (sk->state != TCP_SYN_SENT_STATE)
+		return 1;
+	bpf_probe_read_kernel(&flags, sizeof(flags),
+	                      (void *)sk + bpf_core_field_offset(struct tcp_sock, bpf_sock_ops_cb_flags));
+	return flags & BPF_SOCK_OPS_STATE_CB_FLAG;
+}
+
 SEC("cgroup/sock_release")
 int sock_release(struct bpf_sock *sk)
 {
-	struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct weft_udp_socket *udp;
 
-	/* A TCP connection ends with its state; only one whose SYN was never sent is not seen to end. */
-	if (socket && socket->role == WEFT_ROLE_CLIENT && socket->phase == WEFT_PHASE_CONNECTING &&
-	    (sk->state == TCP_CLOSE_STATE || sk->state == TCP_SYN_SENT_STATE))
-		socket_abandon(socket);
-	if (socket && socket->role == WEFT_ROLE_CLIENT && sk->protocol == IPPROTO_UDP)
-		socket_abandon(socket);
+	if (sk->protocol == IPPROTO_TCP) {
+		if (!is_watched(sk))
+			untrack(sk, bpf_get_socket_cookie(sk));
+		return PROCEED;
+	}
 	if (sk->protocol != IPPROTO_UDP)
 		return PROCEED;
+	untrack(sk, 0);
 	udp = bpf_sk_storage_get(&udp_sockets, sk, 0, 0);
 	if (!udp)
 		return PROCEED;

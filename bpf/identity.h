@@ -27,13 +27,12 @@ static __always_inline void remember_cgroup(__u64 cgroup, __u64 workload, __u32 
 }
 
 /*
- * The workload of the current process: its nearest enrolled ancestor cgroup. The walk is cached by cgroup id, which the
- * kernel never uses twice; a change of enrolment makes the cache stale by its generation.
+ * The workload of the current process, which is in `cgroup`: its nearest enrolled ancestor cgroup. The walk is cached
+ * by cgroup id, which the kernel never uses twice; a change of enrolment makes the cache stale by its generation.
  */
-static __noinline __u64 workload_of_current(void)
+static __noinline __u64 workload_of_current(__u64 cgroup)
 {
 	__u32 generation = identity_generation();
-	__u64 cgroup = bpf_get_current_cgroup_id();
 	struct weft_cgroup_identity *cached = bpf_map_lookup_elem(&cgroup_cache, &cgroup);
 	__u64 workload = 0;
 

@@ -13,6 +13,7 @@
 
 #include "identity.h"
 #include "socket.h"
+#include "tuple.h"
 #include "verdict.h"
 
 char _license[] SEC("license") = "GPL";
@@ -97,8 +98,9 @@ static __always_inline int count_datagram(struct __sk_buff *skb, int egress)
 	if (!read_datagram(skb, &datagram, egress))
 		return PASS;
 
-	if (socket && socket->role == WEFT_ROLE_CLIENT && socket->peer_port == datagram.remote_port &&
-	    weft_address_equal(&socket->peer_address, &datagram.remote)) {
+	if (socket && socket->connection.role == WEFT_ROLE_CLIENT &&
+	    socket->connection.peer_port == datagram.remote_port &&
+	    weft_address_equal(&socket->connection.peer_address, &datagram.remote)) {
 		add_datagram(&socket->udp, datagram.payload, egress);
 		return PASS;
 	}
@@ -228,7 +230,7 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 	struct weft_address local, remote;
 	__be16 local_port = bpf_htons(ctx->local_port);
 	struct weft_workload *workload;
-	struct weft_tuple *tuple;
+	struct weft_tuple tuple = {};
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
@@ -250,11 +252,10 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 
 	/* A client of this node has been decided in its connect(), with its identity; so have those of the agent. */
 	tuple_key(&ends, &remote, ctx->remote_port, &local, local_port, attached_netns_cookie);
-	tuple = tuple_find(&ends);
-	if (tuple && (tuple->destination == request.destination || tuple->source == WEFT_WORKLOAD_AGENT))
+	if (tuple_find(&ends, &tuple) &&
+	    (tuple.destination == request.destination || tuple.source == WEFT_WORKLOAD_AGENT))
 		return SK_PASS;
-	if (tuple)
-		request.source = tuple->source;
+	request.source = tuple.source;
 
 	request.source_address = remote;
 	request.address_known = 1;

@@ -86,6 +86,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
+	__u8 sk_kern_sock : 1;
 	int sk_err;
 	__u16 sk_protocol;
 } WEFT_CORE;
@@ -107,6 +108,8 @@ struct tcp_sock {
 	__u32 segs_in;
 	__u32 total_retrans;
 	__u32 srtt_us;
+	__u64 tcp_clock_cache;
+	__u8 bpf_sock_ops_cb_flags;
 } WEFT_CORE;
 
 struct seq_file;
@@ -118,6 +121,18 @@ struct bpf_iter_meta {
 } WEFT_CORE;
 
 struct bpf_map;
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
+} WEFT_CORE;
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+} WEFT_CORE;
 
 struct bpf_iter__bpf_sk_storage_map {
 	struct bpf_iter_meta *meta;

@@ -7,6 +7,7 @@
 
 #include "identity.h"
 #include "socket.h"
+#include "tuple.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -17,149 +18,172 @@ static __always_inline void watch_state(struct bpf_sock_ops *ctx)
 }
 
 /* Tells the agent's end of a captured connection, which sees only this tuple, what the client asked for. */
-static __noinline int origin_insert(struct tcp_sock *tcp, const struct weft_socket *socket)
+static __noinline int origin_insert(struct tcp_sock *tcp, const struct weft_connection *connection)
 {
 	struct weft_origin origin = {
-		.address = socket->service_address,
-		.port = socket->service_port,
-		.service = socket->service,
-		.source = socket->source,
-		.netns_cookie = socket->netns_cookie,
-		.cgroup = socket->cgroup,
-		.started_ns = socket->started_ns,
+		.address = connection->service_address,
+		.port = connection->service_port,
+		.service = connection->service,
+		.source = connection->source,
+		.netns_cookie = connection->netns_cookie,
+		.cgroup = connection->cgroup,
+		.started_ns = connection->started_ns,
 	};
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;
 	struct weft_tuple_key key;
 
 	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
-	tuple_key(&key, &local, local_port, &remote, remote_port, socket->netns_cookie);
+	tuple_key(&key, &local, local_port, &remote, remote_port, connection->netns_cookie);
 	if (bpf_map_update_elem(&origins, &key, &origin, BPF_ANY))
 		count_node(WEFT_COUNT_TUPLES_LOST);
 	return 0;
 }
 
 /* Before the SYN: addresses and ports are final. */
-static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock *tcp, struct weft_socket *socket)
+static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock *tcp,
+                                       struct weft_connection *connection)
 {
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;
 	struct weft_tuple_key key;
 	struct weft_tuple tuple = {};
 
-	if (!socket || socket->role != WEFT_ROLE_CLIENT || socket->phase != WEFT_PHASE_CONNECTING)
+	if (connection->role != WEFT_ROLE_CLIENT || connection->phase != WEFT_PHASE_CONNECTING)
 		return;
 	watch_state(ctx);
-	if (socket->lane == WEFT_LANE_PROXY) {
-		origin_insert(tcp, socket);
+	if (connection->lane == WEFT_LANE_PROXY) {
+		connection->flags |= WEFT_SOCKET_ANNOUNCED;
+		origin_insert(tcp, connection);
 		return;
 	}
-	if (!(socket->flags & WEFT_SOCKET_LOCAL_PEER))
+	if (!(connection->flags & WEFT_SOCKET_LOCAL_PEER))
 		return;
 	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
-	tuple_key(&key, &local, local_port, &remote, remote_port, socket->netns_cookie);
-	tuple.source = socket->source;
-	tuple.service = socket->service;
-	tuple.destination = socket->destination;
-	tuple_insert(&key, &tuple);
+	tuple_key(&key, &local, local_port, &remote, remote_port, connection->netns_cookie);
+	tuple.source = connection->source;
+	tuple.service = connection->service;
+	tuple.destination = connection->destination;
+	connection->flags |= WEFT_SOCKET_ANNOUNCED;
+	tuple_insert(&key, &tuple, cookie_of(tcp));
 }
 
-static __always_inline void on_established(struct weft_socket *socket)
+static __always_inline void on_established(struct bpf_sock_ops *ctx, struct tcp_sock *tcp,
+                                           struct weft_connection *connection)
 {
-	if (socket && socket->role == WEFT_ROLE_CLIENT && socket->phase == WEFT_PHASE_CONNECTING)
-		socket_established(socket, bpf_ktime_get_ns());
+	if (connection->role != WEFT_ROLE_CLIENT || connection->phase != WEFT_PHASE_CONNECTING)
+		return;
+	/* The kernel has just looked at the clock, when the SYN-ACK came. */
+	connection_established(connection, tcp->tcp_clock_cache);
+	/* Programs of others set flags here, some without regard to ours. */
+	if (!(ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG))
+		watch_state(ctx);
+}
+
+/* The state of a socket's connection; NULL if it is not tracked. */
+static __always_inline struct weft_connection *connection_of(struct bpf_sock *sk, __u64 cookie)
+{
+	struct weft_young *young = young_find(cookie);
+	struct weft_socket *socket;
+
+	if (young)
+		return &young->connection;
+	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	return socket ? &socket->connection : NULL;
 }
 
 /*
  * A connection whose client is tracked on this node is counted there, for both ends. Any other one belongs to the
  * workload of its listener: the kernel hands the listener's cgroup on to the sockets that it accepts.
  */
-static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp)
+static __noinline int on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp)
 {
-	struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct weft_connection connection = {};
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;
+	struct weft_young *young;
+	struct weft_socket *socket;
 	struct weft_tuple_key key;
-	struct weft_tuple *tuple;
+	struct weft_tuple tuple = {};
 	__u64 workload;
 
-	if (socket) {
-		/* A socket that connected to itself, or to one that connected to it at the same time. */
-		on_established(socket);
-		return;
-	}
 	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
 	tuple_key(&key, &remote, remote_port, &local, local_port, bpf_get_netns_cookie(ctx));
-	tuple = tuple_find(&key);
-	if (tuple && tuple->destination)
-		return;
+	if (tuple_find(&key, &tuple) && tuple.destination)
+		return 0;
 	workload = workload_of_socket(tcp);
 	/* What the agent accepts has been counted at its client's end. */
 	if (!workload || workload == WEFT_WORKLOAD_AGENT)
-		return;
-	socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!socket) {
-		count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
-		return;
-	}
-	__builtin_memset(socket, 0, sizeof(*socket));
-	socket->role = WEFT_ROLE_SERVER;
-	socket->protocol = IPPROTO_TCP;
-	socket->lane = WEFT_LANE_KERNEL;
+		return 0;
+	connection.role = WEFT_ROLE_SERVER;
+	connection.protocol = IPPROTO_TCP;
+	connection.lane = WEFT_LANE_KERNEL;
 	/* A local client that came by an address at which no workload is known: its policy is decided here. */
-	socket->source = tuple ? tuple->source : 0;
-	socket->destination = workload;
-	socket->netns_cookie = bpf_get_netns_cookie(ctx);
-	socket->started_ns = bpf_ktime_get_ns();
-	socket->service_address = local;
-	socket->service_port = local_port;
-	socket->peer_address = remote;
-	socket->peer_port = remote_port;
+	connection.source = tuple.source;
+	connection.destination = workload;
+	connection.netns_cookie = bpf_get_netns_cookie(ctx);
+	connection.started_ns = bpf_ktime_get_ns();
+	connection.service_address = local;
+	connection.service_port = local_port;
+	connection.peer_address = remote;
+	connection.peer_port = remote_port;
+	connection.phase = WEFT_PHASE_OPEN;
+	young = young_take(bpf_get_socket_cookie(ctx));
+	if (young) {
+		young->connection = connection;
+	} else {
+		socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!socket) {
+			count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
+			return 0;
+		}
+		socket->connection = connection;
+	}
+	connection_established(&connection, connection.started_ns);
 	watch_state(ctx);
-	socket_established(socket, socket->started_ns);
+	return 0;
 }
 
-static __always_inline void on_closed(struct tcp_sock *tcp, struct weft_socket *socket)
+/* `counted` as for connection_end. */
+static __noinline int on_closed(struct tcp_sock *tcp, struct weft_connection *connection, struct weft_volume *counted)
 {
-	struct socket_ending ending = {
-		/* Only if somebody has asked for it before: making one costs more than it tells. */
-		.cookie = common_of(tcp)->skc_cookie.counter,
+	struct connection_ending ending = {
+		.cookie = cookie_of(tcp),
 		.rtt_us = tcp->srtt_us >> 3,
 		.error = tcp->inet_conn.icsk_inet.sk.sk_err,
 	};
 	struct weft_address remote;
 	__be16 remote_port;
 
-	if (!socket || socket->role == WEFT_ROLE_NONE)
-		return;
 	socket_ends(common_of(tcp), &ending.source_address, &ending.source_port, &remote, &remote_port);
-	if (socket->lane == WEFT_LANE_PROXY) {
-		struct weft_tuple_key key;
-
-		tuple_key(&key, &ending.source_address, ending.source_port, &remote, remote_port, socket->netns_cookie);
-		bpf_map_delete_elem(&origins, &key);
-	}
-	if (socket->flags & WEFT_SOCKET_LOCAL_PEER) {
+	if (connection->flags & WEFT_SOCKET_ANNOUNCED) {
 		struct weft_tuple_key tuple;
 
 		tuple_key(&tuple, &ending.source_address, ending.source_port, &remote, remote_port,
-		          socket->netns_cookie);
-		tuple_remove(&tuple);
+		          connection->netns_cookie);
+		if (connection->lane == WEFT_LANE_PROXY)
+			bpf_map_delete_elem(&origins, &tuple);
+		else
+			tuple_remove(&tuple, ending.cookie);
+		connection->flags &= ~WEFT_SOCKET_ANNOUNCED;
 	}
-	if (socket->role == WEFT_ROLE_SERVER) {
+	if (connection->role == WEFT_ROLE_SERVER) {
 		ending.source_address = remote;
 		ending.source_port = remote_port;
 	}
 	tcp_volume(tcp, &ending.carried);
-	socket_end(socket, &ending);
+	return connection_end(connection, counted, &ending);
 }
 
 SEC("sockops")
 int lifecycle(struct bpf_sock_ops *ctx)
 {
+	struct weft_connection *connection;
 	struct weft_socket *socket;
+	struct weft_young *young;
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk;
+	__u64 cookie;
 
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
@@ -180,21 +204,42 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
 		return 1;
-	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-		on_accepted(ctx, sk, tcp);
+	cookie = cookie_of(tcp);
+	if (!cookie) {
+		if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+			on_accepted(ctx, sk, tcp);
 		return 1;
 	}
-	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
 
+	if (ctx->op == BPF_SOCK_OPS_STATE_CB) {
+		young = young_find(cookie);
+		if (young) {
+			on_closed(tcp, &young->connection, NULL);
+			young_free(young);
+			return 1;
+		}
+		socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+		if (socket && socket->connection.role != WEFT_ROLE_NONE)
+			on_closed(tcp, &socket->connection, &socket->counted);
+		return 1;
+	}
+
+	connection = connection_of(sk, cookie);
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
-		on_connect(ctx, tcp, socket);
+		if (connection)
+			on_connect(ctx, tcp, connection);
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-		on_established(socket);
+		if (connection)
+			on_established(ctx, tcp, connection);
 		break;
-	case BPF_SOCK_OPS_STATE_CB:
-		on_closed(tcp, socket);
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		/* A socket that connected to itself, or to one that connected to it at the same time. */
+		if (connection)
+			on_established(ctx, tcp, connection);
+		else
+			on_accepted(ctx, sk, tcp);
 		break;
 	}
 	return 1;

@@ -223,10 +223,18 @@ struct {
 	__type(value, __u64);
 } node_counters SEC(".maps");
 
-/* Preallocated: an entry comes and goes with each connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEFT_TUPLE_PLACES);
+	__type(key, __u32);
+	__type(value, struct weft_tuple_place);
+} tuple_places SEC(".maps");
+
+/* Those whose place is another's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct weft_tuple_key);
 	__type(value, struct weft_tuple);
 } tuples SEC(".maps");
@@ -239,6 +247,18 @@ struct {
 	__type(key, struct weft_tuple_key);
 	__type(value, struct weft_origin);
 } origins SEC(".maps");
+
+/*
+ * Young TCP connections, by their sockets' cookies, which the kernel counts up: one that soon ends costs no allocation,
+ * no lock and no hashing. The sweep moves those that last into their sockets' storage; there, too, goes a new one whose
+ * place is taken.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEFT_YOUNG_CONNECTIONS);
+	__type(key, __u32);
+	__type(value, struct weft_young);
+} connections SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -30,6 +30,7 @@ struct route {
 	__u64 backend;
 	__u64 rule;
 	__u64 netns_cookie;
+	__u64 cgroup;
 };
 
 /* The bound source address of a socket, in the normal form; unspecified if it is not bound. */
@@ -98,7 +99,7 @@ static __noinline int report_refusal(const struct route *route, const struct wef
 	flow->started_ns = bpf_ktime_get_ns();
 	flow->ended_ns = flow->started_ns;
 	flow->netns_cookie = route->netns_cookie;
-	flow->cgroup = bpf_get_current_cgroup_id();
+	flow->cgroup = route->cgroup;
 	flow->source = route->source;
 	flow->service = route->service;
 	flow->destination = route->destination;
@@ -165,7 +166,8 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 	if (route->lane == WEFT_LANE_PROXY)
 		return 0;
 	/* A socket that talks to several services by sendto() has a backend of each already. */
-	if (!route->backend || !active_backend(route->backend)) {
+	backend = route->backend ? active_backend(route->backend) : NULL;
+	if (!backend) {
 		struct weft_affinity_key client = {
 			.service = service->id,
 			.netns_cookie = route->netns_cookie,
@@ -174,11 +176,15 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 
 		if (!weft_address_is_unspecified(bound))
 			client.source = *bound;
-		route->backend = select_backend(service, &client);
+		id = select_backend(service, &client);
+		backend = active_backend(id);
+		if (!backend) {
+			id = select_again(service, &client);
+			backend = active_backend(id);
+		}
+		route->backend = id;
 		route->quiet = 0;
 	}
-	id = route->backend;
-	backend = id ? bpf_map_lookup_elem(&backends, &id) : NULL;
 	if (!backend) {
 		route->backend = 0;
 		route->error = ECONNREFUSED;
@@ -206,7 +212,8 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 	route->peer = route->asked;
 	route->peer_port = route->asked_port;
 	route->netns_cookie = bpf_get_netns_cookie(ctx);
-	route->source = workload_of_current();
+	route->cgroup = bpf_get_current_cgroup_id();
+	route->source = workload_of_current(route->cgroup);
 	if (route->source == WEFT_WORKLOAD_AGENT) {
 		/* It goes where it wants to, as the processes that it speaks for have been decided. */
 		route->source = 0;

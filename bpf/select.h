@@ -118,44 +118,58 @@ static __always_inline __u64 select_once(const struct weft_service *service, con
 	}
 }
 
-/* A usable backend's id, or 0. */
+/* Makes a backend the client's own for the time of its affinity. */
+static __noinline __u64 remember_backend(const struct weft_affinity_key *client, __u64 id, __u64 now)
+{
+	struct weft_affinity entry = { .backend = id, .last_used_ns = now };
+
+	if (id && bpf_map_update_elem(&affinity, client, &entry, BPF_ANY))
+		count_node(WEFT_COUNT_AFFINITY_LOST);
+	return id;
+}
+
+/*
+ * The id of the backend that a new connection is to have, or 0. It may have just gone, because its tables are being
+ * swapped: the caller, who looks it up anyway, then selects again.
+ */
 VERIFIED_ALONE __u64 select_backend(const struct weft_service *service, const struct weft_affinity_key *client)
 {
 	struct weft_affinity_key key;
-	__u64 now = 0;
-	__u64 id;
+	struct weft_affinity *entry;
+	__u64 now;
 
 	if (!service || !client || !service->backend_count)
 		return 0;
+	if (!service->affinity_seconds)
+		return select_once(service, client);
 
 	key = *client;
-	if (service->affinity_seconds) {
-		struct weft_affinity *entry = bpf_map_lookup_elem(&affinity, &key);
-
-		now = bpf_ktime_get_ns();
-		if (entry && weft_affinity_alive(entry, service->affinity_seconds, now) &&
-		    active_backend(entry->backend)) {
-			entry->last_used_ns = now;
-			return entry->backend;
-		}
+	entry = bpf_map_lookup_elem(&affinity, &key);
+	now = bpf_ktime_get_ns();
+	if (entry && weft_affinity_alive(entry, service->affinity_seconds, now) && active_backend(entry->backend)) {
+		entry->last_used_ns = now;
+		return entry->backend;
 	}
+	return remember_backend(&key, select_once(service, client), now);
+}
 
-	id = select_once(service, client);
-	for (int attempt = 0; !id || !active_backend(id); attempt++) {
-		/* A snapshot is being swapped: its tables may name a backend that has just gone. Weights do not matter.
-		 */
-		if (attempt == SELECT_ATTEMPTS)
-			return 0;
+/* A usable backend in place of one that has just gone, or 0. Weights do not matter. */
+VERIFIED_ALONE __u64 select_again(const struct weft_service *service, const struct weft_affinity_key *client)
+{
+	struct weft_affinity_key key;
+	__u64 id = 0;
+
+	if (!service || !client || !service->backend_count)
+		return 0;
+	for (int attempt = 0; attempt < SELECT_ATTEMPTS && !id; attempt++) {
 		id = select_weighted(service, random64());
+		if (!active_backend(id))
+			id = 0;
 	}
-
-	if (service->affinity_seconds) {
-		struct weft_affinity entry = { .backend = id, .last_used_ns = now };
-
-		if (bpf_map_update_elem(&affinity, &key, &entry, BPF_ANY))
-			count_node(WEFT_COUNT_AFFINITY_LOST);
-	}
-	return id;
+	if (!service->affinity_seconds)
+		return id;
+	key = *client;
+	return remember_backend(&key, id, bpf_ktime_get_ns());
 }
 
 #endif

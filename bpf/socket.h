@@ -29,25 +29,61 @@ static __always_inline void socket_ends(const struct sock_common *common, struct
 	*remote_port = common->skc_dport;
 }
 
+/* The cookie of a socket; 0 if it has none. Whatever is tracked has one. */
+static __always_inline __u64 cookie_of(struct tcp_sock *tcp)
+{
+	return common_of(tcp)->skc_cookie.counter;
+}
+
+/* The place of a cookie in `connections`, whoever has it. */
+static __always_inline struct weft_young *young_place(__u64 cookie)
+{
+	__u32 index = cookie & (WEFT_YOUNG_CONNECTIONS - 1);
+
+	return bpf_map_lookup_elem(&connections, &index);
+}
+
+/* The young connection of a socket; NULL if it has none. */
+static __always_inline struct weft_young *young_find(__u64 cookie)
+{
+	struct weft_young *young = young_place(cookie);
+
+	return young && cookie && young->cookie == cookie ? young : NULL;
+}
+
+/* Gives a new connection its place; NULL if that is taken. */
+static __always_inline struct weft_young *young_take(__u64 cookie)
+{
+	struct weft_young *young = young_place(cookie);
+
+	return young && !__sync_val_compare_and_swap(&young->cookie, 0, cookie) ? young : NULL;
+}
+
+static __always_inline void young_free(struct weft_young *young)
+{
+	__sync_lock_test_and_set(&young->cookie, 0);
+}
+
 /* Counts a connection as established; once. */
-static __always_inline void socket_established(struct weft_socket *socket, __u64 now)
+static __always_inline void connection_established(struct weft_connection *connection, __u64 now)
 {
 	struct weft_traffic_key key;
 	struct weft_traffic *counters;
 
-	socket->established_ns = now;
-	socket->phase = WEFT_PHASE_OPEN;
-	traffic_key_of(socket, &key);
+	connection->established_ns = now;
+	connection->phase = WEFT_PHASE_OPEN;
+	traffic_key_of(connection, &key);
 	counters = traffic_of(&key);
 	if (counters) {
 		ADD(counters->opened, 1);
-		if (socket->role == WEFT_ROLE_CLIENT && socket->protocol == IPPROTO_TCP)
-			histogram_add(&counters->connect_us, (now - socket->started_ns) / 1000);
+		if (connection->role == WEFT_ROLE_CLIENT && connection->protocol == IPPROTO_TCP)
+			histogram_add(&counters->connect_us,
+			              now > connection->started_ns ? (now - connection->started_ns) / 1000 : 0);
 	}
 }
 
-/* What is known of a connection when it ends and is not in its socket's storage. */
-struct socket_ending {
+/* What is known of a connection when it ends and is not in its state. */
+struct connection_ending {
 	struct weft_volume carried;
 	struct weft_address source_address;
 	__u64 cookie;
@@ -57,32 +93,32 @@ struct socket_ending {
 };
 
 /*
- * Ends a socket's connection in the counters and with a flow record, whatever ended it; the first caller does it, every
- * other one finds it done. The record does not leave this function: a caller would test it for NULL again, and kernels
- * before 6.2 do not see that it is the same test.
+ * Ends a connection in the counters and with a flow record, whatever ended it; the first caller does it, every other
+ * one finds it done. `counted` is what the counters have of it already; NULL for a young one, of which they have
+ * nothing. The record does not leave this function: a caller would test it for NULL again, and kernels before 6.2 do
+ * not see that it is the same test.
  */
-static __noinline int socket_end(struct weft_socket *socket, const struct socket_ending *ending)
+static __noinline int connection_end(struct weft_connection *connection, struct weft_volume *counted,
+                                     const struct connection_ending *ending)
 {
-	__u32 before = __sync_lock_test_and_set(&socket->phase, WEFT_PHASE_ENDED);
-	struct weft_volume taken;
+	__u32 before = __sync_lock_test_and_set(&connection->phase, WEFT_PHASE_ENDED);
 	struct weft_traffic_key key;
 	struct weft_traffic *counters;
 	struct weft_flow *flow;
 
 	if (before != WEFT_PHASE_CONNECTING && before != WEFT_PHASE_OPEN)
 		return 0;
-	if (socket->flags & WEFT_SOCKET_LOADED)
-		backend_load_add(socket->backend, -1);
+	if (connection->flags & WEFT_SOCKET_LOADED)
+		backend_load_add(connection->backend, -1);
 
-	traffic_key_of(socket, &key);
-	take_volume(&socket->counted, &ending->carried, &taken);
+	traffic_key_of(connection, &key);
 	counters = traffic_of(&key);
 	if (counters) {
 		if (before == WEFT_PHASE_OPEN)
 			ADD(counters->closed, 1);
 		else
 			ADD(counters->failed, 1);
-		add_volume(counters, &taken);
+		count_volume(counters, counted, &ending->carried);
 		if (before == WEFT_PHASE_OPEN && ending->rtt_us)
 			histogram_add(&counters->rtt_us, ending->rtt_us);
 	}
@@ -91,7 +127,7 @@ static __noinline int socket_end(struct weft_socket *socket, const struct socket
 		count_node(WEFT_COUNT_FLOWS_LOST);
 		return 0;
 	}
-	flow_fill(flow, socket, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
+	flow_fill(flow, connection, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
 	flow->sent_bytes = ending->carried.sent_bytes;
 	flow->received_bytes = ending->carried.received_bytes;
 	flow->retransmits = ending->carried.retransmits;
@@ -104,12 +140,20 @@ static __noinline int socket_end(struct weft_socket *socket, const struct socket
 	return 0;
 }
 
-/* Ends what a socket had before it is connected again, or when it is closed without TCP having noticed. */
-static __noinline void socket_abandon(struct weft_socket *socket)
+/* Ends what a socket's storage has before it is connected again, or when no hook has seen it end. */
+static __noinline int socket_abandon(struct weft_socket *socket)
 {
-	struct socket_ending ending = { .carried = socket->udp };
+	struct connection_ending ending = { .carried = socket->udp };
 
-	socket_end(socket, &ending);
+	return connection_end(&socket->connection, &socket->counted, &ending);
+}
+
+/* The same for a young connection. */
+static __noinline int connection_abandon(struct weft_connection *connection)
+{
+	struct connection_ending ending = {};
+
+	return connection_end(connection, NULL, &ending);
 }
 
 static __always_inline void peer_traffic_key(const struct weft_udp_peer *peer, struct weft_traffic_key *key)

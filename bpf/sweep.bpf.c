@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The sweep: an iterator over the storage of all mesh sockets, run by the agent every few seconds and after each
- * change. It moves what open connections have carried into the counters, decides each connection's policy anew, and
- * writes to its reader those that have to end (struct weft_doomed). So the connections themselves pay nothing for any
- * of it.
+ * The sweep, run by the agent every second and after each change, so that connections themselves pay nothing for it:
+ *
+ * 1. `aged` names the network namespaces in which connections of `connections` are not young any more.
+ * 2. `settle`, run in each of these, moves such connections into their sockets' storage.
+ * 3. `sweep`, over the storage of all mesh sockets, moves what open connections have carried into the counters, decides
+ *    each connection's policy anew, and writes to its reader those that have to end (struct weft_doomed).
  */
 #include "kernel.h"
 
@@ -15,6 +17,80 @@ char _license[] SEC("license") = "GPL";
 
 #define TCP_ESTABLISHED_STATE 1 /* of a datagram socket: connected */
 #define CONNECT_GRACE_NS 1000000000ull
+
+/* The latest start of a connection that is not young any more. */
+static __always_inline __u64 aged_limit(void)
+{
+	__u32 zero = 0;
+	struct weft_settings *node = bpf_map_lookup_elem(&settings, &zero);
+
+	return bpf_ktime_get_ns() - (node ? node->young_ms : 0) * 1000000ull;
+}
+
+static __always_inline int is_aged(const struct weft_connection *connection, __u64 limit)
+{
+	return connection->phase == WEFT_PHASE_OPEN && connection->started_ns <= limit;
+}
+
+struct aged_search {
+	struct seq_file *output;
+	__u64 limit;
+	__u64 last; /* neighbours are often of one namespace */
+};
+
+/* Looks without any lock: what has just changed hands names a namespace in vain at most. */
+static long aged_one(struct bpf_map *map, __u32 *index, struct weft_young *young, struct aged_search *search)
+{
+	__u64 netns_cookie;
+
+	if (!young->cookie || !is_aged(&young->connection, search->limit))
+		return 0;
+	netns_cookie = young->connection.netns_cookie;
+	if (netns_cookie == search->last)
+		return 0;
+	search->last = netns_cookie;
+	bpf_seq_write(search->output, &netns_cookie, sizeof(netns_cookie));
+	return 0;
+}
+
+/* Over `settings`, which has one entry: once. */
+SEC("iter/bpf_map_elem")
+int aged(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct aged_search search = { .output = ctx->meta->seq, .limit = aged_limit() };
+
+	if (ctx->value)
+		bpf_for_each_map_elem(&connections, aged_one, &search, 0);
+	return 0;
+}
+
+/*
+ * Over the TCP sockets of a network namespace, each of them locked, as it is for the hooks of its connection: so its
+ * state is in one place or the other for all of them.
+ */
+SEC("iter/tcp")
+int settle(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct weft_socket *socket;
+	struct weft_young *young;
+	struct tcp_sock *tcp;
+
+	if (!common)
+		return 0;
+	young = young_find(common->skc_cookie.counter);
+	if (!young || !is_aged(&young->connection, aged_limit()))
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(common);
+	if (!tcp)
+		return 0;
+	socket = bpf_sk_storage_get(&sockets, tcp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket)
+		return 0;
+	socket->connection = young->connection;
+	young_free(young);
+	return 0;
+}
 
 static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *tcp)
 {
@@ -31,7 +107,7 @@ static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *t
 	}
 	if (!take_volume(&socket->counted, &carried, &taken))
 		rtt_us = 0;
-	traffic_key_of(socket, &key);
+	traffic_key_of(&socket->connection, &key);
 	counters = traffic_of(&key);
 	if (counters) {
 		add_volume(counters, &taken);
@@ -46,11 +122,11 @@ static __always_inline int is_workload(__u64 id)
 }
 
 /* The same for a connection that the agent carries: each place that its requests may go to has to allow it. */
-static __noinline int capture_doom(const struct weft_socket *socket, const struct weft_address *local,
+static __noinline int capture_doom(const struct weft_connection *connection, const struct weft_address *local,
                                    struct weft_doomed *doomed)
 {
 	struct verdict_request request = {
-		.source = socket->source,
+		.source = connection->source,
 		.source_address = *local,
 		.address_known = 1,
 		.quiet = 1,
@@ -58,37 +134,37 @@ static __noinline int capture_doom(const struct weft_socket *socket, const struc
 	struct verdict verdict = {};
 
 	/* A service that has left the lane, or the mesh, guards nothing any more. */
-	if (!capture_denied(socket->service, &request, &verdict))
+	if (!capture_denied(connection->service, &request, &verdict))
 		return 0;
 	doomed->rule = verdict.rule;
 	return WEFT_DOOM_POLICY;
 }
 
 /* Why an open connection has to end; 0 if it may stay. */
-static __noinline int doom_of(const struct weft_socket *socket, const struct weft_address *local,
+static __noinline int doom_of(const struct weft_connection *connection, const struct weft_address *local,
                               struct weft_doomed *doomed)
 {
-	if (socket->role == WEFT_ROLE_CLIENT && socket->backend) {
-		__u64 id = socket->backend;
+	if (connection->role == WEFT_ROLE_CLIENT && connection->backend) {
+		__u64 id = connection->backend;
 		struct weft_backend *backend = bpf_map_lookup_elem(&backends, &id);
 
 		if (backend && backend->state == WEFT_BACKEND_DRAINING && backend->drain_deadline_ns &&
 		    bpf_ktime_get_ns() >= backend->drain_deadline_ns)
 			return WEFT_DOOM_DRAINED;
 	}
-	if (socket->lane == WEFT_LANE_PROXY)
-		return capture_doom(socket, local, doomed);
+	if (connection->lane == WEFT_LANE_PROXY)
+		return capture_doom(connection, local, doomed);
 	/*
 	 * The client's end decides for local pairs; the server's end for clients of other nodes. A workload that is no
 	 * longer configured guards nothing: refusing what is unknown is for new connections.
 	 */
-	if (socket->destination && is_workload(socket->destination) &&
-	    (socket->role == WEFT_ROLE_CLIENT || !(socket->flags & WEFT_SOCKET_LOCAL_PEER))) {
+	if (connection->destination && is_workload(connection->destination) &&
+	    (connection->role == WEFT_ROLE_CLIENT || !(connection->flags & WEFT_SOCKET_LOCAL_PEER))) {
 		struct verdict_request request = {
-			.source = socket->source,
-			.destination = socket->destination,
-			.source_address = socket->role == WEFT_ROLE_CLIENT ? *local : socket->peer_address,
-			.port = socket->role == WEFT_ROLE_CLIENT ? socket->peer_port : socket->service_port,
+			.source = connection->source,
+			.destination = connection->destination,
+			.source_address = connection->role == WEFT_ROLE_CLIENT ? *local : connection->peer_address,
+			.port = connection->role == WEFT_ROLE_CLIENT ? connection->peer_port : connection->service_port,
 			.address_known = 1,
 			.quiet = 1,
 		};
@@ -115,12 +191,11 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!sk)
 		return 0;
 	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!socket || (socket->role != WEFT_ROLE_CLIENT && socket->role != WEFT_ROLE_SERVER) ||
-	    socket->phase != WEFT_PHASE_OPEN)
+	if (!socket || socket->connection.phase != WEFT_PHASE_OPEN)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp && sk->__sk_common.skc_state != TCP_ESTABLISHED_STATE &&
-	    bpf_ktime_get_ns() - socket->started_ns > CONNECT_GRACE_NS) {
+	    bpf_ktime_get_ns() - socket->connection.started_ns > CONNECT_GRACE_NS) {
 		/* Disconnected, by its owner or by the last sweep: no hook says so. */
 		socket_abandon(socket);
 		return 0;
@@ -129,16 +204,16 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 	socket_ends(&sk->__sk_common, &doomed.local_address, &doomed.local_port, &doomed.peer_address,
 	            &doomed.peer_port);
-	reason = doom_of(socket, &doomed.local_address, &doomed);
+	reason = doom_of(&socket->connection, &doomed.local_address, &doomed);
 	if (!reason)
 		return 0;
 	doomed.reason = reason;
 	doomed.cookie = sk->__sk_common.skc_cookie.counter;
 	doomed.netns_cookie = sk->__sk_common.skc_net.net->net_cookie;
-	doomed.source = socket->source;
-	doomed.service = socket->service;
-	doomed.destination = socket->destination;
-	doomed.protocol = socket->protocol;
+	doomed.source = socket->connection.source;
+	doomed.service = socket->connection.service;
+	doomed.destination = socket->connection.destination;
+	doomed.protocol = socket->connection.protocol;
 	doomed.family = sk->__sk_common.skc_family;
 	bpf_seq_write(ctx->meta->seq, &doomed, sizeof(doomed));
 	return 0;

@@ -16,6 +16,8 @@ import WeftABI
 public final class Agent {
     /// Open connections are counted, and checked against policy and drains, this often.
     private static let sweepInterval = Duration.seconds(1)
+    /// Connections that end before are not worth an entry in their sockets' storage.
+    private static let youngMilliseconds: UInt32 = 1000
     /// Flow records that nobody was woken for are collected this often.
     private static let flowInterval = Duration.milliseconds(250)
     private static let tidyInterval = Duration.seconds(30)
@@ -254,7 +256,7 @@ public final class Agent {
         manager.keepAlive(on: reactor)
         reactor.every(Self.sweepInterval) { [unowned self] in
             refreshEnrolment()
-            sweep()
+            sweep(sparing: Self.youngMilliseconds)
         }
         reactor.every(Self.flowInterval) { [unowned self] in collectFlows() }
         reactor.every(Self.tidyInterval) { [unowned self] in
@@ -283,12 +285,17 @@ public final class Agent {
         proxy.refresh(plane, config.snapshot)
     }
 
-    private func sweep() {
+    private func sweep(sparing youngMilliseconds: UInt32 = 0) {
         do throws(BPFError) {
-            let result = try plane.sweep()
+            let result = try plane.sweep(sparing: youngMilliseconds)
             if result.ended > 0 { logger.info("ended connections", metadata: ["count": "\(result.ended)"]) }
             if result.failed > 0 && reports.admit("destroy") != nil {
                 logger.error("\(result.failed) connections that may no longer be could not be ended: \(result.reason)")
+            }
+            if result.unreached > 0 && reports.admit("settle") != nil {
+                logger.warning(
+                    "connections cannot be looked at before they end: no process is in their network namespace",
+                    metadata: ["namespaces": "\(result.unreached)"])
             }
         } catch {
             if reports.admit("sweep") != nil { logger.error("open connections could not be looked at: \(error)") }

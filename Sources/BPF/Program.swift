@@ -55,15 +55,32 @@ public struct Program: ~Copyable, Sendable {
     public func attachIterator(overMap map: CInt) throws(BPFError) -> Link {
         var target = bpf_iter_link_info()
         unsafe target.map.map_fd = UInt32(bitPattern: map)
+        return try attachIterator(over: target)
+    }
+
+    /// Attaches an iterator program (`SEC("iter/tcp")` and the like) to what the kernel has of its kind, for those of the
+    /// network in the namespace of the thread that reads.
+    ///
+    /// - Throws: `BPFError` with the kernel's errno.
+    public func attachIterator() throws(BPFError) -> Link { try attachIterator(over: nil) }
+
+    private func attachIterator(over target: bpf_iter_link_info?) throws(BPFError) -> Link {
         var options = unsafe bpf_link_create_opts()
         unsafe options.sz = unsafe MemoryLayout<bpf_link_create_opts>.size
+        guard var target else {
+            return try iteratorLink(unsafe bpf_link_create(fd, 0, BPF_TRACE_ITER, &options))
+        }
         let result = unsafe withUnsafeMutablePointer(to: &target) { target in
             unsafe options.iter_info = unsafe target
             unsafe options.iter_info_len = UInt32(MemoryLayout<bpf_iter_link_info>.size)
             return unsafe bpf_link_create(fd, 0, BPF_TRACE_ITER, &options)
         }
+        return try iteratorLink(result)
+    }
+
+    private func iteratorLink(_ result: CInt) throws(BPFError) -> Link {
         guard result >= 0 else {
-            throw BPFError(operation: "attach to the map's entries the iterator", subject: name, errno: -result)
+            throw BPFError(operation: "attach to what it iterates over the program", subject: name, errno: -result)
         }
         return Link(descriptor: FileDescriptor(owning: result), name: name)
     }

@@ -47,6 +47,8 @@ public final class KernelPlane {
     /// Whether the programs of an earlier agent were found and taken over.
     public let adopted: Bool
     private let lock: FileDescriptor
+    private let agedLink: Link
+    private let settleLink: Link
     private let sweepLink: Link
     private let datagramSweepLink: Link
     private let datagramIn: Program
@@ -99,6 +101,8 @@ public final class KernelPlane {
         }
         agentCgroup = options.proxy.map { FileSystem.cgroupID($0.cgroup) } ?? 0
         let parts = loaded.take()
+        agedLink = parts.aged
+        settleLink = parts.settle
         sweepLink = parts.sweep
         datagramSweepLink = parts.datagramSweep
         datagramIn = parts.datagramIn
@@ -320,14 +324,43 @@ public final class KernelPlane {
         public var ended = 0
         public var failed = 0
         public var reason = ""
+        /// Network namespaces whose connections could not be looked at, because no process is in them any more.
+        public var unreached = 0
     }
 
     /// Moves what open connections have carried into the counters, and ends those that may no longer be.
-    public func sweep() throws(BPFError) -> SweepResult {
+    ///
+    /// - Parameter youngMilliseconds: connections that are younger are left alone, unless they have lasted before: most
+    ///   will have ended by the next sweep, and are counted when they do.
+    public func sweep(sparing youngMilliseconds: UInt32 = 0) throws(BPFError) -> SweepResult {
+        let unreached = try settle(youngMilliseconds)
         let doomed = try sweepLink.readIterator(of: weft_doomed.self)
         if compiled.hasDatagrams { _ = try datagramSweepLink.readIterator(of: weft_doomed.self) }
         let outcome = SocketDestroyer.destroy(doomed)
-        return SweepResult(doomed: doomed, ended: outcome.ended, failed: outcome.failed, reason: outcome.reason)
+        return SweepResult(
+            doomed: doomed, ended: outcome.ended, failed: outcome.failed, reason: outcome.reason, unreached: unreached)
+    }
+
+    /// Moves the state of connections that are not young any more to where the sweep finds it.
+    ///
+    /// - Returns: how many namespaces of such connections could not be entered.
+    private func settle(_ youngMilliseconds: UInt32) throws(BPFError) -> Int {
+        if settings.young_ms != youngMilliseconds {
+            settings.young_ms = youngMilliseconds
+            try reconciler.maps.settings.set(0, settings)
+        }
+        let namespaces = Set(try agedLink.readIterator(of: UInt64.self))
+        guard !namespaces.isEmpty else { return 0 }
+        var failure: BPFError?
+        let unreached = NetworkNamespace.visit(namespaces) {
+            do throws(BPFError) {
+                try settleLink.readIterator { _ in }
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return unreached
     }
 
     /// Removes what is left of backends that are gone, and forgets drains of endpoints that are.

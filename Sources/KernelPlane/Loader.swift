@@ -18,6 +18,8 @@ enum Loader {
     ]
 
     struct Parts: ~Copyable {
+        var aged: Link
+        var settle: Link
         var sweep: Link
         var datagramSweep: Link
         var datagramIn: Program
@@ -55,8 +57,11 @@ enum Loader {
         let inbound = try inboundObject.load()
         let sweep = try open(.sweep, pins, options).load()
 
+        let settings = try sweep.descriptor(ofMap: "settings")
         let sockets = try sweep.descriptor(ofMap: "sockets")
         let datagramSockets = try sweep.descriptor(ofMap: "udp_sockets")
+        let agedLink = try sweep.program("aged").attachIterator(overMap: settings.rawValue)
+        let settleLink = try sweep.program("settle").attachIterator()
         let sweepLink = try sweep.program("sweep").attachIterator(overMap: sockets.rawValue)
         let datagramSweepLink = try sweep.program("sweep_udp").attachIterator(overMap: datagramSockets.rawValue)
 
@@ -83,7 +88,8 @@ enum Loader {
         }
         return Loaded(
             Parts(
-                sweep: sweepLink, datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut,
+                aged: agedLink, settle: settleLink, sweep: sweepLink, datagramSweep: datagramSweepLink,
+                datagramIn: datagramIn, datagramOut: datagramOut,
                 inboundPolicy: try takeOverInboundPolicy(inbound, pins)))
     }
 

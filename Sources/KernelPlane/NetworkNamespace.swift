@@ -61,9 +61,19 @@ enum NetworkNamespace {
     ///
     /// - Returns: nil if no process is in such a namespace, or it cannot be entered.
     static func inside<Result>(_ cookie: UInt64, _ body: () -> Result) -> Result? {
-        if cookie == 0 || cookie == currentCookie { return body() }
+        var result: Result?
+        _ = visit([cookie == 0 ? currentCookie : cookie]) { result = body() }
+        return result
+    }
+
+    /// Runs `body` in each of the namespaces with these cookies, and comes back, as `inside` does.
+    ///
+    /// - Returns: how many were not found, or could not be entered.
+    static func visit(_ cookies: Set<UInt64>, _ body: () -> Void) -> Int {
+        var wanted = cookies
+        if wanted.remove(currentCookie) != nil { body() }
         let own = FileSystem.openFile("/proc/thread-self/ns/net")
-        guard own.rawValue >= 0 else { return nil }
+        guard !wanted.isEmpty, own.rawValue >= 0 else { return wanted.count }
         var seen: Set<UInt64> = []
         for process in FileSystem.entries(of: "/proc") where CInt(process) != nil {
             let path = "/proc/\(process)/ns/net"
@@ -71,8 +81,9 @@ enum NetworkNamespace {
             let other = FileSystem.openFile(path)
             guard other.rawValue >= 0, weft_enter_netns(other.rawValue) == 0 else { continue }
             defer { weft_enter_netns(own.rawValue) }
-            if currentCookie == cookie { return body() }
+            if wanted.remove(currentCookie) != nil { body() }
+            if wanted.isEmpty { break }
         }
-        return nil
+        return wanted.count
     }
 }

@@ -7,3 +7,4 @@
 #include "../../bpf/lib/balance.h"
 #include "../../bpf/lib/histogram.h"
 #include "../../bpf/lib/policy.h"
+#include "../../bpf/lib/tuple.h"

@@ -60,7 +60,9 @@ final class Sandbox {
 
     /// Starts a Python script in the cgroup of a workload below the sandbox's (made if need be), in a network namespace of
     /// its own, so that tests at the same time do not meet at a port.
-    func start(_ script: String, in workload: String = "client") throws -> (process: Process, output: Pipe) {
+    func start(
+        _ script: String, in workload: String = "client", input: Pipe? = nil
+    ) throws -> (process: Process, output: Pipe) {
         let group = "\(cgroup)/\(workload)"
         try FileManager.default.createDirectory(atPath: group, withIntermediateDirectories: true)
         let process = Process()
@@ -70,6 +72,7 @@ final class Sandbox {
             "ip link set lo up && echo $$ > \(group)/cgroup.procs && exec timeout 60 python3 -uc \"$0\"", script,
         ]
         let output = Pipe()
+        if let input { process.standardInput = input }
         process.standardOutput = output
         process.standardError = output
         try process.run()

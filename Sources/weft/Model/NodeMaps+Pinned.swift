@@ -33,7 +33,7 @@ extension NodeMaps {
         traffic = pinnedCounters("traffic", in: directory)
         ruleCounters = pinnedCounters("rule_counters", in: directory)
         nodeCounters = pinnedCounters("node_counters", in: directory)
-        tuples = pinned("tuples", in: directory)
+        tuples = withPlaces(pinned("tuples", in: directory), pinned("tuple_places", in: directory))
         origins = pinned("origins", in: directory)
     }
 }
@@ -102,6 +102,19 @@ private func pinned<Key: BitwiseCopyable, Value: BitwiseCopyable>(
         get: { key in try map.read { map throws(BPFError) in try map.get(key) } },
         entries: { try map.read { map throws(BPFError) in try map.entries() } },
         size: { try map.read { map throws(BPFError) in MapSize(map.info, entries: try map.count()) } })
+}
+
+/// The tuples that have a place of their own, before those that have none.
+private func withPlaces(
+    _ tuples: MapReader<weft_tuple_key, weft_tuple>, _ places: MapReader<UInt32, weft_tuple_place>
+) -> MapReader<weft_tuple_key, weft_tuple> {
+    MapReader(
+        get: tuples.get,
+        entries: {
+            let placed = try places.entries().filter { $0.value.owner != 0 && $0.value.owner != .max }
+            return placed.map { ($0.value.key, $0.value.tuple) } + (try tuples.entries())
+        },
+        size: tuples.size)
 }
 
 private func pinnedCounters<Key: BitwiseCopyable, Value: BitwiseCopyable>(
