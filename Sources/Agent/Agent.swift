@@ -208,6 +208,7 @@ public final class Agent {
         }
         let started = Reactor.now()
         // What takes connections is there before they are turned to it.
+        proxy.setDrains(Set(plane.drains.keys))
         proxy.publish(snapshot)
         proxy.refresh(plane, snapshot)
         do throws(BPFError) {
@@ -244,6 +245,7 @@ public final class Agent {
     /// Records that an endpoint is to be drained, or no longer.
     func drain(_ backends: [UInt64], deadline: UInt64?) throws(BPFError) {
         config.failures = try plane.drain(backends, deadlineNanoseconds: deadline)
+        proxy.setDrains(Set(plane.drains.keys))
         if let deadline {
             let now = Reactor.now()
             reactor.after(.nanoseconds(deadline > now ? deadline - now : 0)) { [unowned self] in sweep() }

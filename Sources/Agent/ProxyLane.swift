@@ -18,6 +18,7 @@ final class ProxyLane {
     /// In force; nil before the first configuration.
     private(set) var table: RouteTable?
     private let inbound: InboundServices
+    private var drained: Set<UInt64> = []
     private var listeners: ProxyListeners?
     private var listenerIDs: [UInt64: [ListenerID]] = [:]
     /// What arrives before the first configuration waits in the sockets' queues.
@@ -134,6 +135,30 @@ final class ProxyLane {
             for descriptors in inboundSockets { _ = engine.addListener(descriptors, .captured) }
         }
         self.table = table
+        for id in drained { mark(id, isDraining: true) }
+    }
+
+    /// Takes over which backends are drained, by the kernel's identifiers: requests go elsewhere too.
+    func setDrains(_ backends: Set<UInt64>) {
+        for id in drained.subtracting(backends) { mark(id, isDraining: false) }
+        for id in backends.subtracting(drained) { mark(id, isDraining: true) }
+        drained = backends
+    }
+
+    private func mark(_ backend: UInt64, isDraining: Bool) {
+        for cluster in engine.clusters?.clusters ?? [] {
+            let key = cluster.config.key
+            let services = [true, false].map {
+                Identifier.service(key.service, port: key.port, transport: .tcp, isIPv4: $0)
+            }
+            for endpoint in cluster.config.endpoints {
+                let ids = services.map {
+                    Identifier.backend(service: $0, address: endpoint.address, port: endpoint.port)
+                }
+                guard ids.contains(backend) else { continue }
+                cluster.setDraining(isDraining, address: endpoint.address, port: endpoint.port)
+            }
+        }
     }
 
     /// With a rule that sends everything to the service itself for each port that has left the proxy lane.

@@ -32,7 +32,7 @@ public enum Identifier {
     }
 
     /// Of an endpoint of a service.
-    static func backend(service: UInt64, address: IPAddress, port: UInt16) -> UInt64 {
+    public static func backend(service: UInt64, address: IPAddress, port: UInt16) -> UInt64 {
         let hash = weft_mix(weft_mix(weft_mix(service ^ address.high) ^ address.low) ^ UInt64(port))
         return hash == 0 ? 1 : hash
     }

@@ -120,6 +120,21 @@ extension NodeTests {
             }
         }
 
+        @Test("A drained endpoint gets no further request, and requests again when the drain is undone")
+        func draining() throws {
+            try HTTPMesh.run(RouteCase.route("  - backendRefs: [{ name: web, port: 80 }]")) { mesh in
+                let both: Set = ["web-v1", "web-v2"]
+                #expect(Set(try mesh.pods("/", count: 100).keys) == both)
+                let endpoint = "\(mesh.sandbox.address(1)):8080"
+                let drain = try mesh.node.weft("endpoint", "drain", "shop/web", endpoint, "--deadline", "60")
+                #expect(drain.succeeded, "\(drain.errors)")
+                #expect(try mesh.pods("/", count: 100) == ["web-v2": 100])
+                let undo = try mesh.node.weft("endpoint", "drain", "shop/web", endpoint, "--undo")
+                #expect(undo.succeeded, "\(undo.errors)")
+                #expect(Set(try mesh.pods("/", count: 100).keys) == both)
+            }
+        }
+
         @Test("1,000 slow clients: others are served, and memory stays bounded", arguments: ["-H", "-B", "-X"])
         func slowClients(kind: String) throws {
             try HTTPMesh.run(Self.route(0)) { mesh in
