@@ -63,6 +63,11 @@ extension MeshSnapshot {
         }
     }
 
+    private func fallback(of target: HTTPBackend.Target) -> HTTPBackend.Target? {
+        guard case .service(let name, let port, let subset) = target else { return nil }
+        return services[name]?.traffic(port: port, subset: subset).fallback
+    }
+
     /// What stands in the proxy lane, by the kernel's identifier of each address family of each port.
     func compiledCaptures(
         _ compiled: [ObjectName: CompiledWorkload], policies: [UInt64: CompiledPolicy]
@@ -71,8 +76,10 @@ extension MeshSnapshot {
         var failures: [ObjectName] = []
         for service in services.values {
             for port in service.ports where port.isProxied {
+                let targets = CompiledCapture.targets(of: service, port)
+                // Where a target has no endpoint left, requests go to its fallback.
                 let destinations = guarded(
-                    CompiledCapture.targets(of: service, port).flatMap(endpoints), compiled, policies)
+                    (targets + targets.compactMap(fallback)).flatMap(endpoints), compiled, policies)
                 guard let capture = CompiledCapture(service, port, destinations: destinations) else {
                     failures.append(service.name)
                     continue

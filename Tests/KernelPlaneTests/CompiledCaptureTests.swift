@@ -81,6 +81,21 @@ struct CompiledCaptureTests {
         #expect(capture.guards.0.port == UInt16(8080).bigEndian)
     }
 
+    @Test func aFallbackIsGuardedToo() throws {
+        var mesh = mesh([denial(of: "other")])
+        mesh.services[web]?.ports[0].http = HTTPRouting(rules: [
+            HTTPRule(
+                origin: ObjectKey(.service, web), index: 0,
+                action: .forward([HTTPBackend(target: .service(web, port: 80, subset: nil))]))
+        ])
+        let without = try #require(CompiledMaps(mesh, isCapturing: true).captures.values.first?.value)
+        #expect(without.guard_count == 0)
+        mesh.services[web]?.traffic.fallback = .service(other, port: 80, subset: nil)
+        let capture = try #require(CompiledMaps(mesh, isCapturing: true).captures.values.first?.value)
+        #expect(capture.guard_count == 1)
+        #expect(capture.guards.0.workload == Identifier.workload(other))
+    }
+
     /// Endpoints under the same policies are one guard, unless the policies tell their ports apart.
     @Test(arguments: [([], 1), ([8080], 3)] as [([UInt16], Int)])
     func guardsAreAsManyAsOutcomes(ports: [UInt16], count: Int) throws {
