@@ -104,9 +104,13 @@ public final class ProxyEngine: Sendable {
 
     /// Starts the threads.
     public func start() throws(ProxyError) {
+        // Each connection of a client may need one to a backend.
+        weft_raise_descriptor_limit()
         try keeper.start()
         for seat in seats {
-            let start = WorkerStart(seat: seat, options: options)
+            guard let start = WorkerStart(seat: seat, options: options) else {
+                throw ProxyError(operation: "watch a worker's mailbox", errno: weft_errno())
+            }
             var thread = pthread_t()
             let argument = unsafe Unmanaged.passRetained(start)
             let error = unsafe pthread_create(
@@ -178,14 +182,23 @@ struct WorkerSeat: Sendable {
 private final class WorkerStart: Sendable {
     let seat: WorkerSeat
     let options: ProxyOptions
+    private let poller: Mutex<Poller?>
 
-    init(seat: WorkerSeat, options: ProxyOptions) {
+    /// nil (errno): there is no descriptor or memory left in the kernel.
+    init?(seat: WorkerSeat, options: ProxyOptions) {
+        guard let descriptor = Poller.makeDescriptor() else { return nil }
+        let poller = Poller(descriptor)
+        guard poller.addSource(seat.mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0)) else {
+            return nil
+        }
         self.seat = seat
         self.options = options
+        self.poller = Mutex(poller)
     }
 
     func run() {
         unsafe weft_name_thread("\(options.threadName)-\(seat.number)")
-        Worker.run(seat, options: options)
+        guard let poller = poller.withLock({ $0.take() }) else { return }
+        Worker.run(seat, options: options, poller: poller)
     }
 }

@@ -50,15 +50,29 @@ int weft_connect_in_cgroup(int cgroup_fd, uint32_t address, uint16_t port);
 void weft_name_thread(const char *name);
 
 /// Reads errno at once: an intervening release of an object may change it.
-static inline int weft_errno(void) { return errno; }
+static inline int weft_errno(void)
+{
+	return errno;
+}
 
 /// vasprintf(3): the formatted text, to be freed by the caller, or NULL. For C callbacks that take a va_list.
 char *weft_format(const char *format, va_list arguments);
 
+/// Raises the soft limit of descriptors (RLIMIT_NOFILE) to the hard one, as far as that is allowed.
+static inline void weft_raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /// Sets the soft and hard limit of locked memory (RLIMIT_MEMLOCK). Returns -1 with errno.
 static inline int weft_set_memlock_limit(rlim_t bytes)
 {
-    struct rlimit limit = {bytes, bytes};
+	struct rlimit limit = { bytes, bytes };
 
-    return setrlimit(RLIMIT_MEMLOCK, &limit);
+	return setrlimit(RLIMIT_MEMLOCK, &limit);
 }

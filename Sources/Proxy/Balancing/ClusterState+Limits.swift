@@ -48,6 +48,9 @@ extension ClusterState {
         shared.value.gauges.acquire(.connections, limit: limits.maxConnections ?? .max)
     }
 
+    /// Takes a connection whatever the limit is. `connectionClosed()` follows exactly once.
+    func takeConnection() { _ = shared.value.gauges.acquire(.connections, limit: .max) }
+
     public func connectionClosed() { shared.value.gauges.release(.connections) }
 
     /// Asks for a place in the queue of requests that wait for a connection or an endpoint: at most 10,000 where nothing is

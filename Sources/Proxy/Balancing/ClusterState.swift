@@ -105,7 +105,7 @@ public struct ClusterState: ~Copyable {
         }
         if penalizesFailures && outcome.penalty > 0 {
             endpoints[index].latency.penalize(outcome.penalty, now: now)
-        } else {
+        } else if outcome.failure != .cancelled {
             endpoints[index].latency.observe(outcome.latency, now: now)
         }
         guard let outlier else { return }

@@ -59,9 +59,15 @@ struct Readiness: OptionSet, BitwiseCopyable {
     private let descriptor: CInt
     private let events: UnsafeMutablePointer<epoll_event>
 
-    /// Without a descriptor left in the process, nothing can be added to it.
-    init() {
-        descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
+    /// An instance without anything; nil (errno) without a descriptor left in the process.
+    static func makeDescriptor() -> CInt? {
+        let descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
+        return descriptor >= 0 ? descriptor : nil
+    }
+
+    /// Owns `descriptor`, which is one of `makeDescriptor`.
+    init(_ descriptor: CInt) {
+        self.descriptor = descriptor
         unsafe events = .allocate(capacity: Self.capacity)
     }
 

@@ -59,6 +59,14 @@ enum Transfer: BitwiseCopyable {
         return descriptor
     }
 
+    /// Whether a negative errno says that this side has no descriptor, port or memory left.
+    static func isShortage(_ result: CInt) -> Bool {
+        switch -result {
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EAGAIN: true
+        default: false
+        }
+    }
+
     static func shutdownWriting(_ descriptor: CInt) { _ = shutdown(descriptor, CInt(SHUT_WR)) }
 
     /// Closes with a reset instead of a FIN.

@@ -10,7 +10,11 @@ extension Worker {
         for _ in 0..<64 {
             var peer = weft_endpoint()
             let descriptor = Sockets.accept(listener, peer: &peer)
-            guard descriptor >= 0 else { return }
+            guard descriptor >= 0 else {
+                // Level-triggered: what cannot be taken would be reported again and again.
+                if Sockets.isShortage(descriptor), -descriptor != EAGAIN { rest(index) }
+                return
+            }
             guard let downstream = downstream(descriptor, index, ClientAddress(peer)) else {
                 statistics.add(.downstreamRefused)
                 Sockets.reset(descriptor)
@@ -32,6 +36,25 @@ extension Worker {
             statistics.add(.downstreamOpened)
             statistics.add(.downstreamActive, 1)
             wheel.set(TimerID.downstream(place), tick + options.headTimeout)
+        }
+    }
+
+    private mutating func rest(_ index: UInt32) {
+        poller.remove(listeners[Int(index)].descriptor)
+        listeners[Int(index)].rests = true
+        if listenersWake == 0 { listenersWake = tick + Self.listenerRest }
+    }
+
+    /// Listeners that had to rest are watched again.
+    mutating func wakeListeners() {
+        listenersWake = 0
+        for index in listeners.indices where listeners[index].isOpen && listeners[index].rests {
+            let token = EventToken(kind: .listener, index: UInt32(index), generation: 0)
+            if poller.addSource(listeners[index].descriptor, token) {
+                listeners[index].rests = false
+            } else {
+                listenersWake = tick + Self.listenerRest
+            }
         }
     }
 

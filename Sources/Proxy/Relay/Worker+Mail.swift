@@ -29,7 +29,13 @@ extension Worker {
             index = UInt32(listeners.count)
             listeners.append(listener)
         }
-        _ = poller.addSource(descriptor, EventToken(kind: .listener, index: index, generation: 0))
+        guard poller.addSource(descriptor, EventToken(kind: .listener, index: index, generation: 0)) else {
+            // Closed, so that the kernel gives its connections to the other workers.
+            statistics.add(.downstreamRefused)
+            listeners[Int(index)].isOpen = false
+            close(descriptor)
+            return
+        }
     }
 
     private mutating func closeListeners(where isChosen: (WorkerListener) -> Bool) {

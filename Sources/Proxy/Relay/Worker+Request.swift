@@ -4,9 +4,9 @@ extension Worker {
     mutating func send(_ exchange: UInt32, pool: UInt32) {
         switch connect(exchange, pool: pool) {
         case .connected: break
-        case .overflow:
+        case .shortage:
             endAttempt(exchange, .cancelled)
-            reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+            reply(exchange, 503, .overload, .overload)
             return
         case .failed:
             upstreamFailed(exchange, AttemptFailure(.connectFailure))

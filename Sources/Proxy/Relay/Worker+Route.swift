@@ -132,6 +132,17 @@ extension Worker {
         wish.sessionID = exchanges[exchange].session?.endpoint
         switch generations[generation].clusters[cluster].pick(wish, random: random.next(), now: now) {
         case .endpoint(let endpoint):
+            let pool = generations[generation].pool(cluster, endpoint)
+            guard admitConnection(pool: pool) else {
+                // As long as a request may be without progress.
+                if tick < exchanges[exchange].lastProgress + options.streamIdleTimeout {
+                    queue(exchange)
+                } else {
+                    reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+                }
+                return
+            }
+            leaveQueue(exchange)
             generations[generation].clusters[cluster].began(endpoint)
             let rule = retryRule(exchange)
             if rule?.avoidsPreviousHosts ?? false { exchanges[exchange].tried.insert(endpoint) }
@@ -142,7 +153,7 @@ extension Worker {
             exchanges[exchange].record.attempts &+= 1
             exchanges[exchange].record.destination = generations[generation].destination(cluster, endpoint)
             setTryDeadline(exchange, rule)
-            send(exchange, pool: generations[generation].pool(cluster, endpoint))
+            send(exchange, pool: pool)
         case .none(let reason): withoutEndpoint(exchange, reason)
         }
     }
@@ -170,6 +181,7 @@ extension Worker {
         let cluster = exchanges[exchange].cluster
         let fallback = generations[generation].clusterFacts[cluster].fallback
         if fallback >= 0, Int(fallback) != cluster, !exchanges[exchange].usesFallback {
+            releasePermissions(exchange)
             exchanges[exchange].usesFallback = true
             exchanges[exchange].tried = TriedEndpoints()
             exchanges[exchange].cluster = Int(fallback)
@@ -185,15 +197,28 @@ extension Worker {
         case .wait(let end):
             if now >= end {
                 reply(exchange, 503, .failFast, .noHealthyUpstream)
-            } else if exchanges[exchange].isQueued
-                || generations[generation].clusters[cluster].admitToQueue()
-            {
-                exchanges[exchange].isQueued = true
-                pause(exchange, .endpoint, until: tick + Self.endpointPoll)
             } else {
-                reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+                queue(exchange)
             }
         }
+    }
+
+    /// Waits in the queue of its cluster, if there is a place.
+    private mutating func queue(_ exchange: UInt32) {
+        let generation = exchanges[exchange].generation
+        let cluster = exchanges[exchange].cluster
+        guard exchanges[exchange].isQueued || generations[generation].clusters[cluster].admitToQueue() else {
+            reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+            return
+        }
+        exchanges[exchange].isQueued = true
+        pause(exchange, .endpoint, until: tick + Self.endpointPoll)
+    }
+
+    private mutating func leaveQueue(_ exchange: UInt32) {
+        guard exchanges[exchange].isQueued else { return }
+        exchanges[exchange].isQueued = false
+        generations[exchanges[exchange].generation].clusters[exchanges[exchange].cluster].leftQueue()
     }
 
     // MARK: Waiting

@@ -4,9 +4,37 @@ import Mesh
 
 // Connections to backends: the pools, and what happens on a connection.
 extension Worker {
-    enum ConnectStep { case connected, overflow, failed }
+    enum ConnectStep {
+        case connected, failed
+        /// This side has no descriptor, port or place left: says nothing about the endpoint.
+        case shortage
+    }
 
-    /// Gives the exchange a connection of the pool, an idle one if there is one.
+    private enum Opening {
+        case opened(UInt32)
+        case failed, shortage
+    }
+
+    /// Whether there is a connection for a request, or may be one more. If so `connect` has to follow.
+    mutating func admitConnection(pool: UInt32) -> Bool {
+        let cluster = pools[Int(pool)].cluster
+        guard pools[Int(pool)].firstIdle == .max, cluster >= 0 else { return true }
+        if currentCluster(of: pool, { $0.admitConnection() }) { return true }
+        var open: UInt32 = 0
+        for place in pools.indices where pools[place].cluster == cluster {
+            open += pools[place].openCount
+            guard pools[place].lastIdle != .max else { continue }
+            // One that is idle at another endpoint gives way.
+            closeUpstream(pools[place].lastIdle)
+            return currentCluster(of: pool) { $0.admitConnection() }
+        }
+        // Each worker may have one, as in Envoy: it could never send anything while others have them all.
+        guard open == 0 else { return false }
+        currentCluster(of: pool) { $0.takeConnection() }
+        return true
+    }
+
+    /// Gives the exchange a connection of the pool, an idle one if there is one. `admitConnection` was true before.
     mutating func connect(_ exchange: UInt32, pool: UInt32) -> ConnectStep {
         let index: UInt32
         // The one that was used last: those at the end of the list are the ones that time out.
@@ -18,12 +46,15 @@ extension Worker {
             statistics.add(.upstreamReused)
         } else {
             let counts = pools[Int(pool)].cluster >= 0
-            if counts, !currentCluster(of: pool, { $0.admitConnection() }) { return .overflow }
-            guard let opened = open(pool, counts) else {
+            switch open(pool, counts) {
+            case .opened(let opened): index = opened
+            case .failed:
                 if counts { currentCluster(of: pool) { $0.connectionClosed() } }
                 return .failed
+            case .shortage:
+                if counts { currentCluster(of: pool) { $0.connectionClosed() } }
+                return .shortage
             }
-            index = opened
             exchanges[exchange].isReusedUpstream = false
         }
         upstreams[index].exchange = exchange
@@ -37,21 +68,21 @@ extension Worker {
         body(generations[generations.current].clusters[pools[Int(pool)].cluster])
     }
 
-    private mutating func open(_ pool: UInt32, _ isCounted: Bool) -> UInt32? {
+    private mutating func open(_ pool: UInt32, _ isCounted: Bool) -> Opening {
         var inProgress = false
         let descriptor = Sockets.connect(to: pools[Int(pool)].endpoint, inProgress: &inProgress)
-        guard descriptor >= 0 else { return nil }
+        guard descriptor >= 0 else { return Sockets.isShortage(descriptor) ? .shortage : .failed }
         var upstream = Upstream(descriptor: descriptor, pool: pool, isConnecting: inProgress)
         upstream.isCounted = isCounted
         guard let index = upstreams.insert(upstream) else {
             close(descriptor)
-            return nil
+            return .shortage
         }
         let token = EventToken(kind: .upstream, index: index, generation: upstreams.generation(index))
         guard poller.addConnection(descriptor, token) else {
             upstreams.remove(index)
             close(descriptor)
-            return nil
+            return .shortage
         }
         pools[Int(pool)].openCount += 1
         statistics.add(.upstreamOpened)
@@ -63,7 +94,7 @@ extension Worker {
                 ? options.connectTimeout : generations[generations.current].clusterFacts[cluster].connectTimeout
             wheel.set(TimerID.upstream(index), tick + timeout)
         }
-        return index
+        return .opened(index)
     }
 
     private mutating func removeIdle(_ index: UInt32) {

@@ -36,6 +36,8 @@ struct Worker: ~Copyable {
     var queue: [EventToken] = []
     var spareQueue: [EventToken] = []
     var isStopping = false
+    /// When listeners that rest are watched again; 0: none rests.
+    var listenersWake: UInt64 = 0
     /// No new connections, and none kept after its request.
     var isDraining = false
 
@@ -63,15 +65,13 @@ struct Worker: ~Copyable {
     static let turnBudget = 1 << 20
     /// How often memory that a burst needed is given back, milliseconds.
     static let trimInterval: UInt64 = 10_000
+    /// How long a listener rests when no descriptor is left, milliseconds.
+    static let listenerRest: UInt64 = 50
     /// How often a request that waits for an endpoint looks for one, milliseconds.
     static let endpointPoll: UInt64 = 50
 
     /// Works on the calling thread until the mailbox says stop.
-    static func run(_ seat: WorkerSeat, options: ProxyOptions) {
-        let poller = Poller()
-        guard poller.addSource(seat.mailbox.descriptor, EventToken(kind: .mailbox, index: 0, generation: 0)) else {
-            return
-        }
+    static func run(_ seat: WorkerSeat, options: ProxyOptions, poller: consuming Poller) {
         var worker = Worker(seat, options: options, poller: poller)
         worker.run()
     }
@@ -91,6 +91,7 @@ struct Worker: ~Copyable {
         }
         if !queue.isEmpty { runQueue() }
         expireTimers()
+        if listenersWake != 0, tick >= listenersWake { wakeListeners() }
         if pendingConfiguration != nil { adoptPending() }
         if tick >= nextTrim {
             nextTrim = tick + Self.trimInterval
@@ -119,7 +120,9 @@ struct Worker: ~Copyable {
 
     private func timeout() -> CInt {
         guard queue.isEmpty else { return 0 }
-        guard let next = wheel.next else { return -1 }
+        var next = wheel.next ?? .max
+        if listenersWake != 0 { next = min(next, listenersWake) }
+        guard next != .max else { return -1 }
         return next > tick ? CInt(min(next - tick, 3_600_000)) : 0
     }
 
@@ -158,6 +161,8 @@ struct WorkerListener {
     var id: ListenerID
     var kind: ListenerKind
     var isOpen = true
+    /// Not watched for a while.
+    var rests = false
     /// Taken from it and still open.
     var connections = 0
 }

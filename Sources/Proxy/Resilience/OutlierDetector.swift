@@ -65,7 +65,7 @@ struct OutlierDetector: BitwiseCopyable, Sendable {
         }
         // The claim keeps other workers and the sweep away until the time of the ejection is there too.
         guard endpoint.value.set(.claimed).isDisjoint(with: [.ejected, .claimed, .removed]) else {
-            cluster.value.ejected.wrappingSubtract(1, ordering: .relaxed)
+            release()
             return false
         }
         endpoint.value.ejectedAt.store(now, ordering: .relaxed)
@@ -83,19 +83,32 @@ struct OutlierDetector: BitwiseCopyable, Sendable {
     private func reserve() -> Bool {
         var ejected = cluster.value.ejected.load(ordering: .relaxed)
         while true {
-            let isWithinShare = UInt64(ejected + 1) * 100 <= UInt64(settings.maxEjectionPercent) * UInt64(endpoints)
+            let isWithinShare = (UInt64(ejected) + 1) * 100 <= UInt64(settings.maxEjectionPercent) * UInt64(endpoints)
             guard isWithinShare || (settings.alwaysEjectsOne && ejected == 0) else { return false }
             let (exchanged, original) = cluster.value.ejected.weakCompareExchange(
-                expected: ejected, desired: ejected + 1, ordering: .relaxed)
+                expected: ejected, desired: ejected &+ 1, ordering: .relaxed)
             if exchanged { return true }
+            ejected = original
+        }
+    }
+
+    /// Never below 0: a new configuration counts anew while workers are at work.
+    private func release() {
+        var ejected = cluster.value.ejected.load(ordering: .relaxed)
+        while ejected > 0 {
+            let (exchanged, original) = cluster.value.ejected.weakCompareExchange(
+                expected: ejected, desired: ejected - 1, ordering: .relaxed)
+            if exchanged { return }
             ejected = original
         }
     }
 
     /// Ends an ejection: its time is over, an active health check succeeded, or detection was switched off.
     func admit() {
-        guard endpoint.value.clear(.ejected).contains(.ejected) else { return }
-        cluster.value.ejected.wrappingSubtract(1, ordering: .relaxed)
+        let flags = endpoint.value.clear(.ejected)
+        guard flags.contains(.ejected) else { return }
+        // One that a new configuration does not have is not in its count.
+        if !flags.contains(.removed) { release() }
         // Otherwise a counter near its limit would eject it again at once.
         Self.reset(endpoint.value.consecutive5xx)
         Self.reset(endpoint.value.consecutiveGatewayErrors)

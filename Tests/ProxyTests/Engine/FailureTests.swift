@@ -33,6 +33,33 @@ import Testing
         #expect(proxy.requests(status: 503).flags == .upstreamConnectionFailure)
     }
 
+    /// With no load at all a limit of one connection is not in the way of requests to another endpoint.
+    @Test func idleConnectionsGiveWay() throws {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        let first = TestBackend(answering: { _ in answer })
+        let second = TestBackend(answering: { _ in answer })
+        var traffic = HTTPTraffic()
+        traffic.limits.maxConnections = 1
+        let proxy = try TestProxy(to: [first.port, second.port], traffic: traffic)
+        for _ in 0..<20 { #expect(proxy.exchange(Self.request).hasSuffix("ok")) }
+        #expect(proxy.requests(status: 200).count == 20)
+    }
+
+    @Test func requestsWaitForAConnection() throws {
+        let backend = TestBackend(answering: { _ in
+            usleep(20_000)
+            return Self.ok
+        })
+        var traffic = HTTPTraffic()
+        traffic.limits.maxConnections = 1
+        traffic.limits.maxPendingRequests = 4
+        let proxy = try TestProxy(to: [backend.port], traffic: traffic)
+        let clients = (0..<4).map { _ in proxy.connect() }
+        for client in clients { client.send(Self.request) }
+        for client in clients { #expect(client.receiveAll().hasSuffix("ok")) }
+        #expect(proxy.counter(.upstreamOpened) == 1)
+    }
+
     @Test func retryReconnectErrors() throws {
         let backend = TestBackend(answering: { _ in Self.ok })
         let proxy = try TestProxy(to: [Self.deadPort(), backend.port]) { $0.retry = Self.retries(.connectFailure) }

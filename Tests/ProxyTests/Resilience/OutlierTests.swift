@@ -221,6 +221,28 @@ struct OutlierTests {
         #expect(cluster.pick() == 1, "the old generation knows that it is gone")
     }
 
+    @Test func aNewCountIsNeverMadeNegative() {
+        var detection = OutlierDetection()
+        detection.maxEjectionPercent = 100
+        let cluster = TestCluster(.test(endpoints: 3) { $0.outlier = detection })
+        for place in 0..<2 { cluster.serve(place, status: 500, times: 5) }
+        #expect(cluster.isEjected(0) && cluster.isEjected(1))
+        let old = cluster.set
+        let count = { cluster.workers[0].shared.value.ejected.load(ordering: .relaxed) }
+        // One of the ejected goes: its end in the old generation is not one of the new one.
+        cluster.replace(.test(endpoints: (1..<3).map { .numbered($0) }) { $0.outlier = detection })
+        #expect(count() == 1)
+        old.clusters[0].detector(old.clusters[0].endpoints[0])?.admit()
+        #expect(count() == 1)
+        // Whatever became of the count meanwhile.
+        cluster.workers[0].shared.value.ejected.store(0, ordering: .relaxed)
+        cluster.set.clusters[0].detector(cluster.endpoints[0])?.admit()
+        #expect(count() == 0)
+        cluster.workers[0].shared.value.ejected.store(.max, ordering: .relaxed)
+        cluster.serve(1, status: 500, times: 5)
+        #expect(!cluster.isEjected(1), "no share is left")
+    }
+
     // MARK: - Several workers
 
     @Test func workersAgree() async {
