@@ -239,6 +239,7 @@ public final class Agent {
     private func becomeReady() {
         guard !isReady else { return }
         isReady = true
+        weft_forget_code()
         manager.ready(status: "generation \(config.snapshot.generation)")
     }
 

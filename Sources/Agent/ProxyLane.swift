@@ -17,6 +17,8 @@ final class ProxyLane {
     let engine: ProxyEngine
     /// In force; nil before the first configuration.
     private(set) var table: RouteTable?
+    /// What `table` was made of.
+    private var published: MeshSnapshot?
     private let inbound: InboundServices
     private var drained: Set<UInt64> = []
     private var listeners: ProxyListeners?
@@ -125,7 +127,10 @@ final class ProxyLane {
 
     /// Puts the rules of a snapshot in force, before the kernel turns connections to them.
     func publish(_ snapshot: MeshSnapshot) {
-        let snapshot = completed(snapshot)
+        let snapshot = concerning(completed(snapshot))
+        // Most changes of a large mesh are no business of the proxy's.
+        guard table == nil || snapshot != published else { return }
+        published = snapshot
         let table = RouteTable(snapshot, identifiers: RouteIdentifiers(snapshot))
         engine.publish(table)
         inbound.replace(snapshot)
@@ -159,6 +164,29 @@ final class ProxyLane {
                 cluster.setDraining(isDraining, address: endpoint.address, port: endpoint.port)
             }
         }
+    }
+
+    /// The part of a snapshot that requests can meet: services with rules, and where those lead. The generation is left
+    /// out, so that parts can be compared.
+    private func concerning(_ snapshot: MeshSnapshot) -> MeshSnapshot {
+        var part = snapshot
+        part.generation = 0
+        part.services = [:]
+        part.policies = [:]
+        var names = snapshot.services.filter { $0.value.ports.contains { $0.http != nil } }.map(\.key)
+        while let name = names.popLast() {
+            guard part.services[name] == nil, let service = snapshot.services[name] else { continue }
+            part.services[name] = service
+            var targets = service.subsets.map(\.traffic.fallback) + [service.traffic.fallback]
+            for subset in service.subsets { targets += subset.portTraffic.values.map(\.fallback) }
+            for port in service.ports {
+                targets.append(port.traffic?.fallback)
+                targets += service.targets(of: port)
+            }
+            for case .service(let target, _, _)? in targets { names.append(target) }
+        }
+        if part.services.isEmpty { part.workloads = [:] }
+        return part
     }
 
     /// With a rule that sends everything to the service itself for each port that has left the proxy lane.

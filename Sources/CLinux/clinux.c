@@ -1,6 +1,7 @@
 #include "clinux.h"
 
 #include <arpa/inet.h>
+#include <link.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -91,4 +93,30 @@ char *weft_format(const char *format, va_list arguments)
     char *text;
 
     return vasprintf(&text, format, arguments) < 0 ? NULL : text;
+}
+
+static int forget_object(struct dl_phdr_info *info, size_t size, void *context)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    (void)size;
+    (void)context;
+    for (int index = 0; index < info->dlpi_phnum; index++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[index];
+        uintptr_t start, end;
+
+        /* Nothing that was ever written: such pages exist nowhere else. */
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) || !(segment->p_flags & PF_X))
+            continue;
+        start = (info->dlpi_addr + segment->p_vaddr + page - 1) & ~(page - 1);
+        end = (info->dlpi_addr + segment->p_vaddr + segment->p_filesz) & ~(page - 1);
+        if (start < end)
+            madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+void weft_forget_code(void)
+{
+    dl_iterate_phdr(forget_object, NULL);
 }

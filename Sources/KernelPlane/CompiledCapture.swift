@@ -28,26 +28,6 @@ struct CompiledCapture: Sendable {
         var workload: UInt64
         var port: UInt16
     }
-
-    /// The services that requests to `port` of `service` may be sent to, itself included, whatever their rules match.
-    static func targets(of service: MeshService, _ port: MeshServicePort) -> [HTTPBackend.Target] {
-        var targets: [HTTPBackend.Target] = []
-        func add(_ target: HTTPBackend.Target) {
-            if !targets.contains(target) { targets.append(target) }
-        }
-        for routing in port.http.map({ [$0] + $0.consumers.values }) ?? [] {
-            for rule in routing.rules {
-                for mirror in rule.mirrors { add(mirror.target) }
-                guard case .forward(let backends) = rule.action else { continue }
-                for backend in backends {
-                    add(backend.target)
-                    for mirror in backend.mirrors { add(mirror.target) }
-                }
-            }
-        }
-        add(.service(service.name, port: port.port, subset: nil))
-        return targets
-    }
 }
 
 extension MeshSnapshot {
@@ -76,7 +56,7 @@ extension MeshSnapshot {
         var failures: [ObjectName] = []
         for service in services.values {
             for port in service.ports where port.isProxied {
-                let targets = CompiledCapture.targets(of: service, port)
+                let targets = service.targets(of: port)
                 // Where a target has no endpoint left, requests go to its fallback.
                 let destinations = guarded(
                     (targets + targets.compactMap(fallback)).flatMap(endpoints), compiled, policies)

@@ -49,6 +49,10 @@ int weft_connect_in_cgroup(int cgroup_fd, uint32_t address, uint16_t port);
 /// Names the calling thread (at most 15 characters count).
 void weft_name_thread(const char *name);
 
+/// Gives the pages of the program's own code back to the page cache; those that are still needed come again by
+/// themselves, without being read from disk. What only a start needs then no longer counts as the process's memory.
+void weft_forget_code(void);
+
 /// Reads errno at once: an intervening release of an object may change it.
 static inline int weft_errno(void)
 {

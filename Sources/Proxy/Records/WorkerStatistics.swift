@@ -53,8 +53,9 @@ public struct WorkerStatistics: @unchecked Sendable {
         while slots < 2 * capacity { slots *= 2 }
         mask = slots - 1
         let count = Header.size + (capacity + 1) * Entry.size
-        unsafe words = .allocate(capacity: count)
-        for word in 0..<count { unsafe (words + word).initialize(to: Atomic(0)) }
+        // Fresh pages read as zeroes, which is what a counter begins with, and take no memory before they are used.
+        unsafe words = Pages.reserve(count * MemoryLayout<Atomic<UInt64>>.stride).bindMemory(
+            to: Atomic<UInt64>.self, capacity: count)
         unsafe index = .allocate(capacity: slots)
         unsafe index.initialize(repeating: 0, count: slots)
         unsafe free = .allocate(capacity: capacity)
