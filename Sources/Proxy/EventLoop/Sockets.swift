@@ -67,6 +67,13 @@ enum Transfer: BitwiseCopyable {
         }
     }
 
+    /// Whether there is nothing to read, and no end.
+    static func isQuiet(_ descriptor: CInt) -> Bool {
+        var byte: UInt8 = 0
+        guard unsafe recv(descriptor, &byte, 1, receiveFlags | CInt(MSG_PEEK)) < 0 else { return false }
+        return weft_errno() == EAGAIN
+    }
+
     static func shutdownWriting(_ descriptor: CInt) { _ = shutdown(descriptor, CInt(SHUT_WR)) }
 
     /// Closes with a reset instead of a FIN.

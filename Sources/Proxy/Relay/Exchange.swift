@@ -61,6 +61,8 @@ struct Exchange: BitwiseCopyable {
     /// Nanoseconds from the attempt's start to the first byte of the response's body.
     var latency: UInt64 = 0
     var retryAfter: UInt32 = 0
+    /// 1xx responses that have come.
+    var interimResponses: UInt8 = 0
     var retry = RetryState()
     var tried = TriedEndpoints()
     /// Of the key that the cluster's balancer hashes.

@@ -14,6 +14,8 @@ struct Upstream: BitwiseCopyable {
     /// What could not be written of a request's head.
     var output = Buffer()
     var progress = HeadProgress()
+    /// What it is bound to; nil: not asked for yet.
+    var local: ClientAddress?
     var isConnecting: Bool
     var isReadable = false
     var isWritable = true

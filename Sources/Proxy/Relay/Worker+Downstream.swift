@@ -166,6 +166,8 @@ extension Worker {
         exchange.record.started = downstreams[index].headStarted
         exchange.record.minorVersion = head.minorVersion
         exchange.record.source = downstreams[index].source
+        // Until a cluster is chosen, which may be another service's.
+        exchange.record.service = downstreams[index].service
         exchange.record.received = UInt64(downstreams[index].input.end - downstreams[index].input.start)
         exchange.closesDownstream = !head.isPersistent || isDraining
         // There are as many places as connections, and each has one request at a time.

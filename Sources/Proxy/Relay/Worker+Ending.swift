@@ -5,7 +5,8 @@ extension Worker {
     /// The response has been given to the client's connection, to its end.
     mutating func finish(_ exchange: UInt32) {
         let index = exchanges[exchange].downstream
-        let closes = exchanges[exchange].closesDownstream || !exchanges[exchange].requestBody.isComplete
+        let closes =
+            exchanges[exchange].closesDownstream || !exchanges[exchange].requestBody.isComplete || isDraining
         endAttempt(exchange, .none)
         conclude(exchange)
         guard !closes else {

@@ -1,5 +1,9 @@
 // Copies of requests for other clusters, whose answers are thrown away.
 extension Worker {
+    /// How long a copy may take, milliseconds, and as much of its response as is read, bytes.
+    private static let shadowTimeout: UInt64 = 15_000
+    static let shadowLimit: UInt64 = 1 << 20
+
     /// Sends copies of a request that has arrived whole to the mirrors of its backend.
     mutating func mirror(_ exchange: UInt32) {
         exchanges[exchange].awaitsMirrors = false
@@ -40,6 +44,9 @@ extension Worker {
         copy.decision.allowsOrigin = false
         copy.cluster = cluster
         copy.closesDownstream = true
+        // Nobody is there to speak another protocol.
+        copy.request.wantsUpgrade = false
+        copy.requestDeadline = tick + Self.shadowTimeout
         copy.record.started = now
         guard let index = downstreams.insert(downstream) else {
             buffers.give(&input)

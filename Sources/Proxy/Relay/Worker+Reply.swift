@@ -66,8 +66,14 @@ extension Worker {
         exchanges[exchange].record.flags.formUnion(flags)
         exchanges[exchange].record.responded = now
         // What has not come of the body is not waited for.
-        if !exchanges[exchange].requestBody.isComplete { exchanges[exchange].closesDownstream = true }
+        if !exchanges[exchange].requestBody.isComplete || isDraining { exchanges[exchange].closesDownstream = true }
         exchanges[exchange].responseBody = MessageBody(.none)
+        // From here on only a client that does not read holds it up.
+        exchanges[exchange].wakeup = 0
+        exchanges[exchange].tryDeadline = 0
+        exchanges[exchange].requestDeadline = 0
+        exchanges[exchange].lastProgress = tick
+        armTimer(exchange)
     }
 
     private mutating func sendReply(_ exchange: UInt32, from start: Int) {

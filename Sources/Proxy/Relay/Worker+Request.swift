@@ -12,7 +12,8 @@ extension Worker {
             upstreamFailed(exchange, AttemptFailure(.connectFailure))
             return
         }
-        exchanges[exchange].phase = .awaitingHead
+        exchanges[exchange].lastProgress = tick
+        if accessLog.isOn { logUpstream(exchange, pool) }
         writeRequestHead(exchange)
         guard !scratch.overflowed else {
             reply(exchange, 431, .headTooLarge, .downstreamProtocolError)
@@ -22,14 +23,22 @@ extension Worker {
         _ = pumpRequest(exchange)
     }
 
+    private mutating func logUpstream(_ exchange: UInt32, _ pool: UInt32) {
+        let upstream = exchanges[exchange].upstream
+        let local = upstreams[upstream].local ?? Sockets.localAddress(upstreams[upstream].descriptor)
+        upstreams[upstream].local = local
+        accessLog.upstream(
+            exchanges[exchange].ticket, address: ClientAddress(pools[Int(pool)].endpoint), local: local)
+    }
+
     private mutating func writeRequestHead(_ exchange: UInt32) {
         extras.removeAll()
-        if exchanges[exchange].requestDeadline > tick {
+        let index = exchanges[exchange].downstream
+        if exchanges[exchange].requestDeadline > tick, !downstreams[index].isShadow {
             RequestDeadline.write(
                 milliseconds: exchanges[exchange].requestDeadline - tick, isGRPC: exchanges[exchange].hasGRPCTimeout,
                 into: &extras)
         }
-        let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let request = exchanges[exchange].request
         var options = MessageOptions(
@@ -62,6 +71,7 @@ extension Worker {
         case .bytes(let count):
             sent = count
             exchanges[exchange].hasSent = true
+            exchanges[exchange].lastProgress = tick
             if upstreams[upstream].isConnecting { connected(upstream) }
             if count < headCount + input.sendable { upstreams[upstream].isWritable = false }
         case .wouldBlock, .end: upstreams[upstream].isWritable = false
@@ -87,7 +97,9 @@ extension Worker {
         let isNew = !buffer.hasChunk
         if isNew, !buffers.take(&buffer) { return nil }
         if buffers.room(buffer) < bytes.byteCount {
-            guard buffers.grow(&buffer), buffers.room(buffer) >= bytes.byteCount else {
+            // Asked first: the chunk that grows is given back, and the caller still names it.
+            guard Int(BufferPool.largeSize) - Int(buffer.end - buffer.start) >= bytes.byteCount, buffers.grow(&buffer)
+            else {
                 if isNew { buffers.give(&buffer) }
                 return nil
             }
@@ -112,7 +124,7 @@ extension Worker {
                 switch sendUpstreamOutput(exchange) {
                 case .sent: break
                 case .blocked: return true
-                case .failed: return upstreamFailed(exchange, failure(of: exchange))
+                case .failed: return sendingFailed(exchange)
                 }
             }
             let input = downstreams[index].input
@@ -129,7 +141,7 @@ extension Worker {
                 case .wouldBlock, .end:
                     upstreams[upstream].isWritable = false
                     return true
-                case .failed: return upstreamFailed(exchange, failure(of: exchange))
+                case .failed: return sendingFailed(exchange)
                 }
             }
             if exchanges[exchange].requestBody.isComplete || downstreams[index].isShadow { return true }
@@ -142,6 +154,19 @@ extension Worker {
         }
     }
 
+    /// The backend takes no more of the request. It may have answered before it ended: that answer counts. False: the
+    /// exchange is over, or waits for another attempt.
+    private mutating func sendingFailed(_ exchange: UInt32) -> Bool {
+        let upstream = exchanges[exchange].upstream
+        guard exchanges[exchange].hasSent, !upstreams[upstream].isConnecting else {
+            return upstreamFailed(exchange, failure(of: exchange))
+        }
+        upstreams[upstream].isWritable = false
+        upstreams[upstream].isReadable = true
+        upstreams[upstream].hasEnding = true
+        return pumpResponse(exchange)
+    }
+
     /// Sends what is kept of the request's head.
     private mutating func sendUpstreamOutput(_ exchange: UInt32) -> OutputStep {
         let upstream = exchanges[exchange].upstream
@@ -150,6 +175,7 @@ extension Worker {
         case .bytes(let count):
             upstreams[upstream].output.cursor += UInt32(count)
             exchanges[exchange].hasSent = true
+            exchanges[exchange].lastProgress = tick
             if upstreams[upstream].isConnecting { connected(upstream) }
             guard upstreams[upstream].output.unsent == 0 else {
                 upstreams[upstream].isWritable = false
@@ -167,7 +193,15 @@ extension Worker {
     /// Receives more of the request's body. False: the exchange is over.
     private mutating func receiveRequestBody(_ exchange: UInt32) -> Bool {
         let index = exchanges[exchange].downstream
-        guard makeRoomForBody(exchange) else { return true }
+        guard makeRoomForBody(exchange) else {
+            if exchanges[exchange].phase == .awaitingHead {
+                reply(exchange, 503, .overload, .overload)
+            } else {
+                exchanges[exchange].record.flags.insert(.overload)
+                abandon(exchange, .overload)
+            }
+            return false
+        }
         let room = buffers.room(downstreams[index].input)
         switch buffers.receive(downstreams[index].descriptor, into: &downstreams[index].input) {
         case .bytes(let count):

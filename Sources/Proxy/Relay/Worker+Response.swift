@@ -41,7 +41,6 @@ extension Worker {
                         upstreams[upstream].input.cursor += UInt32(count)
                         exchanges[exchange].record.sent &+= UInt64(count)
                         exchanges[exchange].lastProgress = tick
-                        budget -= count
                         guard count == input.sendable else {
                             downstreams[index].isWritable = false
                             return true
@@ -59,6 +58,10 @@ extension Worker {
                     finish(exchange)
                     return false
                 }
+                if downstreams[index].isShadow, exchanges[exchange].record.sent > Self.shadowLimit {
+                    finish(exchange)
+                    return false
+                }
             }
             guard upstreams[upstream].isReadable else {
                 // An idle stream holds no memory.
@@ -69,7 +72,9 @@ extension Worker {
                 enqueue(upstream: upstream)
                 return true
             }
+            let received = exchanges[exchange].record.received
             guard receiveResponse(exchange) else { return false }
+            budget -= Int(exchanges[exchange].record.received &- received)
         }
     }
 
@@ -77,7 +82,12 @@ extension Worker {
     private mutating func receiveResponse(_ exchange: UInt32) -> Bool {
         let upstream = exchanges[exchange].upstream
         guard makeRoomForResponse(exchange) else {
-            abandon(exchange, .overload)
+            if exchanges[exchange].phase == .awaitingHead {
+                exchanges[exchange].keepsUpstream = false
+                reply(exchange, 503, .overload, .overload)
+            } else {
+                abandon(exchange, .overload)
+            }
             return false
         }
         let room = buffers.room(upstreams[upstream].input)
@@ -86,7 +96,12 @@ extension Worker {
             if count < room, !upstreams[upstream].hasEnding { upstreams[upstream].isReadable = false }
             exchanges[exchange].record.received &+= UInt64(count)
             guard exchanges[exchange].phase != .awaitingHead else { return true }
-            return receiveResponseBody(exchange)
+            guard receiveResponseBody(exchange) else {
+                exchanges[exchange].record.flags.insert(.upstreamProtocolError)
+                abandon(exchange, .upstreamProtocolError)
+                return false
+            }
+            return true
         case .wouldBlock:
             upstreams[upstream].isReadable = false
             return true
@@ -103,23 +118,15 @@ extension Worker {
         }
     }
 
-    /// Counts what has arrived to the body. False: the exchange is over.
+    /// Counts what has arrived to the body. False: it is malformed.
     private mutating func receiveResponseBody(_ exchange: UInt32) -> Bool {
         let upstream = exchanges[exchange].upstream
         let input = upstreams[upstream].input
         if exchanges[exchange].latency == 0, input.end > input.ready || exchanges[exchange].responseBody.isComplete {
             exchanges[exchange].latency = max(1, now - min(now, exchanges[exchange].attemptStarted))
         }
-        if exchanges[exchange].unchunks {
-            guard unchunk(exchange) else {
-                abandon(exchange, .upstreamProtocolError)
-                return false
-            }
-            return true
-        }
+        if exchanges[exchange].unchunks { return unchunk(exchange) }
         guard let count = exchanges[exchange].responseBody.take(buffers.bytes(input, input.ready, input.end)) else {
-            exchanges[exchange].record.flags.insert(.upstreamProtocolError)
-            abandon(exchange, .upstreamProtocolError)
             return false
         }
         upstreams[upstream].input.ready += UInt32(count)
@@ -145,6 +152,10 @@ extension Worker {
                 end += UInt32(range.count)
                 continue
             case .needMore, .end:
+                // As above.
+                if exchanges[exchange].responseBody.isComplete, position < bytes.byteCount {
+                    exchanges[exchange].keepsUpstream = false
+                }
                 upstreams[upstream].input.ready = end
                 upstreams[upstream].input.end = end
                 return true
@@ -211,9 +222,22 @@ extension Worker {
         return relayHead(exchange, head, bytes)
     }
 
+    /// As many 1xx responses may come before the one that counts.
+    private static let interimLimit: UInt8 = 32
+
+    /// The backend breaks the rules of HTTP, and the client has not seen a head yet.
+    private mutating func refuseResponse(_ exchange: UInt32) -> HeadStep {
+        exchanges[exchange].keepsUpstream = false
+        endAttempt(exchange, .reset)
+        reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
+        return .over
+    }
+
     /// A 1xx response goes on to clients that know them; another response follows.
     private mutating func relayInterim(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> HeadStep {
         takeHead(exchange, head)
+        exchanges[exchange].interimResponses &+= 1
+        guard exchanges[exchange].interimResponses <= Self.interimLimit else { return refuseResponse(exchange) }
         guard exchanges[exchange].request.minorVersion == 1 else { return .done }
         writeResponseHead(exchange, head, bytes, MessageOptions(framing: .none))
         return sendScratch(exchange) ? .done : .over
@@ -225,6 +249,7 @@ extension Worker {
         upstreams[upstream].input.cursor += UInt32(head.byteCount)
         upstreams[upstream].input.ready = upstreams[upstream].input.cursor
         upstreams[upstream].input.start = upstreams[upstream].input.cursor
+        exchanges[exchange].lastProgress = tick
     }
 
     private mutating func writeResponseHead(
@@ -302,10 +327,7 @@ extension Worker {
     private mutating func relayHead(_ exchange: UInt32, _ head: ResponseHead, _ bytes: RawSpan) -> HeadStep {
         let isTunnel = head.status == 101
         if isTunnel, !exchanges[exchange].request.wantsUpgrade || !head.wantsUpgrade {
-            exchanges[exchange].record.flags.insert(.upstreamProtocolError)
-            endAttempt(exchange, .reset)
-            reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
-            return .over
+            return refuseResponse(exchange)
         }
         let failure = inspect(exchange, head, bytes)
         if exchanges[exchange].decision.rule >= 0, head.status >= 400 || failure.grpcStatus != 255,
@@ -316,11 +338,13 @@ extension Worker {
         takeHead(exchange, head)
         let isOld = exchanges[exchange].request.minorVersion == 0
         exchanges[exchange].record.responded = now
+        exchanges[exchange].tryDeadline = 0
         exchanges[exchange].responseBody = MessageBody(isTunnel ? .untilClose : head.framing)
         exchanges[exchange].keepsUpstream = head.isPersistent && !isTunnel
         var options = MessageOptions(framing: head.framing)
         if isTunnel {
             options.connection = .upgrade
+            exchanges[exchange].requestDeadline = 0
             exchanges[exchange].phase = .tunnelling
             exchanges[exchange].requestBody = MessageBody(.untilClose)
             _ = receiveBody(exchange)
@@ -338,7 +362,7 @@ extension Worker {
             }
         }
         writeResponseHead(exchange, head, bytes, options)
-        guard receiveResponseBody(exchange) else { return .over }
+        guard receiveResponseBody(exchange) else { return refuseResponse(exchange) }
         return sendHeadAndBody(exchange) ? .done : .over
     }
 
@@ -433,6 +457,8 @@ extension Worker {
         switch sendToClient(index, buffers.bytes(output, output.cursor, output.end)) {
         case .bytes(let count):
             downstreams[index].output.cursor += UInt32(count)
+            let exchange = downstreams[index].exchange
+            if exchange != .max { exchanges[exchange].lastProgress = tick }
             guard downstreams[index].output.unsent == 0 else {
                 downstreams[index].isWritable = false
                 return .blocked

@@ -124,6 +124,8 @@ extension Worker {
 
     /// Chooses an endpoint and sends the request there.
     private mutating func attempt(_ exchange: UInt32) {
+        // Also when it does not come to a connection: what fails now has not been answered.
+        exchanges[exchange].phase = .awaitingHead
         let generation = exchanges[exchange].generation
         let cluster = exchanges[exchange].cluster
         var wish = PickWish()

@@ -13,9 +13,9 @@ extension Worker {
 
     /// Sets the exchange's timer to the first of its deadlines.
     mutating func armTimer(_ exchange: UInt32) {
-        var deadline = exchanges[exchange].lastProgress + options.streamIdleTimeout
+        // A request that waits is not idle.
         let wakeup = exchanges[exchange].wakeup
-        if wakeup != 0 { deadline = min(deadline, wakeup) }
+        var deadline = wakeup != 0 ? wakeup : exchanges[exchange].lastProgress + options.streamIdleTimeout
         let request = exchanges[exchange].requestDeadline
         if request != 0 { deadline = min(deadline, request) }
         let attempt = exchanges[exchange].tryDeadline
@@ -41,7 +41,9 @@ extension Worker {
         let isAnswered = state.phase != .awaitingHead && state.phase != .waiting
         if state.requestDeadline != 0, tick >= state.requestDeadline, state.phase != .tunnelling {
             exchanges[exchange].record.flags.insert(.upstreamTimeout)
-            if isAnswered {
+            if isAnswered, downstreams[state.downstream].isShadow {
+                finish(exchange)
+            } else if isAnswered {
                 abandon(exchange, .requestTimeout)
             } else {
                 endAttempt(exchange, .timeout)
@@ -61,6 +63,10 @@ extension Worker {
                 reply(exchange, isComplete ? 504 : 408, isComplete ? .idleTimeout : .bodyTimeout, .streamIdleTimeout)
             }
         } else {
+            // What has passed and means nothing in this phase would fire again at once.
+            if tick >= state.wakeup { exchanges[exchange].wakeup = 0 }
+            if tick >= state.tryDeadline { exchanges[exchange].tryDeadline = 0 }
+            if tick >= state.requestDeadline { exchanges[exchange].requestDeadline = 0 }
             armTimer(exchange)
         }
     }

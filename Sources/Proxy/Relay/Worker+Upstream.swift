@@ -127,6 +127,14 @@ extension Worker {
             closeUpstream(index)
             return
         }
+        // What no event will announce any more: the backend's end, or bytes that are no answer to anything.
+        if upstreams[index].isReadable {
+            guard Sockets.isQuiet(upstreams[index].descriptor) else {
+                closeUpstream(index)
+                return
+            }
+            upstreams[index].isReadable = false
+        }
         buffers.give(&upstreams[index].input)
         upstreams[index].exchange = .max
         upstreams[index].isIdle = true
