@@ -34,7 +34,7 @@ import Testing
         #expect(before >= 0)
         serve(10_000)
         #expect(unsafe weft_allocations_of_thread("alloc-0") - before == 0)
-        #expect(proxy.requests(status: 200).count == 10_500)
+        #expect(TestProxy.eventually { proxy.requests(status: 200).count == 10_500 })
         #expect(backend.connections <= 2)
     }
 }

@@ -241,6 +241,6 @@ import Testing
             answers += 1
         }
         #expect(answers > 100)
-        #expect(proxy.requests(status: 200).count == UInt64(answers))
+        #expect(TestProxy.eventually { proxy.requests(status: 200).count == UInt64(answers) })
     }
 }
