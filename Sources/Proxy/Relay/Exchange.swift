@@ -48,7 +48,7 @@ struct Exchange: BitwiseCopyable {
     var unchunks = false
 
     /// The generation of the configuration that decides about it, and what it decided.
-    let generation: Int
+    var generation: Int
     var service: Int = -1
     var decision = RouteDecision.notFound
     /// Where the present attempt goes; the fallback's, once the first cluster had no endpoint.

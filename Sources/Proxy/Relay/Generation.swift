@@ -60,6 +60,11 @@ struct Generation: ~Copyable {
         }
     }
 
+    /// Marks the pools that its requests may use.
+    func markPools(_ isUsed: inout [Bool]) {
+        for position in pools.indices { isUsed[Int(pools[position])] = true }
+    }
+
     func pool(_ cluster: Int, _ endpoint: EndpointIndex) -> UInt32 { pools[starts[cluster] + endpoint.index] }
 
     /// The workload that listens at an endpoint; 0: unknown.
@@ -74,6 +79,9 @@ struct Generation: ~Copyable {
 
     private let memory: UnsafeMutablePointer<Generation>
     private var used: UInt64 = 0
+    /// In which order they came.
+    private var serials = InlineArray<64, UInt64>(repeating: 0)
+    private var lastSerial: UInt64 = 0
     /// -1: there is none yet.
     private(set) var current = -1
 
@@ -86,7 +94,7 @@ struct Generation: ~Copyable {
         unsafe memory.deallocate()
     }
 
-    /// Whether another one can be taken in: false while requests of 64 generations are in progress.
+    /// Whether another one can be taken in without requests of an old one having to end.
     var hasRoom: Bool { used != .max }
 
     mutating func adopt(_ generation: consuming Generation) {
@@ -94,6 +102,8 @@ struct Generation: ~Copyable {
         precondition(index < Self.capacity)
         unsafe (memory + index).initialize(to: generation)
         used |= 1 << UInt64(index)
+        lastSerial += 1
+        serials[index] = lastSerial
         let old = current
         current = index
         if old >= 0 { collect(old) }
@@ -101,6 +111,18 @@ struct Generation: ~Copyable {
 
     /// How many there are.
     var count: Int { used.nonzeroBitCount }
+
+    func isLive(_ index: Int) -> Bool { used & 1 << UInt64(index) != 0 }
+
+    /// The oldest that is not the current one.
+    var oldest: Int? {
+        var oldest: Int?
+        for index in 0..<Self.capacity where isLive(index) && index != current {
+            if let found = oldest, serials[found] < serials[index] { continue }
+            oldest = index
+        }
+        return oldest
+    }
 
     /// One request less.
     mutating func release(_ index: Int) {

@@ -15,8 +15,9 @@ extension Worker {
     }
 
     mutating func adoptPending() {
-        guard let configuration = pendingConfiguration, adopt(configuration) else { return }
+        guard let configuration = pendingConfiguration else { return }
         pendingConfiguration = nil
+        adopt(configuration)
     }
 
     private mutating func openListener(_ id: ListenerID, _ descriptor: CInt, _ kind: ListenerKind) {

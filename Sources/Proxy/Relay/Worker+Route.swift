@@ -36,14 +36,14 @@ extension Worker {
     }
 
     /// - Returns: how long the caller still waits, in milliseconds; nil: it does not say.
-    private mutating func decide(_ exchange: UInt32, _ service: Int) -> UInt64? {
+    private mutating func decide(_ exchange: UInt32, _ service: Int, logs: Bool = true) -> UInt64? {
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let view = reader.view(
             exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
             source: downstreams[index].source, client: downstreams[index].peer)
         let decision = generations[exchanges[exchange].generation].table.route(service, view, random: random.next())
-        if accessLog.isOn { exchanges[exchange].ticket = accessLog.open(view, local: downstreams[index].local) }
+        if logs, accessLog.isOn { exchanges[exchange].ticket = accessLog.open(view, local: downstreams[index].local) }
         exchanges[exchange].decision = decision
         exchanges[exchange].cluster = Int(decision.cluster)
         if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
@@ -100,7 +100,9 @@ extension Worker {
     }
 
     /// Goes on with a request that no limit and no fault has held up.
-    private mutating func forward(_ exchange: UInt32) {
+    ///
+    /// - Parameter mirrors: false: the mirrors have had their copies.
+    private mutating func forward(_ exchange: UInt32, mirrors: Bool = true) {
         guard exchanges[exchange].decision.kind == .forward else {
             answer(exchange)
             return
@@ -114,7 +116,7 @@ extension Worker {
             return
         }
         exchanges[exchange].admission = cluster
-        if exchanges[exchange].decision.backend >= 0, !downstreams[exchanges[exchange].downstream].isShadow {
+        if mirrors, exchanges[exchange].decision.backend >= 0, !downstreams[exchanges[exchange].downstream].isShadow {
             let backend = generations[generation].table.backends[Int(exchanges[exchange].decision.backend)]
             exchanges[exchange].awaitsMirrors = backend.mirrors.count > 0
         }
@@ -223,6 +225,44 @@ extension Worker {
         generations[exchanges[exchange].generation].clusters[exchanges[exchange].cluster].leftQueue()
     }
 
+    /// Nothing has been sent while it waited for an endpoint: if there is a newer configuration, that one decides.
+    private mutating func attemptAnew(_ exchange: UInt32) {
+        let old = exchanges[exchange].generation
+        let index = exchanges[exchange].downstream
+        guard old != generations.current, !downstreams[index].isShadow else {
+            attempt(exchange)
+            return
+        }
+        releasePermissions(exchange)
+        if exchanges[exchange].admission >= 0 {
+            generations[old].clusters[exchanges[exchange].admission].ended()
+            exchanges[exchange].admission = -1
+        }
+        exchanges[exchange].generation = generations.current
+        generations[generations.current].users += 1
+        generations.release(old)
+        exchanges[exchange].tried = TriedEndpoints()
+        exchanges[exchange].usesFallback = false
+        exchanges[exchange].hash = nil
+        exchanges[exchange].hashCookie = nil
+        exchanges[exchange].session = nil
+        guard let service = generations[generations.current].table.service(downstreams[index].service) else {
+            exchanges[exchange].service = -1
+            exchanges[exchange].decision = .notFound
+            reply(exchange, 404, .routeNotFound, .noRoute)
+            return
+        }
+        exchanges[exchange].service = service
+        let awaitsMirrors = exchanges[exchange].awaitsMirrors
+        exchanges[exchange].awaitsMirrors = false
+        _ = decide(exchange, service, logs: false)
+        let rule = exchanges[exchange].decision.rule
+        if rule >= 0 {
+            exchanges[exchange].record.rule = generations[generations.current].ruleIdentifiers[Int(rule)]
+        }
+        forward(exchange, mirrors: awaitsMirrors)
+    }
+
     // MARK: Waiting
 
     mutating func pause(_ exchange: UInt32, _ pause: Exchange.Pause, until wakeup: UInt64) {
@@ -255,6 +295,7 @@ extension Worker {
         downstreams[index].input.cursor = input.start + UInt32(exchanges[exchange].request.byteCount)
         switch pause {
         case .fault: if !abort(exchange) { forward(exchange) }
+        case .endpoint where exchanges[exchange].record.attempts == 0: attemptAnew(exchange)
         case .retry, .endpoint: attempt(exchange)
         case .mirror: forward(exchange)
         case .none: break

@@ -15,7 +15,7 @@ struct Worker: ~Copyable {
     var upstreams: Slab<Upstream>
     var exchanges: Slab<Exchange>
     var generations = Generations()
-    /// A configuration that waits for requests of older ones to end.
+    /// A configuration that is taken in at the end of the turn.
     var pendingConfiguration: ProxyConfiguration?
     var pools: [UpstreamPool] = []
     /// By `Cluster.Endpoint.identity`.
