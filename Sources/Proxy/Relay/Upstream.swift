@@ -20,6 +20,8 @@ struct Upstream: BitwiseCopyable {
     var isReadable = false
     var isWritable = true
     var hasEnding = false
+    /// A write has taken the error: what reads as an end is none.
+    var wasReset = false
     var isIdle = false
     /// In the circuit breaker of its pool's cluster.
     var isCounted = false

@@ -1,3 +1,5 @@
+import Glibc
+
 // From the client to the backend.
 extension Worker {
     /// Sends the request on a connection of the pool. `reader` has its fields.
@@ -141,7 +143,9 @@ extension Worker {
                 case .wouldBlock, .end:
                     upstreams[upstream].isWritable = false
                     return true
-                case .failed: return sendingFailed(exchange)
+                case .failed(let error):
+                    if error == ECONNRESET { upstreams[upstream].wasReset = true }
+                    return sendingFailed(exchange)
                 }
             }
             if exchanges[exchange].requestBody.isComplete || downstreams[index].isShadow { return true }
@@ -164,6 +168,10 @@ extension Worker {
         upstreams[upstream].isWritable = false
         upstreams[upstream].isReadable = true
         upstreams[upstream].hasEnding = true
+        if exchanges[exchange].phase == .tunnelling {
+            _ = exchanges[exchange].requestBody.end()
+            if finishTunnel(exchange) { return false }
+        }
         return pumpResponse(exchange)
     }
 
@@ -186,7 +194,9 @@ extension Worker {
         case .wouldBlock, .end:
             upstreams[upstream].isWritable = false
             return .blocked
-        case .failed: return .failed
+        case .failed(let error):
+            if error == ECONNRESET { upstreams[upstream].wasReset = true }
+            return .failed
         }
     }
 

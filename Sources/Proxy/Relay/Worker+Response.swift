@@ -108,7 +108,9 @@ extension Worker {
         case .end:
             upstreams[upstream].isReadable = false
             exchanges[exchange].keepsUpstream = false
-            guard exchanges[exchange].phase != .awaitingHead, exchanges[exchange].responseBody.end() else {
+            guard exchanges[exchange].phase != .awaitingHead, !upstreams[upstream].wasReset,
+                exchanges[exchange].responseBody.end()
+            else {
                 return upstreamFailed(exchange, failure(of: exchange))
             }
             guard exchanges[exchange].phase == .tunnelling else { return true }
