@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// The machine that the tests run on: where things are, and what has to be installed.
 enum Host {
@@ -84,21 +85,33 @@ enum Host {
     /// Longer forms of soaks: more rounds of the same test.
     static let isLong = ProcessInfo.processInfo.environment["WEFT_TEST_LONG"] == "1"
 
-    /// A TCP port of 127.0.0.1 that nobody listens on at this moment.
+    /// A port of 127.0.0.1 that nobody uses at this moment, for TCP and UDP. It is below those that the kernel gives to
+    /// clients, and given out once: what a test starts a moment later finds it free.
     static func freePort() throws -> UInt16 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { throw TestFailure("socket: \(Command.message(errno))") }
+        for _ in 0..<1000 {
+            let port = nextPort.withLock { next in
+                next = next < 31_999 ? next + 1 : 20_000
+                return next
+            }
+            if isFree(port, Int32(SOCK_STREAM.rawValue)), isFree(port, Int32(SOCK_DGRAM.rawValue)) { return port }
+        }
+        throw TestFailure("no free port between 20000 and 32000")
+    }
+
+    private static let nextPort = Mutex(UInt16(20_000 + Int(getpid()) * 61 % 12_000))
+
+    private static func isFree(_ port: UInt16, _ kind: Int32) -> Bool {
+        let descriptor = socket(AF_INET, kind, 0)
+        guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+        address.sin_port = port.bigEndian
+        return unsafe withUnsafePointer(to: &address) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+                unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
         }
-        guard isBound else { throw TestFailure("no free port: \(Command.message(errno))") }
-        return UInt16(bigEndian: address.sin_port)
     }
 }
