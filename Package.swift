@@ -22,6 +22,8 @@ let package = Package(
         .systemLibrary(
             name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev", "zlib1g-dev"])]),
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a")]),
         .systemLibrary(name: "WeftABI"),
 
@@ -37,26 +39,29 @@ let package = Package(
         // Names of the mesh: messages, zone and cache; the agent has the sockets.
         .target(name: "DNS", dependencies: ["Mesh"]),
 
+        // Certificates of workloads: the CA, their renewal, trust bundles.
+        .target(name: "Identity", dependencies: ["CLinux", "COpenSSL", "Mesh", logging]),
+
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "Proxy", "WeftABI", logging]),
-        .target(name: "Proxy", dependencies: ["CLinux", "CRE2", "Mesh"]),
+        .target(name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh"]),
 
         // Composition and the executables.
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "DNS", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI",
-                logging,
+                "BPF", "CLinux", "CNGHTTP2", "ConfigSources", "DNS", "Identity", "KernelPlane", "Mesh", "Proxy",
+                "Telemetry",
+                "WeftABI", logging,
             ]),
         .executableTarget(
             name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
         .executableTarget(
             name: "weft",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI",
-                argumentParser,
-                logging,
+                "BPF", "CLinux", "ConfigSources", "Identity", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI",
+                argumentParser, logging,
             ]),
 
         // Unit tests, unprivileged.
@@ -64,12 +69,13 @@ let package = Package(
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
+        .testTarget(name: "IdentityTests", dependencies: ["CLinux", "COpenSSL", "Identity", "Mesh"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Proxy", "Telemetry", "WeftABI", logging]),
         // Counts allocations: linked into tests only.
         .target(name: "CAllocations", path: "Tests/Support/CAllocations", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
-            name: "ProxyTests", dependencies: ["CAllocations", "CLinux", "ConfigSources", "Mesh", "Proxy"]),
+            name: "ProxyTests", dependencies: ["CAllocations", "CLinux", "COpenSSL", "ConfigSources", "Mesh", "Proxy"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Mesh"]),
         .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
         // Real programs on the real kernel: root.

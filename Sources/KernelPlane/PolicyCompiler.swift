@@ -84,6 +84,10 @@ struct PolicyCompiler {
             case .sourceNamespace(let values, let notValues): base.namespace.add(values, not: notValues)
             case .sourceIP(let values, let notValues): base.address.add(values, not: notValues)
             case .destinationPort(let values, let notValues): base.port.add(values, not: notValues)
+            case .remoteIP, .connectionSNI, .requestHeader, .requestPrincipal, .requestAudiences, .requestPresenter,
+                .requestClaim:
+                // A connection has no such attribute.
+                if policy.action != .deny { return [] }
             case .destinationIP(let values, let notValues):
                 // Known now: the group belongs to workloads with these addresses.
                 func contained(_ blocks: [IPBlock]) -> Bool {
@@ -115,6 +119,8 @@ extension AuthorizationPolicy {
         case (.deny, false): .deny
         case (.deny, true): .shadowDeny
         case (.audit, _): .audit
+        case (.custom, false): .deny
+        case (.custom, true): .shadowDeny
         }
     }
 

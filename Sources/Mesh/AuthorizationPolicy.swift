@@ -1,10 +1,13 @@
-/// Istio's AuthorizationPolicy with the attributes that a connection has.
+/// Istio's AuthorizationPolicy. Which part of it is decided where is the business of whoever compiles it: attributes of a
+/// connection in the kernel, attributes of a request in the proxy.
 /// Source: https://istio.io/latest/docs/reference/config/security/authorization-policy/
 public struct AuthorizationPolicy: Sendable, Equatable {
     public enum Action: String, Sendable {
         case allow = "ALLOW"
         case deny = "DENY"
         case audit = "AUDIT"
+        /// Somebody else decides: see `provider`.
+        case custom = "CUSTOM"
     }
 
     public var name: ObjectName
@@ -17,6 +20,10 @@ public struct AuthorizationPolicy: Sendable, Equatable {
     public var selector: [String: String]
     /// No rule matches nothing: an ALLOW policy without rules denies everything.
     public var rules: [Rule]
+    /// Services of its namespace whose requests it applies to (`targetRefs`); empty: `selector` decides.
+    public var targetServices: [String] = []
+    /// Of CUSTOM: the name of an `ExternalAuthorizer`.
+    public var provider: String?
 
     public init(
         name: ObjectName, action: Action = .allow, isShadow: Bool = false, isMeshWide: Bool = false,
@@ -32,8 +39,13 @@ public struct AuthorizationPolicy: Sendable, Equatable {
 
     /// Whether it applies to `workload`.
     public func selects(_ workload: MeshWorkload) -> Bool {
-        (isMeshWide || workload.name.namespace == name.namespace)
+        targetServices.isEmpty && (isMeshWide || workload.name.namespace == name.namespace)
             && selector.allSatisfy { workload.labels[$0.key] == $0.value }
+    }
+
+    /// Whether any of its rules speaks of attributes that only a request has, or somebody else decides.
+    public var concernsRequests: Bool {
+        action == .custom || !targetServices.isEmpty || rules.contains(where: \.concernsRequests)
     }
 
     /// Matches when any source, any operation and every condition match; an empty list matches everything.
@@ -47,6 +59,12 @@ public struct AuthorizationPolicy: Sendable, Equatable {
             self.operations = operations
             self.conditions = conditions
         }
+
+        /// Whether it speaks of attributes that only a request has.
+        public var concernsRequests: Bool {
+            sources.contains(where: \.concernsRequests) || operations.contains(where: \.concernsRequests)
+                || conditions.contains(where: \.concernsRequests)
+        }
     }
 
     /// Matches when every list that is not empty matches; a `not` list matches when none of its values does.
@@ -57,15 +75,38 @@ public struct AuthorizationPolicy: Sendable, Equatable {
         public var notNamespaces: [StringMatch] = []
         public var ipBlocks: [IPBlock] = []
         public var notIPBlocks: [IPBlock] = []
+        /// `<issuer>/<subject>` of a valid token (RequestAuthentication).
+        public var requestPrincipals: [StringMatch] = []
+        public var notRequestPrincipals: [StringMatch] = []
+        /// Of the client that X-Forwarded-For names; without one, of the connection.
+        public var remoteIPBlocks: [IPBlock] = []
+        public var notRemoteIPBlocks: [IPBlock] = []
 
         public init() {}
+
+        public var concernsRequests: Bool {
+            !(requestPrincipals.isEmpty && notRequestPrincipals.isEmpty && remoteIPBlocks.isEmpty
+                && notRemoteIPBlocks.isEmpty)
+        }
     }
 
     public struct Operation: Sendable, Equatable {
         public var ports: [UInt16] = []
         public var notPorts: [UInt16] = []
+        /// Compared without regard to case, and without the port if the pattern has none.
+        public var hosts: [StringMatch] = []
+        public var notHosts: [StringMatch] = []
+        public var methods: [StringMatch] = []
+        public var notMethods: [StringMatch] = []
+        public var paths: [PathMatch] = []
+        public var notPaths: [PathMatch] = []
 
         public init() {}
+
+        public var concernsRequests: Bool {
+            !(hosts.isEmpty && notHosts.isEmpty && methods.isEmpty && notMethods.isEmpty && paths.isEmpty
+                && notPaths.isEmpty)
+        }
     }
 
     /// One entry of `when`, by the attribute that it speaks of.
@@ -75,6 +116,38 @@ public struct AuthorizationPolicy: Sendable, Equatable {
         case sourceIP(values: [IPBlock], notValues: [IPBlock])
         case destinationIP(values: [IPBlock], notValues: [IPBlock])
         case destinationPort(values: [UInt16], notValues: [UInt16])
+        case remoteIP(values: [IPBlock], notValues: [IPBlock])
+        /// Server name of a TLS connection that is passed through.
+        case connectionSNI(values: [StringMatch], notValues: [StringMatch])
+        /// `name` in lower case.
+        case requestHeader(name: String, values: [StringMatch], notValues: [StringMatch])
+        case requestPrincipal(values: [StringMatch], notValues: [StringMatch])
+        case requestAudiences(values: [StringMatch], notValues: [StringMatch])
+        case requestPresenter(values: [StringMatch], notValues: [StringMatch])
+        /// The path of a claim by its elements; a claim that is a list matches by any element.
+        case requestClaim(path: [String], values: [StringMatch], notValues: [StringMatch])
+
+        public var concernsRequests: Bool {
+            switch self {
+            case .sourcePrincipal, .sourceNamespace, .sourceIP, .destinationIP, .destinationPort: false
+            default: true
+            }
+        }
+    }
+
+    /// A path as policies write it, compared with the normalised path without its query.
+    public enum PathMatch: Sendable, Equatable, Hashable {
+        case text(StringMatch)
+        /// `/a/{*}/b` or `/a/{**}`: one element, or any number of them.
+        case template([TemplateElement])
+    }
+
+    public enum TemplateElement: Sendable, Equatable, Hashable {
+        case literal(String)
+        /// `{*}`: exactly one element, not empty.
+        case one
+        /// `{**}`: any number of elements, at most once in a template.
+        case any
     }
 }
 

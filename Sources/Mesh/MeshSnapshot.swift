@@ -12,6 +12,12 @@ public struct MeshSnapshot: Sendable, Equatable {
     public var workloads: [ObjectName: MeshWorkload]
     /// In no particular order; a policy's name is unique.
     public var policies: [ObjectName: AuthorizationPolicy]
+    public var requestAuthentications: [ObjectName: RequestAuthentication] = [:]
+    /// By name, as CUSTOM policies give it.
+    public var authorizers: [String: ExternalAuthorizer] = [:]
+    public var networkPolicies: [ObjectName: NetworkPolicy] = [:]
+    /// Labels of namespaces, as far as they are configured.
+    public var namespaceLabels: [String: [String: String]] = [:]
 
     public init(
         generation: UInt64 = 0, trustDomain: String = "cluster.local", node: String = "",
@@ -174,6 +180,15 @@ public struct MeshWorkload: Sendable, Equatable {
     /// one that is not in the mesh) are carried by this node's proxy, each with the service whose rules their requests
     /// meet. Connections that come through the mesh have met the rules at their client's end.
     public var inboundHTTP: [UInt16: ObjectName] = [:]
+    /// Whether connections from outside of its node have to be mutually authenticated; by port where that differs.
+    public var mutualTLS = MutualTLSMode.permissive
+    public var portMutualTLS: [UInt16: MutualTLSMode] = [:]
+    /// Whether an agent takes HBONE for it: connections to it from other nodes are tunnelled, unless its `mutualTLS` is
+    /// `disable`.
+    public var takesTunnel = false
+    /// Its TCP ports at which requests are read for rules about requests (policies, tokens). Where such a rule applies to
+    /// other ports, it is decided as for plain TCP, as in Istio: ALLOW never matches, DENY does.
+    public var requestPorts: Set<UInt16> = []
 
     public init(
         name: ObjectName, serviceAccount: String, labels: [String: String] = [:], addresses: [IPAddress] = [],
@@ -193,6 +208,9 @@ public struct MeshWorkload: Sendable, Equatable {
     public func spiffeID(trustDomain: String) -> String {
         "spiffe://\(principal(trustDomain: trustDomain))"
     }
+
+    /// What holds at one of its ports.
+    public func mutualTLS(port: UInt16) -> MutualTLSMode { portMutualTLS[port] ?? mutualTLS }
 
     /// What the principals of policies are compared with: the SPIFFE id without its scheme.
     public func principal(trustDomain: String) -> String {

@@ -3,7 +3,7 @@
 # Installs what Weft needs from Debian 12 and nothing when all is there. Sourced after common.sh.
 
 # To build Weft.
-build_packages=(libbpf-dev libelf-dev zlib1g-dev libre2-dev pkgconf git ca-certificates)
+build_packages=(libbpf-dev libelf-dev zlib1g-dev libre2-dev libssl-dev libnghttp2-dev pkgconf git ca-certificates)
 # To see it work: servers, clients, load.
 demo_packages=(nginx-light curl iproute2 procps util-linux)
 # To test it: software at the other end that nobody here wrote, and the linters.
