@@ -42,18 +42,20 @@ let package = Package(
         // Certificates of workloads: the CA, their renewal, trust bundles.
         .target(name: "Identity", dependencies: ["CLinux", "COpenSSL", "Mesh", logging]),
 
+        // The wire format of Protocol Buffers.
+        .target(name: "Protobuf"),
+
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "Proxy", "WeftABI", logging]),
-        .target(name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh"]),
+        .target(name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf"]),
 
         // Composition and the executables.
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "CNGHTTP2", "ConfigSources", "DNS", "Identity", "KernelPlane", "Mesh", "Proxy",
-                "Telemetry",
-                "WeftABI", logging,
+                "BPF", "CLinux", "CNGHTTP2", "ConfigSources", "DNS", "Identity", "KernelPlane", "Mesh", "Protobuf",
+                "Proxy", "Telemetry", "WeftABI", logging,
             ]),
         .executableTarget(
             name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
@@ -71,6 +73,7 @@ let package = Package(
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
         .testTarget(name: "IdentityTests", dependencies: ["CLinux", "COpenSSL", "Identity", "Mesh"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
+        .testTarget(name: "ProtobufTests", dependencies: ["Protobuf"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Proxy", "Telemetry", "WeftABI", logging]),
         // Counts allocations: linked into tests only.
         .target(name: "CAllocations", path: "Tests/Support/CAllocations", cSettings: [.define("_GNU_SOURCE")]),
