@@ -13,3 +13,33 @@
 #include <openssl/x509v3.h>
 
 // What OpenSSL has as macros, which Swift does not see.
+
+// ssl.h
+static inline void weft_ssl_ctx_set_mode(SSL_CTX *context, long mode) { SSL_CTX_set_mode(context, mode); }
+
+static inline void weft_ssl_ctx_set_read_ahead(SSL_CTX *context) { SSL_CTX_set_read_ahead(context, 1); }
+
+static inline void weft_ssl_ctx_disable_session_cache(SSL_CTX *context)
+{
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+}
+
+static inline int weft_ssl_ctx_set_protocol_versions(SSL_CTX *context, int lowest, int highest)
+{
+    return SSL_CTX_set_min_proto_version(context, lowest) && SSL_CTX_set_max_proto_version(context, highest);
+}
+
+static inline int weft_ssl_ctx_set_groups(SSL_CTX *context, const char *list)
+{
+    return (int)SSL_CTX_set1_groups_list(context, list);
+}
+
+// Options have 64 bits, which the macros make by casts.
+static inline void weft_ssl_ctx_set_options(SSL_CTX *context, int kernel_tls)
+{
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION
+                                     | SSL_OP_CIPHER_SERVER_PREFERENCE | (kernel_tls ? SSL_OP_ENABLE_KTLS : 0));
+}
+
+// bio.h
+static inline int weft_bio_get_ktls_send(BIO *bio) { return BIO_get_ktls_send(bio) != 0; }

@@ -1,6 +1,5 @@
+import Mesh
 import Testing
-
-@testable import Identity
 
 @Suite("SPIFFE ids")
 struct SPIFFEIDTests {

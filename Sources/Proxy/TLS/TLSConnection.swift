@@ -1,0 +1,161 @@
+import CLinux
+import COpenSSL
+import Glibc
+
+/// A TLS 1.3 connection over a non-blocking socket, which it does not own. Of the thread of its `TLSContexts`.
+///
+/// Nothing is allocated by a read or a write, except after `releaseBuffers`. The error queue of OpenSSL is looked at
+/// only when something did not go on. One of the few files with unsafe code.
+@safe struct TLSConnection: ~Copyable {
+    private let connection: OpaquePointer
+    private let outcome: HandshakeOutcome
+    /// Holds what the SSL_CTX and the library context point to.
+    private let verifier: PeerVerifier
+    /// Once it has failed it stays so.
+    private var failure: TLSFailure?
+    private var isEstablished = false
+    /// Records written with the present key.
+    private var records = 0
+
+    /// AES-GCM keys are good for 2^24.5 full records (RFC 8446 §5.5); OpenSSL does not count them.
+    private static let recordsPerKey = 1 << 23
+
+    /// - Parameter connection: becomes owned.
+    init(_ connection: OpaquePointer, verifier: PeerVerifier) {
+        unsafe self.connection = connection
+        self.verifier = verifier
+        outcome = HandshakeOutcome()
+        unsafe SSL_set_ex_data(connection, 0, Unmanaged.passUnretained(outcome).toOpaque())
+    }
+
+    deinit { unsafe SSL_free(connection) }
+
+    static func outcome(_ connection: OpaquePointer) -> HandshakeOutcome? {
+        guard let outcome = unsafe SSL_get_ex_data(connection, 0) else { return nil }
+        return unsafe Unmanaged<HandshakeOutcome>.fromOpaque(outcome).takeUnretainedValue()
+    }
+
+    /// Whom the peer has proved to be, once the handshake is complete.
+    var peer: PeerIdentity? { isEstablished ? outcome.peer : nil }
+
+    /// Never, as things are: each connection proves identities anew.
+    var isResumed: Bool { unsafe SSL_session_reused(connection) == 1 }
+
+    /// Whether the kernel encrypts what is written.
+    var usesKernelTLS: Bool { unsafe weft_bio_get_ktls_send(SSL_get_wbio(connection)) == 1 }
+
+    /// Goes on with the handshake, to be called until it is complete or has failed.
+    ///
+    /// A client's is complete before the server has verified the client's certificate (RFC 8446 §4.4.4), so a client that
+    /// is refused finds out with its first read.
+    mutating func handshake() -> TLSStep {
+        if let failure { return .failed(failure) }
+        let result = unsafe SSL_do_handshake(connection)
+        if result == 1 {
+            guard outcome.peer != nil, isSpeakingHTTP2 else { return .failed(fail(.noALPN)) }
+            isEstablished = true
+            return .complete
+        }
+        switch stop(result) {
+        case .wantsRead: return .wantsRead
+        case .wantsWrite: return .wantsWrite
+        case .failed(let failure): return .failed(failure)
+        case .bytes, .closed: return .failed(fail(.peerClosed))
+        }
+    }
+
+    /// Decrypted bytes, of as many records as have arrived and `target` has room for.
+    ///
+    /// Records may be waiting in memory, of which the socket's event knows nothing: read until `wantsRead`.
+    /// - Parameter target: not empty.
+    mutating func read(into target: UnsafeMutableRawBufferPointer) -> TLSResult {
+        guard failure == nil, isEstablished, let base = target.baseAddress else {
+            return .failed(failure ?? .protocolError)
+        }
+        var count = 0
+        repeat {
+            let room = CInt(clamping: target.count - count)
+            let result = unsafe SSL_read(connection, base + count, room)
+            guard result > 0 else {
+                let reason = stop(result)
+                return count > 0 ? .bytes(count) : reason
+            }
+            count += Int(result)
+        } while unsafe count < target.count && SSL_has_pending(connection) == 1
+        return .bytes(count)
+    }
+
+    /// Takes the bytes or the first of them: all that the socket has room for, in whole records.
+    ///
+    /// A record that the socket took only in part is kept encrypted. So bytes that were offered and not taken must be
+    /// offered again, at least as many, before others; they may have moved.
+    /// - Parameter source: not empty.
+    mutating func write(_ source: UnsafeRawBufferPointer) -> TLSResult {
+        guard failure == nil, isEstablished, let base = source.baseAddress else {
+            return .failed(failure ?? .protocolError)
+        }
+        var count = 0
+        repeat {
+            let result = unsafe SSL_write(connection, base + count, CInt(clamping: source.count - count))
+            guard result > 0 else {
+                let reason = stop(result)
+                return count > 0 ? .bytes(count) : reason
+            }
+            count += Int(result)
+            records &+= 1
+            if records >= Self.recordsPerKey { changeKey() }
+        } while count < source.count
+        return .bytes(count)
+    }
+
+    /// Says that nothing more will be written, if the socket takes it; reads go on.
+    mutating func shutdown() {
+        guard failure == nil, isEstablished else { return }
+        if unsafe SSL_shutdown(connection) < 0 { ERR_clear_error() }
+    }
+
+    /// Gives the buffers of a connection that is idle back; the next read and write make new ones.
+    mutating func releaseBuffers() { unsafe SSL_free_buffers(connection) }
+
+    func stillAccepted(by verifier: PeerVerifier, now: Int64) -> TLSFailure? {
+        unsafe verifier.stillAccepts(outcome, connection: connection, now: now)
+    }
+
+    private mutating func changeKey() {
+        records = 0
+        // The kernel's key cannot be changed by this OpenSSL.
+        if !usesKernelTLS, unsafe SSL_key_update(connection, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 { ERR_clear_error() }
+    }
+
+    /// `h2` was agreed on, and nothing else.
+    private var isSpeakingHTTP2: Bool {
+        var name: UnsafePointer<UInt8>?
+        var length: UInt32 = 0
+        unsafe SSL_get0_alpn_selected(connection, &name, &length)
+        guard length == 2, let name = unsafe name else { return false }
+        return unsafe name[0] == 0x68 && name[1] == 0x32
+    }
+
+    /// Why an operation did not go on.
+    private mutating func stop(_ result: CInt) -> TLSResult {
+        let systemError = weft_errno()
+        // libssl takes any error in the thread's queue for its own; what others have left there is none of this connection.
+        if ERR_GET_LIB(ERR_peek_last_error()) != ERR_LIB_SSL { ERR_clear_error() }
+        switch unsafe SSL_get_error(connection, result) {
+        case SSL_ERROR_WANT_READ: return .wantsRead
+        case SSL_ERROR_WANT_WRITE: return .wantsWrite
+        case SSL_ERROR_ZERO_RETURN: return .closed
+        case SSL_ERROR_SSL:
+            return .failed(fail(outcome.failure ?? TLSFailure(reason: ERR_GET_REASON(ERR_peek_last_error()))))
+        default:
+            let isGone = systemError == 0 || systemError == ECONNRESET || systemError == EPIPE
+            return .failed(fail(isGone ? .peerClosed : .io))
+        }
+    }
+
+    private mutating func fail(_ reason: TLSFailure) -> TLSFailure {
+        failure = reason
+        ERR_clear_error()
+        return reason
+    }
+}

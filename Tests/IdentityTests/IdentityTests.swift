@@ -1,0 +1,1 @@
+// Tests of the module Identity; those of SPIFFE ids are with the model.
