@@ -43,3 +43,19 @@ static inline void weft_ssl_ctx_set_options(SSL_CTX *context, int kernel_tls)
 
 // bio.h
 static inline int weft_bio_get_ktls_send(BIO *bio) { return BIO_get_ktls_send(bio) != 0; }
+
+// ec.h
+
+/// A new key on the curve P-256 (FIPS 186-5), or NULL.
+static inline EVP_PKEY *weft_new_p256_key(void)
+{
+    return EVP_EC_gen("P-256");
+}
+
+// x509.h
+
+/// How names are printed: RFC 2253, with letters beyond ASCII as they are.
+static inline unsigned long weft_rfc2253_utf8(void)
+{
+    return XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
+}
