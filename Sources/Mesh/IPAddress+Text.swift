@@ -15,7 +15,8 @@ extension IPAddress: CustomStringConvertible, LosslessStringConvertible {
         self.init(utf8: text.utf8)
     }
 
-    init?(utf8 text: some BidirectionalCollection<UInt8>) {
+    /// As `init(_:)`, from the bytes of the text.
+    public init?(utf8 text: some BidirectionalCollection<UInt8>) {
         if text.contains(UInt8(ascii: ":")) {
             self.init(v6Text: text)
         } else if let value = parseIPv4(text) {
