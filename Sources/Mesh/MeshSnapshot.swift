@@ -19,6 +19,14 @@ public struct MeshSnapshot: Sendable, Equatable {
     /// Labels of namespaces, as far as they are configured.
     public var namespaceLabels: [String: [String: String]] = [:]
 
+    /// The label that every namespace has: its name.
+    public static let namespaceNameLabel = "kubernetes.io/metadata.name"
+
+    /// The labels of a namespace: of one that is not configured, its name.
+    public func labels(ofNamespace name: String) -> [String: String] {
+        namespaceLabels[name] ?? [Self.namespaceNameLabel: name]
+    }
+
     public init(
         generation: UInt64 = 0, trustDomain: String = "cluster.local", node: String = "",
         services: [ObjectName: MeshService] = [:], workloads: [ObjectName: MeshWorkload] = [:],
@@ -171,6 +179,9 @@ public struct MeshWorkload: Sendable, Equatable {
     public var addresses: [IPAddress]
     /// Its own ports of these addresses; empty: every port that no other workload declares.
     public var ports: [MeshWorkloadPort]
+    /// The ports to which it gives a name (those of a Pod's containers), whether or not others are its own too:
+    /// NetworkPolicies can name them.
+    public var namedPorts: [MeshWorkloadPort] = []
     /// The node it runs on; empty if unknown.
     public var node: String
     public var isLocal: Bool

@@ -42,7 +42,8 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
         BrokenConfiguration(
             "unknown kind", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }",
             "mesh.yaml:2: document 1: kind: unknown kind \"Deployment\" (known: AuthorizationPolicy, DestinationRule, "
-                + "EndpointSlice, HTTPRoute, Namespace, Pod, Service, ServiceEntry, TrafficPolicy, VirtualService, Workload, List)"
+                + "EndpointSlice, ExtensionProvider, HTTPRoute, Namespace, NetworkPolicy, PeerAuthentication, Pod, "
+                + "RequestAuthentication, Service, ServiceEntry, TrafficPolicy, VirtualService, Workload, List)"
         ),
         BrokenConfiguration(
             "unknown apiVersion", "apiVersion: v2\nkind: Service\nmetadata: { name: web }",

@@ -44,7 +44,12 @@ struct MeshBuilderTests {
         }
 
         mutating func key() -> ObjectKey {
-            ObjectKey(pick(ResourceKind.allCases), ObjectName(namespace: pick(["n", "istio-system"]), name: name()))
+            let kind = pick(ResourceKind.allCases)
+            switch kind {
+            case .namespace: return ObjectKey(kind, ObjectName(namespace: "", name: pick(["n", "istio-system"])))
+            case .extensionProvider: return ObjectKey(kind, ObjectName(namespace: "", name: name()))
+            default: return ObjectKey(kind, ObjectName(namespace: pick(["n", "n", "n", "istio-system"]), name: name()))
+            }
         }
 
         mutating func object() -> MeshObject {
@@ -86,6 +91,8 @@ struct MeshBuilderTests {
                 pod.usesHostNetwork = pick([true, false])
                 pod.isFinished = pick([true, false, false])
                 pod.state = pick([.ready, .draining, .notReady])
+                pod.node = pick(["", "node-b"])
+                pod.isRedirected = pick([true, false, false])
                 return .pod(pod)
             case .workload:
                 var workload = WorkloadResource()
@@ -94,6 +101,7 @@ struct MeshBuilderTests {
                 workload.ports = ports()
                 workload.cgroup = pick([nil, "/x", "/y"])
                 workload.node = pick(["", "node-b"])
+                workload.takesTunnel = pick([true, false])
                 return .workload(workload)
             case .trafficPolicy:
                 var policy = TrafficPolicyResource()
@@ -143,14 +151,42 @@ struct MeshBuilderTests {
                 virtualService.rules = [.init(rule: rule, matchPorts: rule.matches.map { _ in pick([nil, 80, 81]) })]
                 return .virtualService(virtualService)
             case .authorizationPolicy:
+                var policy = AuthorizationPolicy(
+                    name: key.name, action: pick([.allow, .deny, .custom]), selector: labels(),
+                    rules: pick([[], [AuthorizationPolicy.Rule()], [Self.ruleAboutRequests]]))
+                if policy.action == .custom { policy.provider = name() }
+                if policy.selector.isEmpty { policy.targetServices = pick([[], [], [name()]]) }
                 return .authorizationPolicy(
-                    AuthorizationPolicyResource(
-                        policy: AuthorizationPolicy(name: key.name, action: pick([.allow, .deny])),
-                        isUsable: pick([true, false])))
+                    AuthorizationPolicyResource(policy: policy, isUsable: pick([true, true, false])))
+            case .requestAuthentication:
+                var authentication = RequestAuthentication(name: key.name, selector: labels())
+                authentication.rules = pick([[], [JWTRule(issuer: "i", keys: .inline("{}"))]])
+                if authentication.selector.isEmpty { authentication.targetServices = pick([[], [], [name()]]) }
+                return .requestAuthentication(
+                    RequestAuthenticationResource(authentication: authentication, isUsable: pick([true, true, false])))
+            case .peerAuthentication:
+                var resource = PeerAuthenticationResource()
+                resource.selector = labels()
+                resource.mode = pick([nil, .strict, .permissive, .disable])
+                if !resource.selector.isEmpty { resource.portModes = pick([[:], [80: .disable]]) }
+                return .peerAuthentication(resource)
+            case .extensionProvider:
+                return .extensionProvider(
+                    ExternalAuthorizer(name: key.name.name, api: .grpc, service: service(), port: pick([80, 81])))
+            case .networkPolicy:
+                return .networkPolicy(
+                    NetworkPolicy(
+                        name: key.name, podSelector: LabelSelector(labels: labels()), ingress: pick([nil, []])))
             case .namespace:
-                return .namespace
+                return .namespace(pick([[:], ["istio.io/dataplane-mode": "ambient"], ["a": "b"]]))
             }
         }
+
+        private static let ruleAboutRequests: AuthorizationPolicy.Rule = {
+            var operation = AuthorizationPolicy.Operation()
+            operation.methods = [.exact("GET")]
+            return AuthorizationPolicy.Rule(operations: [operation])
+        }()
     }
 
     @Test("after any changes is what the same objects give from nothing", arguments: 1...40)

@@ -13,6 +13,8 @@ struct Metadata {
     var cgroup: String?
     /// The annotation `istio.io/dry-run`.
     var isDryRun = false
+    /// The annotation `ambient.istio.io/redirection`.
+    var isRedirected = false
 
     init(_ root: YAMLValue, kind: ResourceKind) {
         guard let metadata = root.field("metadata") else {
@@ -48,6 +50,7 @@ struct Metadata {
     private mutating func readAnnotation(_ name: String, _ value: YAMLValue, _ kind: ResourceKind) {
         switch name {
         case "istio.io/dry-run": isDryRun = value.textChoice(["true": true, "false": false]) ?? false
+        case "ambient.istio.io/redirection" where kind == .pod: isRedirected = value.string() == "enabled"
         case "weft.dev/weight" where kind == .pod || kind == .endpointSlice: weight = value.weightText()
         case "weft.dev/cgroup" where kind == .pod: cgroup = value.cgroupPath()
         case _ where name.hasPrefix("weft.dev/"):

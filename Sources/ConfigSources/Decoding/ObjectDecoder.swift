@@ -17,7 +17,7 @@ enum ObjectDecoder {
             case .service: decodeService(root, &issues).map(Resource.service)
             case .endpointSlice: decodeEndpointSlice(root, metadata, &issues).map(Resource.endpointSlice)
             case .pod: decodePod(root, metadata).map(Resource.pod)
-            case .namespace: decodeNamespace(root)
+            case .namespace: decodeNamespace(root, metadata)
             case .workload: decodeWorkload(root, metadata).map(Resource.workload)
             case .trafficPolicy: decodeTrafficPolicy(root, metadata, &issues).map(Resource.trafficPolicy)
             case .authorizationPolicy:
@@ -26,6 +26,11 @@ enum ObjectDecoder {
             case .httpRoute: decodeHTTPRoute(root, metadata, &issues).map(Resource.httpRoute)
             case .serviceEntry: decodeServiceEntry(root, &issues).map(Resource.serviceEntry)
             case .virtualService: decodeVirtualService(root, metadata, &issues).map(Resource.virtualService)
+            case .peerAuthentication: decodePeerAuthentication(root).map(Resource.peerAuthentication)
+            case .requestAuthentication:
+                decodeRequestAuthentication(root, metadata, &issues).map(Resource.requestAuthentication)
+            case .extensionProvider: decodeExtensionProvider(root, metadata, &issues).map(Resource.extensionProvider)
+            case .networkPolicy: decodeNetworkPolicy(root, metadata, &issues).map(Resource.networkPolicy)
             }
         guard let resource, !metadata.name.name.isEmpty else { return nil }
         return MeshObject(

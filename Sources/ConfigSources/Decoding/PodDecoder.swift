@@ -1,11 +1,11 @@
 import Mesh
 
 extension ObjectDecoder {
-    static func decodeNamespace(_ root: YAMLValue) -> Resource? {
+    static func decodeNamespace(_ root: YAMLValue, _ metadata: Metadata) -> Resource? {
         root.forEachOwnField { name, value in
             if name != "spec" { value.reportUnknownField() }
         }
-        return .namespace
+        return .namespace(metadata.labels)
     }
 
     /// A Kubernetes Pod (v1). Of its spec, which is the kubelet's business, only what identifies it is read.
@@ -21,6 +21,7 @@ extension ObjectDecoder {
         pod.labels = metadata.labels
         pod.weight = metadata.weight ?? 1
         pod.cgroup = metadata.cgroup
+        pod.isRedirected = metadata.isRedirected
         spec.forEachField { name, value in
             switch name {
             case "nodeName": pod.node = value.string() ?? ""

@@ -21,6 +21,7 @@ extension ObjectDecoder {
             case "ports": workload.ports = workloadPorts(value)
             case "weight": workload.weight = value.integer(0...65535, what: "a weight").map { UInt16($0) } ?? 1
             case "acceleration": workload.isAccelerated = value.choice(["On": true, "Off": false]) ?? false
+            case "tunnel": workload.takesTunnel = value.choice(["HBONE": true, "None": false]) ?? true
             default: value.reportUnknownField()
             }
         }

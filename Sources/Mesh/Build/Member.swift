@@ -14,6 +14,14 @@ struct Member {
     var ownsAddresses: Bool
     /// False for a Pod that has ended.
     var isLive: Bool
+    var tunnel: Tunnel
+
+    /// Who says whether an agent takes HBONE for it.
+    enum Tunnel {
+        case declared(Bool)
+        /// There is one where it is local; elsewhere its labels and its namespace's tell.
+        case pod(PodResource)
+    }
 
     func isLocal(_ options: MeshOptions) -> Bool { node.isEmpty || node == options.node }
 
@@ -31,15 +39,22 @@ struct Member {
         return claims
     }
 
-    func workload(options: MeshOptions) -> MeshWorkload? {
+    func workload(options: MeshOptions, namespaceLabels: [String: String]) -> MeshWorkload? {
         guard isLive else { return nil }
         let isLocal = isLocal(options)
-        return MeshWorkload(
+        var workload = MeshWorkload(
             name: key.name, serviceAccount: serviceAccount, labels: labels,
             // Nothing is known to be its own at an address that it shares and declares no port of.
             addresses: ownsAddresses || !ports.isEmpty ? addresses : [],
             ports: ownsAddresses ? [] : ports,
             node: node.isEmpty ? options.node : node, isLocal: isLocal, cgroup: isLocal ? cgroup : nil)
+        workload.takesTunnel =
+            switch tunnel {
+            case .declared(let takesTunnel): takesTunnel
+            case .pod(let pod): isLocal || pod.takesTunnel(namespaceLabels: namespaceLabels)
+            }
+        workload.namedPorts = ports.filter { !$0.name.isEmpty }
+        return workload
     }
 }
 
@@ -58,12 +73,13 @@ extension MeshObject {
             Member(
                 key: key, labels: pod.labels, serviceAccount: pod.serviceAccount, addresses: pod.addresses,
                 node: pod.node, cgroup: pod.cgroup, ports: pod.ports, weight: pod.weight, state: pod.state,
-                ownsAddresses: !pod.usesHostNetwork, isLive: !pod.isFinished)
+                ownsAddresses: !pod.usesHostNetwork, isLive: !pod.isFinished, tunnel: .pod(pod))
         case .workload(let workload):
             Member(
                 key: key, labels: workload.labels, serviceAccount: workload.serviceAccount,
                 addresses: workload.addresses, node: workload.node, cgroup: workload.cgroup, ports: workload.ports,
-                weight: workload.weight, state: .ready, ownsAddresses: workload.ports.isEmpty, isLive: true)
+                weight: workload.weight, state: .ready, ownsAddresses: workload.ports.isEmpty, isLive: true,
+                tunnel: .declared(workload.takesTunnel))
         default: nil
         }
     }

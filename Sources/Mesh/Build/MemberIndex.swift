@@ -50,6 +50,8 @@ struct MemberIndex: Sendable {
         }
     }
 
+    func members(namespace: String) -> Set<ObjectKey> { byNamespace[namespace] ?? [] }
+
     /// A superset of the workloads that `selector` selects.
     func members(service: ObjectName, selector: [String: String]) -> Set<ObjectKey> {
         term(service, selector).flatMap { entries[$0]?.members } ?? []

@@ -26,7 +26,12 @@ extension MeshBuilder {
         case .pod, .workload:
             guard let loss = workloadClaims.losses[object.key] else { return [] }
             return [.conflict("\(loss.claim) belongs to \(loss.winner) already")]
-        case .authorizationPolicy, .namespace: return []
+        case .authorizationPolicy(let resource): return resource.isUsable ? issues(of: resource.policy) : []
+        case .requestAuthentication(let resource):
+            return resource.authentication.targetServices.compactMap { issue(ofTarget: $0, name) }
+        case .extensionProvider(let authorizer):
+            return [problem(of: authorizer)].compactMap(\.self)
+        case .peerAuthentication, .networkPolicy, .namespace: return []
         }
     }
 
@@ -188,6 +193,16 @@ extension ConditionIssue {
     }
 }
 
+extension RequestAuthenticationResource {
+    /// As it is in force; nil if it has no effect.
+    func compiled(options: MeshOptions) -> RequestAuthentication? {
+        guard isUsable else { return nil }
+        var authentication = authentication
+        authentication.isMeshWide = authentication.name.namespace == options.rootNamespace
+        return authentication
+    }
+}
+
 extension AuthorizationPolicyResource {
     /// As it is in force; nil if it has no effect.
     func compiled(options: MeshOptions) -> AuthorizationPolicy? {
@@ -228,6 +243,7 @@ extension StringMatch {
         }
         switch self {
         case .exact(let text): return .exact(replace(text))
+        case .prefix(AuthorizationPolicy.localTrustDomain): return .prefix(domain)
         case .prefix(let text): return .prefix(replace(text))
         case .suffix, .present: return self
         }

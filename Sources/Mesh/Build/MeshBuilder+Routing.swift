@@ -45,6 +45,11 @@ extension MeshObject {
         case .trafficPolicy(let policy): policy.references
         case .httpRoute(let route): route.references.union(governed)
         case .virtualService(let virtualService): virtualService.references.union(governed)
+        case .authorizationPolicy(let resource):
+            Set(resource.policy.targetServices.map { ObjectName(namespace: key.name.namespace, name: $0) })
+        case .requestAuthentication(let resource):
+            Set(resource.authentication.targetServices.map { ObjectName(namespace: key.name.namespace, name: $0) })
+        case .extensionProvider(let authorizer): [authorizer.service]
         default: []
         }
     }

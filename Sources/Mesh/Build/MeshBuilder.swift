@@ -134,13 +134,23 @@ public struct MeshBuilder: Sendable {
             for service in object.governed { link(\.virtualServicesOfService, name, service, &dirty) }
         case .authorizationPolicy(let resource):
             snapshot.policies[name] = resource.compiled(options: options)
+        case .requestAuthentication(let resource):
+            snapshot.requestAuthentications[name] = resource.compiled(options: options)
+        case .extensionProvider(let authorizer):
+            snapshot.authorizers[authorizer.name] = authorizer
+            markPolicies(of: authorizer.name, &dirty)
+        case .networkPolicy(let policy):
+            snapshot.networkPolicies[name] = policy
+        case .peerAuthentication:
+            break
         case .pod, .workload:
             guard let member = object.member else { return }
             members.add(member: object.key, labels: member.labels)
             for claim in member.claims(options: options) { workloadClaims.add(claim, for: object.key) }
             mark(member, &dirty)
-        case .namespace:
-            break
+        case .namespace(let labels):
+            snapshot.namespaceLabels[name.name] = labels.merging([MeshSnapshot.namespaceNameLabel: name.name]) { $1 }
+            dirty.workloads.formUnion(members.members(namespace: name.name))
         }
     }
 
@@ -173,13 +183,30 @@ public struct MeshBuilder: Sendable {
             for service in object.governed { unlink(\.virtualServicesOfService, name, service, &dirty) }
         case .authorizationPolicy:
             snapshot.policies[name] = nil
+        case .requestAuthentication:
+            snapshot.requestAuthentications[name] = nil
+        case .extensionProvider:
+            snapshot.authorizers[name.name] = nil
+            markPolicies(of: name.name, &dirty)
+        case .networkPolicy:
+            snapshot.networkPolicies[name] = nil
+        case .peerAuthentication:
+            break
         case .pod, .workload:
             guard let member = object.member else { return }
             members.remove(member: key, labels: member.labels)
             for claim in member.claims(options: options) { workloadClaims.remove(claim, for: key) }
             mark(member, &dirty)
         case .namespace:
-            break
+            snapshot.namespaceLabels[name.name] = nil
+            dirty.workloads.formUnion(members.members(namespace: name.name))
+        }
+    }
+
+    /// What is to be said of policies depends on whether their provider exists.
+    private func markPolicies(of provider: String, _ dirty: inout Dirty) {
+        for policy in snapshot.policies.values where policy.provider == provider {
+            dirty.statuses.insert(ObjectKey(.authorizationPolicy, policy.name))
         }
     }
 
@@ -215,11 +242,16 @@ public struct MeshBuilder: Sendable {
         // Losers first: a Pod and a Workload may want the same name.
         let rebuilt = dirty.workloads.sorted { isLive($1) && !isLive($0) }
         for key in rebuilt {
-            let workload = isLive(key) ? objects[key]?.member?.workload(options: options) : nil
+            let workload = isLive(key) ? workload(key) : nil
             let other = ObjectKey(key.kind == .pod ? .workload : .pod, key.name)
             if workload == nil, isLive(other) { continue }
             if workload != snapshot.workloads[key.name] { snapshot.workloads[key.name] = workload }
         }
+    }
+
+    private func workload(_ key: ObjectKey) -> MeshWorkload? {
+        guard let member = objects[key]?.member else { return nil }
+        return member.workload(options: options, namespaceLabels: snapshot.namespaceLabels[key.name.namespace] ?? [:])
     }
 
     private func isLive(_ key: ObjectKey) -> Bool {

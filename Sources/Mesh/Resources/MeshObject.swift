@@ -11,14 +11,20 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
     case httpRoute = "HTTPRoute"
     case virtualService = "VirtualService"
     case serviceEntry = "ServiceEntry"
+    case peerAuthentication = "PeerAuthentication"
+    case requestAuthentication = "RequestAuthentication"
+    case extensionProvider = "ExtensionProvider"
+    case networkPolicy = "NetworkPolicy"
 
     /// The apiVersions under which it is read; all have the same fields.
     public var apiVersions: [String] {
         switch self {
         case .service, .pod, .namespace: ["v1"]
         case .endpointSlice: ["discovery.k8s.io/v1"]
-        case .workload, .trafficPolicy: ["weft.dev/v1alpha1"]
-        case .authorizationPolicy: ["security.istio.io/v1", "security.istio.io/v1beta1"]
+        case .workload, .trafficPolicy, .extensionProvider: ["weft.dev/v1alpha1"]
+        case .authorizationPolicy, .peerAuthentication, .requestAuthentication:
+            ["security.istio.io/v1", "security.istio.io/v1beta1"]
+        case .networkPolicy: ["networking.k8s.io/v1"]
         case .httpRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
         case .destinationRule, .virtualService, .serviceEntry:
             ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"]
@@ -26,7 +32,7 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
     }
 
     /// Whether its objects live in namespaces.
-    public var isNamespaced: Bool { self != .namespace }
+    public var isNamespaced: Bool { self != .namespace && self != .extensionProvider }
 }
 
 /// What an object is found by: no two objects of a configuration have the same.
@@ -93,7 +99,8 @@ public enum Resource: Sendable, Equatable {
     case service(ServiceResource)
     case endpointSlice(EndpointSliceResource)
     case pod(PodResource)
-    case namespace
+    /// Its labels.
+    case namespace([String: String])
     case workload(WorkloadResource)
     case trafficPolicy(TrafficPolicyResource)
     case authorizationPolicy(AuthorizationPolicyResource)
@@ -101,4 +108,8 @@ public enum Resource: Sendable, Equatable {
     case httpRoute(HTTPRouteResource)
     case virtualService(VirtualServiceResource)
     case serviceEntry(ServiceEntryResource)
+    case peerAuthentication(PeerAuthenticationResource)
+    case requestAuthentication(RequestAuthenticationResource)
+    case extensionProvider(ExternalAuthorizer)
+    case networkPolicy(NetworkPolicy)
 }

@@ -110,7 +110,7 @@ public struct DestinationRuleResource: Sendable, Equatable {
     }
 }
 
-/// Istio's `AuthorizationPolicy`, with what only a proxy can see already turned into its effect on connections.
+/// Istio's `AuthorizationPolicy`, as written.
 public struct AuthorizationPolicyResource: Sendable, Equatable {
     /// Its `isMeshWide` is decided when the snapshot is built; principals are as written.
     public var policy: AuthorizationPolicy
@@ -119,6 +119,19 @@ public struct AuthorizationPolicyResource: Sendable, Equatable {
 
     public init(policy: AuthorizationPolicy, isUsable: Bool = true) {
         self.policy = policy
+        self.isUsable = isUsable
+    }
+}
+
+/// Istio's `RequestAuthentication`, as written.
+public struct RequestAuthenticationResource: Sendable, Equatable {
+    /// Its `isMeshWide` is decided when the snapshot is built.
+    public var authentication: RequestAuthentication
+    /// False when it has no effect at all.
+    public var isUsable: Bool
+
+    public init(authentication: RequestAuthentication, isUsable: Bool = true) {
+        self.authentication = authentication
         self.isUsable = isUsable
     }
 }

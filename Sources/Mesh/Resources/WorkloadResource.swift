@@ -12,6 +12,8 @@
 ///   ports: [{ name: http, port: 8080, protocol: TCP }]
 ///   weight: 90                   # 0...65535, 1 when omitted; its share where a service selects it
 ///   acceleration: On             # On or Off
+///   tunnel: HBONE                # or None: connections to it from other nodes are left as they are. HBONE when omitted:
+///                                # for a workload of another node that means that an agent runs there
 /// ```
 public struct WorkloadResource: Sendable, Equatable {
     public var labels: [String: String] = [:]
@@ -24,6 +26,8 @@ public struct WorkloadResource: Sendable, Equatable {
     public var ports: [MeshWorkloadPort] = []
     public var weight: UInt16 = 1
     public var isAccelerated = false
+    /// Whether it takes HBONE, wherever it is.
+    public var takesTunnel = true
 
     public init() {}
 }
@@ -46,6 +50,18 @@ public struct PodResource: Sendable, Equatable {
     /// `status.phase` is Succeeded or Failed: its addresses may be another Pod's by now.
     public var isFinished = false
     public var state = EndpointState.ready
+    /// The annotation `ambient.istio.io/redirection: enabled`: an agent of its node takes HBONE for it.
+    public var isRedirected = false
 
     public init() {}
+
+    static let modeLabel = "istio.io/dataplane-mode"
+
+    /// Whether an agent of its node, which is another one, takes HBONE for it: it says so itself, or its namespace does.
+    func takesTunnel(namespaceLabels: [String: String]) -> Bool {
+        if isRedirected { return true }
+        // Istio leaves Pods with the addresses of their node alone.
+        guard !usesHostNetwork else { return false }
+        return (labels[Self.modeLabel] ?? namespaceLabels[Self.modeLabel]) == "ambient"
+    }
 }

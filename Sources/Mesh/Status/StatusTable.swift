@@ -156,8 +156,9 @@ extension ResourceKind {
     /// Whether the data plane holds something for each object of this kind.
     var isProgrammed: Bool {
         switch self {
-        case .service, .pod, .workload, .authorizationPolicy: true
-        case .endpointSlice, .namespace, .trafficPolicy, .destinationRule, .httpRoute, .virtualService, .serviceEntry:
+        case .service, .pod, .workload, .authorizationPolicy, .networkPolicy: true
+        case .endpointSlice, .namespace, .trafficPolicy, .destinationRule, .httpRoute, .virtualService, .serviceEntry,
+            .peerAuthentication, .requestAuthentication, .extensionProvider:
             false
         }
     }

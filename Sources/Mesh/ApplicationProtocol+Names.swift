@@ -1,10 +1,8 @@
-import Mesh
-
 extension ApplicationProtocol {
     /// What a service's port declares: `appProtocol` if it is a protocol that is known, otherwise the name by Istio's
     /// convention (`http`, `http-admin`), otherwise a port number that is known to be no HTTP.
     /// Source: https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/, Kubernetes KEP-3726.
-    init(declared: String?, portName: String, port: UInt16) {
+    public init(declared: String?, portName: String, port: UInt16) {
         if let known = declared.flatMap({ Self(name: $0.lowercased()) }) {
             self = known
         } else if let known = Self(name: portName.prefix { $0 != "-" }.lowercased())
