@@ -26,7 +26,7 @@ public struct AgentOptions: Sendable {
     /// Where connections from outside of the mesh go.
     public var inboundListen = "127.0.0.1:15006"
     /// Where other nodes' tunnels arrive.
-    public var tunnelListen = "127.0.0.1:15008"
+    public var tunnelListen = "0.0.0.0:15008"
     /// Threads of the proxy; 0: one for each core.
     public var workers = 0
     /// This node's address for other nodes; empty if there is none.

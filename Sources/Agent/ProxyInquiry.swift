@@ -29,6 +29,8 @@ struct ClusterReport: Encodable {
         /// `healthy`, or why it gets no requests: `ejected`, `unhealthy`, `draining`, `removed`, `unchecked`.
         var state: String
         var activeRequests: Int
+        /// Peak EWMA, decayed to now; nil before the first request.
+        var averageMilliseconds: Double?
         var requests: UInt64
         var failures: UInt64
         var ejections: UInt64
@@ -57,6 +59,7 @@ extension ClusterReport.Endpoint {
         weight = endpoint.config.weight
         let shared = endpoint.shared.reference
         state = Self.state(shared.value.flags)
+        averageMilliseconds = shared.value.averageLatency.map { Double($0) / 1_000_000 }
         activeRequests = max(0, shared.value.active.load(ordering: .relaxed))
         requests = shared.value.requests.load(ordering: .relaxed)
         failures = shared.value.failures.load(ordering: .relaxed)

@@ -37,7 +37,7 @@ final class ProxyLane {
         let inboundPlace = try Self.place(options.inboundListen, "--inbound-listen")
         let tunnel = try Self.place(options.tunnelListen, "--tunnel-listen")
         do throws(ProxyAddresses.Invalid) {
-            addresses = try ProxyAddresses(outbound: outbound, inbound: inboundPlace, others: [tunnel])
+            addresses = try ProxyAddresses(outbound: outbound, inbound: inboundPlace, tunnel: tunnel)
         } catch {
             throw AgentError("--outbound-listen: \(error)")
         }
@@ -230,6 +230,10 @@ final class ProxyLane {
     }
 
     private func opened(_ listening: ProxyListeners.Listening) {
+        guard listening.purpose == .captured else {
+            for descriptor in listening.descriptors { close(descriptor) }
+            return
+        }
         if table == nil { waiting.append(listening) } else { serve(listening) }
     }
 

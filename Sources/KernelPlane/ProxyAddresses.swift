@@ -19,8 +19,8 @@ public struct ProxyAddresses: Sendable, Equatable {
     public let outbound6: Place
     /// Where connections of clients outside of the mesh go.
     public let inbound: Place
-    /// Further places at which only the mesh itself may connect.
-    public let others: [Place]
+    /// Where tunnels from other nodes arrive. At an unspecified address: at every address of either family.
+    public let tunnel: Place
 
     public enum Invalid: Error, CustomStringConvertible {
         /// Captured connections are told a place: it has to be one.
@@ -36,13 +36,13 @@ public struct ProxyAddresses: Sendable, Equatable {
 
     /// - Parameter outbound: of either family; the other family's is its loopback address with the same port. Every
     ///   network namespace with a workload gets listeners of its own there.
-    public init(outbound: Place, inbound: Place, others: [Place] = []) throws(Invalid) {
+    public init(outbound: Place, inbound: Place, tunnel: Place) throws(Invalid) {
         guard !outbound.address.isUnspecified else { throw .unspecified(outbound) }
         let isIPv4 = outbound.address.isIPv4
         outbound4 = isIPv4 ? outbound : Place(address: IPAddress(v4: 0x7f00_0001), port: outbound.port)
         outbound6 = isIPv4 ? Place(address: IPAddress(high: 0, low: 1 << 56), port: outbound.port) : outbound
         self.inbound = inbound
-        self.others = others
+        self.tunnel = tunnel
     }
 
     var abi: weft_proxy {
@@ -72,7 +72,11 @@ public struct ProxyAddresses: Sendable, Equatable {
                 return key
             }
         }
-        let here = ([outbound4, outbound6, inbound] + others).flatMap { key($0, scope: own) }
-        return here + namespaces.filter { $0 != own }.flatMap { key(outbound4, scope: $0) + key(outbound6, scope: $0) }
+        let here = [outbound4, outbound6, inbound, tunnel].flatMap { key($0, scope: own) }
+        let everywhere = Place(address: IPAddress(v4: 0), port: tunnel.port)
+        return here
+            + namespaces.filter { $0 != own }.flatMap { namespace in
+                [outbound4, outbound6, everywhere].flatMap { key($0, scope: namespace) }
+            }
     }
 }

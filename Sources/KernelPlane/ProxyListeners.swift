@@ -4,15 +4,26 @@ import Glibc
 import Mesh
 
 /// The agent's listening sockets in the network namespaces of the node: a process whose connection is captured reaches
-/// the loopback address of its own namespace, so the agent listens in each that has a workload. Belongs to one thread.
+/// the loopback address of its own namespace, and tunnels from other nodes arrive at the workloads' own addresses, so the
+/// agent listens in each that has a workload. Belongs to one thread.
 public final class ProxyListeners {
+    public enum Purpose: Sendable {
+        /// Connections that the kernel has turned to the agent.
+        case captured
+        /// Tunnels from other nodes.
+        case tunnel
+    }
+
     /// A listening socket for each worker, all of one place; the receiver closes them.
     public struct Listening: Sendable {
+        public var purpose: Purpose
         /// Of the namespace.
         public var netnsCookie: UInt64
         public var place: ProxyAddresses.Place
         public var descriptors: [CInt]
     }
+
+    private static let own = "/proc/thread-self/ns/net"
 
     private let addresses: ProxyAddresses
     private let workers: Int
@@ -44,10 +55,9 @@ public final class ProxyListeners {
     /// - Returns: whether anything has changed.
     @discardableResult
     public func refresh(cgroups: [String]) -> Bool {
-        let own = "/proc/thread-self/ns/net"
         var wanted: [UInt64: String] = [:]
         for cgroup in cgroups { NetworkNamespace.collect(ofCgroup: cgroup, into: &wanted) }
-        if let inode = FileSystem.inode(own) { wanted[inode] = own }
+        if let inode = FileSystem.inode(Self.own) { wanted[inode] = Self.own }
         var changed = false
         for (inode, cookie) in namespaces where wanted[inode] == nil {
             namespaces[inode] = nil
@@ -73,36 +83,48 @@ public final class ProxyListeners {
     private func open(_ file: String) -> UInt64? {
         let namespace = FileSystem.openFile(file)
         guard namespace.rawValue >= 0, let inode = FileSystem.inode(file) else { return nil }
-        let outcome = NetworkNamespace.inside(file: namespace) { () -> (UInt64, [Listening], CInt) in
+        let isOwn = file == Self.own
+        let outcome = NetworkNamespace.inside(file: namespace) {
+            () -> (UInt64, [Listening], (place: ProxyAddresses.Place, code: CInt)?) in
             let cookie = NetworkNamespace.currentCookie
             var listening: [Listening] = []
-            var reason: CInt = 0
-            for place in [addresses.outbound4, addresses.outbound6] {
+            var failed: (place: ProxyAddresses.Place, code: CInt)?
+            for (purpose, place) in places(isOwn: isOwn) {
                 switch Self.listen(at: place, count: workers) {
                 case .success(let descriptors):
-                    listening.append(Listening(netnsCookie: cookie, place: place, descriptors: descriptors))
-                // A namespace without IPv6 has no socket of IPv6 to be captured.
-                case .failure(let error) where place == addresses.outbound6 && error.isWithoutFamily: break
-                case .failure(let error): reason = error.code
+                    listening.append(
+                        Listening(purpose: purpose, netnsCookie: cookie, place: place, descriptors: descriptors))
+                // A namespace without IPv6 has no socket of IPv6 to be captured, and no address to be reached at.
+                case .failure(let error) where !place.address.isIPv4 && error.isWithoutFamily: break
+                case .failure(let error):
+                    if failed == nil { failed = (place, error.code) }
                 }
             }
-            return (cookie, listening, reason)
+            return (cookie, listening, failed)
         }
-        guard let (cookie, listening, reason) = outcome else { return nil }
-        guard reason == 0 else {
+        guard let (cookie, listening, failed) = outcome else { return nil }
+        if let failed {
             for descriptor in listening.flatMap(\.descriptors) { Glibc.close(descriptor) }
-            let place = addresses.outbound4
             failures[inode] =
                 BPFError(
-                    operation:
-                        "listen at port \(place.port) of \(place.address) and of \(addresses.outbound6.address) in",
-                    subject: "the network namespace \(inode)", errno: reason
+                    operation: "listen at \(failed.place.address) port \(failed.place.port) in",
+                    subject: "the network namespace \(inode)", errno: failed.code
                 ).description
             return nil
         }
         failures[inode] = nil
         for listener in listening { opened(listener) }
         return cookie
+    }
+
+    /// Where to listen in a namespace. An address of the agent's own namespace means nothing in others: tunnels are taken
+    /// at all addresses there.
+    private func places(isOwn: Bool) -> [(Purpose, ProxyAddresses.Place)] {
+        let tunnel = addresses.tunnel
+        let everywhere = [IPAddress(v4: 0), IPAddress(high: 0, low: 0)]
+        let tunnelAddresses = isOwn && !tunnel.address.isUnspecified ? [tunnel.address] : everywhere
+        return [(.captured, addresses.outbound4), (.captured, addresses.outbound6)]
+            + tunnelAddresses.map { (.tunnel, ProxyAddresses.Place(address: $0, port: tunnel.port)) }
     }
 
     /// Opens `count` sockets that share a place, in the calling thread's namespace.

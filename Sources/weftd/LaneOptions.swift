@@ -16,8 +16,8 @@ struct LaneOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Inbound plaintext.", valueName: "ip:port"))
     var inboundListen = Environment.value("INBOUND_LISTEN") ?? "127.0.0.1:15006"
 
-    @Option(help: ArgumentHelp("Inbound tunnels (HBONE).", valueName: "ip:port"))
-    var tunnelListen = Environment.value("TUNNEL_LISTEN") ?? "127.0.0.1:15008"
+    @Option(help: ArgumentHelp("Inbound tunnels (HBONE); 0.0.0.0 and [::]: every address.", valueName: "ip:port"))
+    var tunnelListen = Environment.value("TUNNEL_LISTEN") ?? "0.0.0.0:15008"
 
     @Option(help: ArgumentHelp("DNS for mesh names.", valueName: "ip:port"))
     var dnsListen = Environment.value("DNS_LISTEN") ?? "127.0.0.1:15053"

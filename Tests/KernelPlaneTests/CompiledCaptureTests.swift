@@ -138,15 +138,17 @@ struct CompiledCaptureTests {
     @Test func anOutboundListenerIsOnePlaceInEachFamily() throws {
         let inbound = ProxyAddresses.Place(address: IPAddress(v4: 0), port: 15006)
         let addresses = try ProxyAddresses(
-            outbound: .init(address: IPAddress(v4: 127, 0, 0, 5), port: 15001), inbound: inbound)
+            outbound: .init(address: IPAddress(v4: 127, 0, 0, 5), port: 15001), inbound: inbound,
+            tunnel: .init(address: IPAddress(v4: 0), port: 15008))
         #expect(addresses.outbound4.address == IPAddress(v4: 127, 0, 0, 5))
         #expect(addresses.outbound6.address == IPAddress("::1"))
         #expect(addresses.outbound6.port == 15001)
         let keys = addresses.endpoints(own: 7, namespaces: [7, 8])
-        #expect(Set(keys.filter { $0.scope == 7 }.map { UInt16(bigEndian: $0.port) }) == [15001, 15006])
-        #expect(keys.filter { $0.scope == 8 }.map { UInt16(bigEndian: $0.port) } == [15001, 15001])
+        #expect(Set(keys.filter { $0.scope == 7 }.map { UInt16(bigEndian: $0.port) }) == [15001, 15006, 15008])
+        #expect(keys.filter { $0.scope == 8 }.map { UInt16(bigEndian: $0.port) } == [15001, 15001, 15008, 15008])
         #expect(throws: ProxyAddresses.Invalid.self) {
-            try ProxyAddresses(outbound: .init(address: IPAddress(v4: 0), port: 15001), inbound: inbound)
+            try ProxyAddresses(
+                outbound: .init(address: IPAddress(v4: 0), port: 15001), inbound: inbound, tunnel: inbound)
         }
     }
 }

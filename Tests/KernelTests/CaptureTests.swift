@@ -74,7 +74,8 @@ struct CaptureTests {
                 pinDirectory: sandbox.pins, cgroup: sandbox.cgroup, cgroupMount: sandbox.cgroupMount,
                 proxy: .init(
                     addresses: ProxyAddresses(
-                        outbound: .init(address: loopback, port: 15001), inbound: .init(address: loopback, port: 15006)),
+                        outbound: .init(address: loopback, port: 15001), inbound: .init(address: loopback, port: 15006),
+                        tunnel: .init(address: loopback, port: 15008)),
                     cgroup: agent)))
     }
 
@@ -304,7 +305,8 @@ struct CaptureTests {
             closed: { cookie in listening.close(cookie) })
         defer { listeners.close() }
         listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh))
-        #expect(listening.opened.count == 2)
+        // Of each family for what is captured, and one for tunnels; in other namespaces those are taken at all addresses.
+        #expect(listening.opened.map(\.purpose) == [.captured, .captured, .tunnel])
         let own = try #require(listening.opened.first?.netnsCookie)
 
         let go = "\(sandbox.directory)/go"
@@ -323,7 +325,8 @@ struct CaptureTests {
                 """)
         #expect(line(output) == "ECONNREFUSED")
         #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
-        #expect(listening.opened.count == 4)
+        #expect(listening.opened.map(\.purpose).dropFirst(3) == [.captured, .captured, .tunnel, .tunnel])
+        #expect(listening.opened.dropFirst(5).allSatisfy { $0.place.address.isUnspecified })
         #expect(listening.opened.allSatisfy { $0.descriptors.count == 2 })
         try plane.setProxyNamespaces(listeners.cookies)
         #expect(FileManager.default.createFile(atPath: go, contents: nil))
@@ -332,7 +335,7 @@ struct CaptureTests {
         process.waitUntilExit()
 
         #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
-        #expect(listening.opened.map(\.netnsCookie) == [own, own])
+        #expect(listening.opened.map(\.netnsCookie) == [own, own, own])
         #expect(!listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
     }
 

@@ -108,6 +108,9 @@ public struct ClusterState: ~Copyable {
         } else if outcome.failure != .cancelled {
             endpoints[index].latency.observe(outcome.latency, now: now)
         }
+        endpoints[index].shared.value.latency.store(
+            UInt64(endpoints[index].latency.latency(now: now)), ordering: .relaxed)
+        endpoints[index].shared.value.latencyAt.store(now, ordering: .relaxed)
         guard let outlier else { return }
         OutlierDetector(
             settings: outlier, endpoint: endpoints[index].shared, cluster: shared,

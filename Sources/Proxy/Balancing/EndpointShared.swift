@@ -29,6 +29,9 @@ public struct EndpointShared: ~Copyable, Sendable {
     public let requests = Atomic<UInt64>(0)
     /// 5xx answers and attempts without an answer.
     public let failures = Atomic<UInt64>(0)
+    /// Peak EWMA in nanoseconds as the worker that used it last knows it, for people; and when that was. 0: never used.
+    let latency = Atomic<UInt64>(0)
+    let latencyAt = Atomic<UInt64>(0)
     /// When it became able to take requests, nanoseconds: what slow start counts from.
     public let readySince: Atomic<UInt64>
 
@@ -47,6 +50,13 @@ public struct EndpointShared: ~Copyable, Sendable {
     init(flags: Flags, now: UInt64) {
         bits = Atomic(flags.rawValue)
         readySince = Atomic(now)
+    }
+
+    /// What P2C takes a request to need here now, nanoseconds; nil before the first one.
+    public var averageLatency: UInt64? {
+        let value = latency.load(ordering: .relaxed)
+        guard value > 0 else { return nil }
+        return PeakEWMA.decayed(value, since: latencyAt.load(ordering: .relaxed), now: MonotonicClock.now())
     }
 
     public var flags: Flags { Flags(rawValue: bits.load(ordering: .acquiring)) }

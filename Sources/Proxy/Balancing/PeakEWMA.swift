@@ -14,6 +14,11 @@ struct PeakEWMA: BitwiseCopyable, Sendable {
 
     init(now: UInt64) { stamp = now }
 
+    /// What is left at `now` of an average of `since`.
+    static func decayed(_ value: UInt64, since: UInt64, now: UInt64) -> UInt64 {
+        now > since ? UInt64(Double(value) * exp(-Double(now - since) / decay)) : value
+    }
+
     /// Nanoseconds, as decayed as it is at `now`. Reading changes nothing.
     func latency(now: UInt64) -> Double {
         now > stamp ? value * exp(-Double(now - stamp) / Self.decay) : value

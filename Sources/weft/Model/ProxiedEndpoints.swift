@@ -14,6 +14,7 @@ struct ProxiedEndpoints {
                     var sum = a
                     if sum.state == "healthy" { sum.state = b.state }
                     sum.activeRequests += b.activeRequests
+                    sum.averageMilliseconds = [a.averageMilliseconds, b.averageMilliseconds].compactMap(\.self).max()
                     sum.requests += b.requests
                     sum.failures += b.failures
                     sum.ejections += b.ejections
@@ -29,6 +30,9 @@ struct ProxiedEndpoints {
         return [
             Field("health", .optional(found?.state)),
             Field("activeRequests", found.map { Value($0.activeRequests) } ?? .null, title: "ACTIVE"),
+            Field(
+                "averageMilliseconds", found?.averageMilliseconds.map(Value.number) ?? .null, title: "EWMA",
+                text: found?.averageMilliseconds.map { formatSeconds($0 / 1000) } ?? "-"),
             Field("requests", found.map { Value($0.requests) } ?? .null),
             Field("failures", found.map { Value($0.failures) } ?? .null),
             Field("ejections", found.map { Value($0.ejections) } ?? .null),

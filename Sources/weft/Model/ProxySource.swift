@@ -63,6 +63,7 @@ struct AgentCluster: Decodable {
         var weight: Int
         var state: String
         var activeRequests: Int
+        var averageMilliseconds: Double?
         var requests: UInt64
         var failures: UInt64
         var ejections: UInt64

@@ -122,6 +122,8 @@ extension NodeTests {
                     endpoints.first { $0["address"].string == "\(mesh.sandbox.address(1)):8080" })
                 #expect(endpoint["health"].string == "healthy")
                 #expect(endpoint["requests"].int == 5)
+                let average = try #require(endpoint["averageMilliseconds"].double)
+                #expect(average > 0 && average < 10_000)
             }
         }
     }

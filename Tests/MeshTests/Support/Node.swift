@@ -3,6 +3,11 @@ import Foundation
 /// One real `weftd` with directories, pins and ports of its own, and the `weft` that speaks to it.
 final class Node {
     let sandbox: Sandbox
+    let name: String
+    /// The cgroup that the agent guards.
+    let cgroup: String
+    /// Where the agent runs; nil: in the host's.
+    let namespace: NetworkNamespace?
     let configDirectory: String
     let runDirectory: String
     let stateDirectory: String
@@ -17,8 +22,14 @@ final class Node {
     let dnsPort: UInt16
     private(set) var agent: Command?
 
-    init(_ sandbox: Sandbox, name: String = "node-a") throws {
+    /// - Parameter cgroup: in place of the sandbox's.
+    init(
+        _ sandbox: Sandbox, name: String = "node-a", cgroup: String? = nil, namespace: NetworkNamespace? = nil
+    ) throws {
         self.sandbox = sandbox
+        self.name = name
+        self.cgroup = cgroup ?? sandbox.cgroup
+        self.namespace = namespace
         let directory = "\(sandbox.directory)/\(name)"
         configDirectory = "\(directory)/mesh.d"
         runDirectory = "\(directory)/run"
@@ -34,7 +45,8 @@ final class Node {
         adminPort = try Host.freePort()
         outboundPort = try Host.freePort()
         inboundPort = try Host.freePort()
-        tunnelPort = try Host.freePort()
+        // Other nodes expect it there.
+        tunnelPort = namespace == nil ? try Host.freePort() : 15008
         dnsPort = try Host.freePort()
     }
 
@@ -44,12 +56,13 @@ final class Node {
     func agentArguments(_ extra: [String] = []) throws -> [String] {
         // A flag given in `extra` replaces the one here: argument parsers do not like a flag twice.
         let flags: [(String, String)] = [
-            ("--config", configDirectory), ("--cgroup", sandbox.cgroup), ("--pin-dir", pinDirectory),
-            ("--run-dir", runDirectory), ("--state-dir", stateDirectory), ("--node", "node-a"),
+            ("--config", configDirectory), ("--cgroup", cgroup), ("--pin-dir", pinDirectory),
+            ("--run-dir", runDirectory), ("--state-dir", stateDirectory), ("--node", name),
             ("--metrics-listen", "127.0.0.1:\(metricsPort)"), ("--ready-listen", "127.0.0.1:\(readyPort)"),
             ("--admin-listen", "127.0.0.1:\(adminPort)"),
             ("--outbound-listen", "127.0.0.1:\(outboundPort)"), ("--inbound-listen", "127.0.0.1:\(inboundPort)"),
-            ("--tunnel-listen", "127.0.0.1:\(tunnelPort)"), ("--dns-listen", "127.0.0.1:\(dnsPort)"),
+            ("--tunnel-listen", "\(namespace == nil ? "127.0.0.1" : "0.0.0.0"):\(tunnelPort)"),
+            ("--dns-listen", "127.0.0.1:\(dnsPort)"),
         ]
         let defaults = flags.filter { !extra.contains($0.0) }.flatMap { [$0.0, $0.1] }
         return try [Host.product("weftd"), "run"] + defaults + extra
@@ -57,7 +70,7 @@ final class Node {
 
     /// Starts an agent, and waits until it is ready.
     func start(_ extra: [String] = []) throws {
-        let agent = try sandbox.start(agentArguments(extra))
+        let agent = try sandbox.start(agentArguments(extra), namespace: namespace)
         self.agent = agent
         try eventually("weftd is ready", within: 30) {
             guard agent.isRunning else {
@@ -119,9 +132,9 @@ final class Node {
 
     /// The body of a successful GET; nil if the server does not answer or says no.
     func get(_ url: String) -> String? {
-        guard let result = try? sandbox.run(["curl", "-sSf", "--max-time", "10", url]), result.succeeded else {
-            return nil
-        }
+        guard let result = try? sandbox.run(["curl", "-sSf", "--max-time", "10", url], namespace: namespace),
+            result.succeeded
+        else { return nil }
         return result.output
     }
 
@@ -151,20 +164,21 @@ final class Node {
 
     /// Runs `weft` against this node.
     func weft(_ arguments: String..., timeout: Double = 30) throws -> Command.Result {
-        try sandbox.run([Host.product("weft")] + arguments, timeout: timeout, environment: cliEnvironment)
+        try sandbox.run(
+            [Host.product("weft")] + arguments, namespace: namespace, timeout: timeout, environment: cliEnvironment)
     }
 
     var cliEnvironment: [String: String] {
         [
             "WEFT_RUN_DIR": runDirectory, "WEFT_PIN_DIR": pinDirectory, "WEFT_CONFIG": configDirectory,
-            "WEFT_CGROUP": sandbox.cgroup,
+            "WEFT_CGROUP": cgroup,
         ]
     }
 
     /// Runs `weft` with `-o json`, and decodes what it says.
     func weftJSON(_ arguments: String...) throws -> JSON {
         let result = try sandbox.run(
-            [Host.product("weft")] + arguments + ["-o", "json"], environment: cliEnvironment)
+            [Host.product("weft")] + arguments + ["-o", "json"], namespace: namespace, environment: cliEnvironment)
         guard result.succeeded else {
             throw TestFailure("weft \(arguments.joined(separator: " ")) said \(result.status): \(result.errors)")
         }
@@ -182,7 +196,7 @@ final class Node {
 
     /// Whether a program of the kernel is attached to the guarded cgroup.
     func isAttached() throws -> Bool {
-        try sandbox.check(["bpftool", "cgroup", "show", sandbox.cgroup]).contains("cgroup_inet4_connect")
+        try sandbox.check(["bpftool", "cgroup", "show", cgroup]).contains("cgroup_inet4_connect")
     }
 }
 
