@@ -76,6 +76,8 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case malformedRequest, headTooLarge, uriTooLong, tooManyFields, headTimeout, bodyTimeout, pathRejected
     case connectRejected, upgradeRejected, versionUnsupported, expectationFailed
     case idleTimeout, downstreamClosed, overload, draining
+    case jwtMalformed, jwtTooLarge, jwtTooMany, jwtAlgorithm, jwtCritical, jwtIssuer, jwtAudience, jwtExpired
+    case jwtNotYetValid, jwtTime, jwtUnknownKey, jwtKeysUnavailable, jwtSignature
 
     /// As in the log: Envoy's spelling.
     public var text: String { String(describing: staticText) }
@@ -118,6 +120,19 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .downstreamClosed: "downstream_remote_disconnect"
         case .overload: "overload"
         case .draining: "draining"
+        case .jwtMalformed: "jwt_authn_access_denied{Jwt_is_malformed}"
+        case .jwtTooLarge: "jwt_authn_access_denied{Jwt_is_too_large}"
+        case .jwtTooMany: "jwt_authn_access_denied{Too_many_jwts}"
+        case .jwtAlgorithm: "jwt_authn_access_denied{Jwt_alg_is_not_accepted}"
+        case .jwtCritical: "jwt_authn_access_denied{Jwt_crit_is_not_understood}"
+        case .jwtIssuer: "jwt_authn_access_denied{Jwt_issuer_is_not_configured}"
+        case .jwtAudience: "jwt_authn_access_denied{Audiences_in_Jwt_are_not_allowed}"
+        case .jwtExpired: "jwt_authn_access_denied{Jwt_is_expired}"
+        case .jwtNotYetValid: "jwt_authn_access_denied{Jwt_not_yet_valid}"
+        case .jwtTime: "jwt_authn_access_denied{Jwt_time_is_malformed}"
+        case .jwtUnknownKey: "jwt_authn_access_denied{Jwt_kid_is_not_found}"
+        case .jwtKeysUnavailable: "jwt_authn_access_denied{Jwks_not_available}"
+        case .jwtSignature: "jwt_authn_access_denied{Jwt_verification_fails}"
         }
     }
 }
