@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Version of the pinned layout: the pin directory is <bpffs>/weft/v<WEFT_LAYOUT>. */
-#define WEFT_LAYOUT 2
+#define WEFT_LAYOUT 3
 
 /* The length of one policy bitmap: a policy group holds at most WEFT_POLICY_CLAUSES clauses. */
 #define WEFT_POLICY_WORDS 4
@@ -197,9 +197,9 @@ struct weft_affinity {
 	__u64 last_used_ns;
 };
 
-/* ------------------------------------------------------------------------------------------------ the proxy lane */
+/* ----------------------------------------------------------------------------------- the proxy and tunnel lanes */
 
-/* `proxy`, one entry: where the agent takes captured connections. Port 0: it takes none. */
+/* `proxy`, one entry: where the agent takes the connections of the proxy and tunnel lanes. Port 0: it takes none. */
 struct weft_proxy {
 	struct weft_address outbound4; /* for IPv4 sockets, and IPv6 sockets that use a mapped address */
 	struct weft_address outbound6;
@@ -235,9 +235,12 @@ struct weft_capture {
 struct weft_origin {
 	struct weft_address address; /* what the application asked for */
 	__be16 port;
-	__u8 reserved[6];
-	__u64 service;
-	__u64 source; /* workload id; 0: unknown */
+	__u8 lane; /* WEFT_LANE_PROXY, or WEFT_LANE_TUNNEL: policy and backend have been decided */
+	__u8 reserved[5];
+	__u64 service;     /* 0: it asked for a workload's own address */
+	__u64 backend;     /* of the tunnel lane; 0 if there is no service */
+	__u64 destination; /* of the tunnel lane: workload id */
+	__u64 source;      /* workload id; 0: unknown */
 	__u64 netns_cookie;
 	__u64 cgroup; /* cgroup id of the process that connected */
 	__u64 started_ns;
@@ -262,6 +265,7 @@ enum weft_inbound_socket {
 enum weft_workload_flags {
 	WEFT_WORKLOAD_LOCAL = 1,
 	WEFT_WORKLOAD_INBOUND = 2, /* `inbound_ports` has ports of it */
+	WEFT_WORKLOAD_TUNNEL = 4,  /* its node is another, and an agent there takes tunnels for it, at whatever port */
 };
 
 /* `workloads`, by workload id. */
@@ -645,7 +649,7 @@ WEFT_ASSERT(sizeof(struct weft_backend_load) == 16, "weft_backend_load");
 WEFT_ASSERT(sizeof(struct weft_affinity_key) == 40, "weft_affinity_key");
 WEFT_ASSERT(sizeof(struct weft_proxy) == 40, "weft_proxy");
 WEFT_ASSERT(sizeof(struct weft_capture) == 264, "weft_capture");
-WEFT_ASSERT(sizeof(struct weft_origin) == 64, "weft_origin");
+WEFT_ASSERT(sizeof(struct weft_origin) == 80, "weft_origin");
 WEFT_ASSERT(sizeof(struct weft_inbound_key) == 16, "weft_inbound_key");
 WEFT_ASSERT(sizeof(struct weft_workload) == 40, "weft_workload");
 WEFT_ASSERT(sizeof(struct weft_endpoint_key) == 32, "weft_endpoint_key");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The proxy lane at connect(): a connection to a service whose rules are about requests goes to the agent on this node,
- * which learns where it was meant to go from `origins`. Included by route.h; connections of other services never come
- * here.
+ * The lanes through the agent at connect(): a connection to a service whose rules are about requests, or to a workload
+ * of another node that takes tunnels, goes to the agent on this node, which learns where it was meant to go from
+ * `origins`. Included by route.h; other connections never come here.
  */
 #ifndef WEFT_CAPTURE_H
 #define WEFT_CAPTURE_H
@@ -36,9 +36,34 @@ static __noinline int proxy_listens(struct bpf_sock_addr *ctx, const struct rout
 	return listens;
 }
 
+/* Makes the agent's listener the route's peer. */
+static __always_inline void turn_to(const struct weft_proxy *agent, struct route *route)
+{
+	route->peer = weft_address_is_v4(&route->asked) ? agent->outbound4 : agent->outbound6;
+	route->peer_port = agent->outbound_port;
+}
+
 /*
- * Turns a connection to the agent. Returns 1 if it is to go past the agent instead, because that is not there and the
- * service would rather have its connections balanced without its rules than refused.
+ * Gives a connection that policy has allowed to the agent, which carries it through a tunnel to its destination's node.
+ * Where no agent takes it, it is refused: it is never sent in the clear instead.
+ */
+static __noinline int enter_tunnel(struct route *route)
+{
+	__u32 zero = 0;
+	struct weft_proxy *agent = bpf_map_lookup_elem(&proxy, &zero);
+
+	route->lane = WEFT_LANE_TUNNEL;
+	if (!agent || !agent->outbound_port) {
+		route->error = ECONNREFUSED;
+		return 0;
+	}
+	turn_to(agent, route);
+	return 0;
+}
+
+/*
+ * Turns a connection of the proxy lane to the agent. Returns 1 if it is to go past the agent instead, because that is
+ * not there and the service would rather have its connections balanced without its rules than refused.
  */
 static __noinline int capture(struct bpf_sock_addr *ctx, struct route *route)
 {
@@ -52,8 +77,7 @@ static __noinline int capture(struct bpf_sock_addr *ctx, struct route *route)
 		route->error = ECONNREFUSED;
 		return 0;
 	}
-	route->peer = weft_address_is_v4(&route->asked) ? agent->outbound4 : agent->outbound6;
-	route->peer_port = agent->outbound_port;
+	turn_to(agent, route);
 	if ((capture->flags & WEFT_CAPTURE_FAIL_OPEN) && !proxy_listens(ctx, route))
 		return 1;
 	if (!route->peer_port)

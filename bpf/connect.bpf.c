@@ -71,7 +71,7 @@ static __noinline int track(struct bpf_sock_addr *ctx, const struct route *route
 
 	if (!sk)
 		return ENOMEM;
-	if (route->lane != WEFT_LANE_PROXY && peer_is_local(route))
+	if (!is_carried(route->lane) && peer_is_local(route))
 		connection.flags |= WEFT_SOCKET_LOCAL_PEER;
 	if (route->destination_flags & WEFT_WORKLOAD_LOCAL)
 		connection.flags |= WEFT_SOCKET_BOTH_ENDS;
@@ -154,6 +154,12 @@ static __always_inline int connect_route(struct bpf_sock_addr *ctx, struct route
 	return route->tracked ? track(ctx, route) : 0;
 }
 
+/* Whether the peer is not what the application asked for. */
+static __always_inline int is_translated(const struct route *route)
+{
+	return route->service || route->lane == WEFT_LANE_TUNNEL;
+}
+
 static __always_inline void write_address6(struct bpf_sock_addr *ctx, const struct weft_address *address, __be16 port)
 {
 	ctx->user_ip6[0] = weft_address_word(address, 0);
@@ -191,7 +197,7 @@ int connect4(struct bpf_sock_addr *ctx)
 	error = connect_route(ctx, &route);
 	if (error)
 		return refuse(error);
-	if (route.service) {
+	if (is_translated(&route)) {
 		if (!weft_address_is_v4(&route.peer))
 			return refuse(ECONNREFUSED);
 		ctx->user_ip4 = weft_address_to_v4(&route.peer);
@@ -214,7 +220,7 @@ int connect6(struct bpf_sock_addr *ctx)
 	error = connect_route(ctx, &route);
 	if (error)
 		return refuse(error);
-	if (route.service)
+	if (is_translated(&route))
 		write_address6(ctx, &route.peer, route.peer_port);
 	return PROCEED;
 }
@@ -452,8 +458,8 @@ static __noinline int service_of_peer(struct bpf_sock_addr *ctx, struct weft_add
 	if (!sk)
 		return 0;
 	connection = connection_of(sk);
-	if (connection && connection->service && connection->role == WEFT_ROLE_CLIENT &&
-	    connection->peer_port == *port && weft_address_equal(&connection->peer_address, address)) {
+	if (connection && connection->role == WEFT_ROLE_CLIENT && connection->peer_port == *port &&
+	    weft_address_equal(&connection->peer_address, address)) {
 		*address = connection->service_address;
 		*port = connection->service_port;
 		return 1;

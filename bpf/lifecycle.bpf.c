@@ -23,8 +23,11 @@ static __noinline int origin_insert(struct tcp_sock *tcp, const struct weft_conn
 	struct weft_origin origin = {
 		.address = connection->service_address,
 		.port = connection->service_port,
+		.lane = connection->lane,
 		.service = connection->service,
 		.source = connection->source,
+		.backend = connection->backend,
+		.destination = connection->destination,
 		.netns_cookie = connection->netns_cookie,
 		.cgroup = connection->cgroup,
 		.started_ns = connection->started_ns,
@@ -52,7 +55,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock
 	if (connection->role != WEFT_ROLE_CLIENT || connection->phase != WEFT_PHASE_CONNECTING)
 		return;
 	watch_state(ctx);
-	if (connection->lane == WEFT_LANE_PROXY) {
+	if (is_carried(connection->lane)) {
 		connection->flags |= WEFT_SOCKET_ANNOUNCED;
 		origin_insert(tcp, connection);
 		return;
@@ -161,7 +164,7 @@ static __noinline int on_closed(struct tcp_sock *tcp, struct weft_connection *co
 
 		tuple_key(&tuple, &ending.source_address, ending.source_port, &remote, remote_port,
 		          connection->netns_cookie);
-		if (connection->lane == WEFT_LANE_PROXY)
+		if (is_carried(connection->lane))
 			bpf_map_delete_elem(&origins, &tuple);
 		else
 			tuple_remove(&tuple, ending.cookie);

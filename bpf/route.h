@@ -247,6 +247,8 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 		route->destination_flags = verdict.destination_flags;
 		if (verdict.denied)
 			route->error = EPERM;
+		else if ((verdict.destination_flags & WEFT_WORKLOAD_TUNNEL) && route->protocol == IPPROTO_TCP)
+			enter_tunnel(route);
 	}
 	if (route->error)
 		report_refusal(route, &bound);

@@ -29,6 +29,12 @@ static __always_inline void socket_ends(const struct sock_common *common, struct
 	*remote_port = common->skc_dport;
 }
 
+/* Whether the agent carries the connections of a lane: their peer is its listener. */
+static __always_inline int is_carried(__u8 lane)
+{
+	return lane == WEFT_LANE_PROXY || lane == WEFT_LANE_TUNNEL;
+}
+
 /* The cookie of a socket; 0 if it has none. Whatever is tracked has one. */
 static __always_inline __u64 cookie_of(struct tcp_sock *tcp)
 {

@@ -140,6 +140,47 @@ static __noinline int capture_doom(const struct weft_connection *connection, con
 	return WEFT_DOOM_POLICY;
 }
 
+/*
+ * The same for a connection through a tunnel: its own ends are at the agent, so the question is asked as connect() did.
+ * A backend that is gone leaves it to the destination's node.
+ */
+static __noinline int tunnel_doom(const struct weft_connection *connection, const struct weft_address *local,
+                                  struct weft_doomed *doomed)
+{
+	struct verdict_request request = {
+		.source = connection->source,
+		.destination = connection->destination,
+		.source_address = *local,
+		.port = connection->service_port,
+		.address_known = 1,
+		.quiet = 1,
+	};
+	struct verdict verdict = {};
+
+	if (!is_workload(request.destination))
+		return 0;
+	if (connection->backend) {
+		__u64 id = connection->backend;
+		struct weft_backend *backend = bpf_map_lookup_elem(&backends, &id);
+
+		if (!backend)
+			return 0;
+		request.port = backend->port;
+	}
+	if (weft_address_is_loopback(local)) {
+		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &request.source);
+
+		request.address_known = source && !weft_address_is_unspecified(&source->address);
+		if (request.address_known)
+			request.source_address = source->address;
+	}
+	policy_verdict(&request, &verdict);
+	if (!verdict.denied)
+		return 0;
+	doomed->rule = verdict.rule;
+	return WEFT_DOOM_POLICY;
+}
+
 /* Why an open connection has to end; 0 if it may stay. */
 static __noinline int doom_of(const struct weft_connection *connection, const struct weft_address *local,
                               struct weft_doomed *doomed)
@@ -154,6 +195,8 @@ static __noinline int doom_of(const struct weft_connection *connection, const st
 	}
 	if (connection->lane == WEFT_LANE_PROXY)
 		return capture_doom(connection, local, doomed);
+	if (connection->lane == WEFT_LANE_TUNNEL)
+		return tunnel_doom(connection, local, doomed);
 	/*
 	 * The client's end decides for local pairs; the server's end for clients of other nodes. A workload that is no
 	 * longer configured guards nothing: refusing what is unknown is for new connections.

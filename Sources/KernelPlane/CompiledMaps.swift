@@ -36,8 +36,8 @@ public struct CompiledMaps: Sendable {
     public static var empty: CompiledMaps { CompiledMaps(MeshSnapshot()) }
 
     /// - Parameters:
-    ///   - isCapturing: whether there is an agent that takes connections of the proxy lane; without one all services are
-    ///     in the kernel's.
+    ///   - isCapturing: whether there is an agent that takes connections of the proxy and tunnel lanes; without one all
+    ///     services are in the kernel's.
     ///   - previous: an earlier result. It only saves work: services that did not change are taken from it.
     public init(
         _ snapshot: MeshSnapshot, drains: DrainDeadlines = [:], isCapturing: Bool = false,
@@ -66,7 +66,7 @@ public struct CompiledMaps: Sendable {
         for (name, workload) in snapshot.workloads {
             workloads[name] = CompiledWorkload(
                 workload, trustDomain: snapshot.trustDomain, policy: compiler.group(for: workload),
-                sharedAddresses: shared)
+                sharedAddresses: shared, isTunnelling: isCapturing)
         }
         self.workloads = workloads
         policies = compiler.groups

@@ -12,8 +12,13 @@ struct CompiledWorkload: Sendable {
     var cgroup: String?
     var names: [CompiledName]
 
-    /// - Parameter sharedAddresses: those that several workloads have; they are found by port only.
-    init(_ workload: MeshWorkload, trustDomain: String, policy: UInt64, sharedAddresses: Set<IPAddress>) {
+    /// - Parameters:
+    ///   - sharedAddresses: those that several workloads have; they are found by port only.
+    ///   - isTunnelling: whether this node's agent takes connections that go through tunnels.
+    init(
+        _ workload: MeshWorkload, trustDomain: String, policy: UInt64, sharedAddresses: Set<IPAddress>,
+        isTunnelling: Bool = false
+    ) {
         let spiffeID = workload.spiffeID(trustDomain: trustDomain)
         id = Identifier.workload(workload.name)
         let identity = Identifier.identity(spiffeID)
@@ -27,6 +32,7 @@ struct CompiledWorkload: Sendable {
         value.address = workload.addresses.first { !$0.isLoopback }?.abi ?? weft_address()
         value.flags = workload.isLocal ? WEFT_WORKLOAD_LOCAL.rawValue : 0
         if workload.isLocal && !workload.inboundHTTP.isEmpty { value.flags |= WEFT_WORKLOAD_INBOUND.rawValue }
+        if isTunnelling && workload.isTunnelled { value.flags |= WEFT_WORKLOAD_TUNNEL.rawValue }
         cgroup = workload.isLocal ? workload.cgroup : nil
 
         endpoints = []
@@ -65,6 +71,14 @@ struct CompiledWorkload: Sendable {
             for address in Set(workload.addresses) where !seen.insert(address).inserted { shared.insert(address) }
         }
         return shared
+    }
+}
+
+extension MeshWorkload {
+    /// Whether connections of this node to it go through a tunnel. It is one decision for all of its ports: a port that
+    /// asks for mutual TLS is reached through a tunnel, and those that do without it then are as well.
+    var isTunnelled: Bool {
+        !isLocal && takesTunnel && (mutualTLS != .disable || portMutualTLS.values.contains { $0 != .disable })
     }
 }
 

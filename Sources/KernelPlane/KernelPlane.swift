@@ -16,7 +16,7 @@ public final class KernelPlane {
         public var cgroupMount: String
         /// Sizes of maps other than the defaults of bpf/maps.h.
         public var mapLimits: [String: Int]
-        /// What takes the connections of the proxy lane; nil: nothing does, and that lane is not used.
+        /// What takes the connections of the proxy and tunnel lanes; nil: nothing does, and those lanes are not used.
         public var proxy: Proxy?
 
         public struct Proxy: Sendable {

@@ -7,14 +7,28 @@ public struct OriginalDestination: Sendable, Hashable {
     /// What the application connected to.
     public var address: IPAddress
     public var port: UInt16
-    /// The service's identifier in the kernel's maps (see `Identifier.service`).
+    /// The service's identifier in the kernel's maps (see `Identifier.service`); 0 if the application asked for a
+    /// workload's own address.
     public var service: UInt64
+    public var lane: Lane
     /// The workload that connected; 0: unknown.
     public var source: UInt64
     /// The network namespace of the application.
     public var netnsCookie: UInt64
     /// When it called connect(): CLOCK_MONOTONIC, nanoseconds.
     public var startedAt: UInt64
+
+    public enum Lane: Sendable, Hashable {
+        /// Where it goes is decided request by request.
+        case proxy
+        /// The kernel has decided: through a tunnel to this workload, which policy allows.
+        ///
+        /// - Parameters:
+        ///   - backend: the endpoint of the service that was chosen (see `Identifier.backend`), 0 without a service: then
+        ///     `address` and `port` are the destination's own.
+        ///   - workload: see `Identifier.workload(_:)`.
+        case tunnel(backend: UInt64, workload: UInt64)
+    }
 
     /// Of an accepted socket; nil if the connection was not captured. One system call.
     public init?(of socket: CInt) {
@@ -26,6 +40,9 @@ public struct OriginalDestination: Sendable, Hashable {
         address = IPAddress(origin.address)
         port = UInt16(bigEndian: origin.port)
         service = origin.service
+        lane =
+            UInt32(origin.lane) == WEFT_LANE_TUNNEL.rawValue
+            ? .tunnel(backend: origin.backend, workload: origin.destination) : .proxy
         source = origin.source
         netnsCookie = origin.netns_cookie
         startedAt = origin.started_ns

@@ -32,9 +32,10 @@ struct CaptureTests {
             atexit.register(lambda: os.kill(child, signal.SIGKILL))
             return child
         def origin(c):
-            raw = c.getsockopt(0, 80, 64)
-            if len(raw) != 64: return b'no origin'
-            port, = struct.unpack('!H', raw[16:18]); service, source, netns, cgroup, started = struct.unpack('=5Q', raw[24:])
+            raw = c.getsockopt(0, 80, 80)
+            if len(raw) != 80: return b'no origin'
+            port, lane = struct.unpack('!HB', raw[16:19])
+            service, backend, destination, source, netns, cgroup, started = struct.unpack('=7Q', raw[24:])
             mapped = raw[:12] == bytes(10) + bytes([255, 255])
             text = socket.inet_ntop(*((socket.AF_INET, raw[12:16]) if mapped else (socket.AF_INET6, raw[:16])))
             if mapped:
@@ -44,7 +45,8 @@ struct CaptureTests {
             wide = c.getsockopt(41, 80, 28)
             assert len(wide) == 28 and wide[:2] == struct.pack('=H', socket.AF_INET6), wide
             assert wide[2:4] == raw[16:18] and wide[8:24] == raw[:16], wide
-            return ('%s %d %x %x %d' % (text, port, service, source, started > 0)).encode()
+            through = 'tunnel %x %x ' % (backend, destination) if lane == 4 else ''
+            return ('%s%s %d %x %x %d' % (through, text, port, service, source, started > 0)).encode()
         def answer(c):
             try: return origin(c)
             except OSError as e: return b'no origin'

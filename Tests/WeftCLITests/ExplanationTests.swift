@@ -217,4 +217,34 @@ import WeftABI
         #expect(open.lane == "kernel")
         #expect(!open.candidates.isEmpty)
     }
+
+    // MARK: the tunnel lane
+
+    /// The web service's workload on another node, with an agent there.
+    private func tunnelled(agentPID: UInt32) throws -> TableMaps {
+        var node = node
+        let place = try #require(node.workloads.firstIndex { $0.0 == web })
+        node.workloads[place].1.flags = WEFT_WORKLOAD_TUNNEL.rawValue
+        node.settings.agent_pid = agentPID
+        node.proxy.outbound4 = IPAddress(v4: 127, 0, 0, 1).abi
+        node.proxy.outbound_port = UInt16(15001).bigEndian
+        return node
+    }
+
+    @Test(arguments: ["127.96.0.10:80", "127.0.0.1:8081"])
+    func whatIsOnAnotherNodeIsReachedThroughATunnel(destination: String) throws {
+        let maps = try tunnelled(agentPID: 1).maps
+        let explanation = try Explanation(
+            node.parse(destination), from: Source(workload: client, finding: "given"), maps, Resolver(maps))
+        #expect(explanation.outcome == .connects)
+        #expect(explanation.lane == "tunnel")
+        #expect(explanation.steps.contains { $0.name == "agent" && $0.text.contains("127.0.0.1:15001") })
+        let denied = try Explanation(
+            node.parse(destination), from: Source(workload: stranger, finding: "given"), maps, Resolver(maps))
+        #expect(denied.outcome == .denied)
+    }
+
+    @Test func withoutAnAgentATunnelledDestinationIsRefused() throws {
+        #expect(try explain(tunnelled(agentPID: 0), from: client).outcome == .refused)
+    }
 }

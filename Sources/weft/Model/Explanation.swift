@@ -96,7 +96,12 @@ struct Explanation {
             return
         }
         summarize(possible)
-        explainLane()
+        let tunnelled = try possible.filter { try isTunnelled($0.backend.entry.workload) }
+        if tunnelled.isEmpty {
+            explainLane()
+        } else {
+            try explainTunnel(isCertain: tunnelled.count == possible.count)
+        }
     }
 
     private mutating func explainAffinity(_ entry: weft_service, _ backends: [Backend]) throws -> UInt64? {
@@ -197,10 +202,35 @@ struct Explanation {
             case "kernel": "no rule that applies needs more than the kernel can do"
             case "accelerated": "both ends are on this node and opted in to acceleration"
             case "shortcut": "its request rules are ones that the kernel can decide"
-            case "tunnel": "the destination is on another node and mutual TLS is required"
             default: "the service says so"
             }
         add("lane", "\(lane): \(why)")
+    }
+
+    // MARK: the tunnel lane
+
+    /// Whether a connection to that workload goes to its node through a tunnel.
+    private func isTunnelled(_ workload: UInt64) throws -> Bool {
+        guard destination.transport == TransportProtocol.tcp.number, workload != 0 else { return false }
+        return try maps.workloads.get(workload).map { $0.flags & WEFT_WORKLOAD_TUNNEL.rawValue != 0 } ?? false
+    }
+
+    /// What `enter_tunnel` of bpf/capture.h does with it.
+    ///
+    /// - Parameter isCertain: false if only some of the backends are reached through a tunnel.
+    private mutating func explainTunnel(isCertain: Bool) throws {
+        let why = "the destination is on another node, whose agent takes tunnels (mutual TLS) for it"
+        if isCertain { lane = "tunnel" }
+        add("lane", isCertain ? "tunnel: \(why)" : "\(lane), or tunnel where \(why)")
+        let isRunning = try maps.settings.get(0).map { $0.agent_pid != 0 } ?? false
+        guard isRunning, let agent = try maps.proxy.get(0), agent.outbound_port != 0 else {
+            if outcome == .connects { outcome = isCertain ? .refused : .mixed }
+            add("agent", "none runs, and nothing is sent in the clear instead: connect() fails with ECONNREFUSED", .bad)
+            return
+        }
+        let address = destination.address.isIPv4 ? agent.outbound4 : agent.outbound6
+        let listener = Endpoint(address, agent.outbound_port, destination.transport).host
+        add("agent", "the connection goes to \(listener) in its network namespace, where the agent tunnels it")
     }
 
     // MARK: the proxy lane
@@ -279,7 +309,11 @@ struct Explanation {
             add("policy", decision.sentence(resolver), .good)
         }
         addShadow([decision])
-        explainLane()
+        if try isTunnelled(workload) {
+            try explainTunnel(isCertain: true)
+        } else {
+            explainLane()
+        }
     }
 
     private mutating func explainPassthrough() {

@@ -72,6 +72,10 @@ extension MapTable {
                 Field("netnsCookie", Value(key.scope), title: "NETNS"),
                 Field("source", resolver.value(origin.source), text: resolver.name(origin.source, none: "unknown")),
                 resolver.serviceField(origin.service),
+                Field("lane", .string(Terms.lane(origin.lane))),
+                Field(
+                    "destination", resolver.value(origin.destination),
+                    text: resolver.name(origin.destination, none: "-")),
             ]
         })
 }
