@@ -416,6 +416,10 @@ struct ConfigState {
                 default: [.authorizationPolicy]
                 }
             for kind in kinds { messages[ObjectKey(kind, failure.name)] = failure.message }
+            // A service that stands for a workload is nobody's object.
+            if let workload = failure.name.workloadOfService {
+                for kind in [ResourceKind.workload, .pod] { messages[ObjectKey(kind, workload)] = failure.message }
+            }
         }
         table.recordProgramming(failures: messages, time: programmedAt)
         return table.statuses

@@ -22,7 +22,7 @@ struct MeshDirectory: NameDirectory {
             workloads[Identifier.workload(workload.name)] = labels
         }
         services.reserveCapacity(snapshot.services.count)
-        for service in snapshot.services.values {
+        for service in snapshot.services.values where service.name.workloadOfService == nil {
             for port in service.ports {
                 let name = service.hosts.first ?? service.name.name
                 for rule in port.http?.rules ?? [] { routes[rule.identifier] = rule.title }

@@ -258,9 +258,9 @@ private final class InboundServices: Sendable {
         var found: [ProxyAddresses.Place: UInt64] = [:]
         for workload in snapshot.workloads.values where workload.isLocal {
             for (port, service) in workload.inboundHTTP {
-                guard let frontend = snapshot.services[service]?.ports.first(where: { $0.http != nil }) else {
-                    continue
-                }
+                // A service that stands for a workload has its ports; another one may have others.
+                let ports = snapshot.services[service]?.ports.filter { $0.http != nil && $0.transport == .tcp } ?? []
+                guard let frontend = ports.first(where: { $0.port == port }) ?? ports.first else { continue }
                 for address in workload.addresses {
                     found[ProxyAddresses.Place(address: address, port: port)] = Identifier.service(
                         service, port: frontend.port, transport: .tcp, isIPv4: true)

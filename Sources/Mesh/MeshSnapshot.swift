@@ -57,6 +57,23 @@ public struct ObjectName: Hashable, Sendable, Comparable, CustomStringConvertibl
     public static func < (a: Self, b: Self) -> Bool { (a.namespace, a.name) < (b.namespace, b.name) }
 }
 
+extension ObjectName {
+    private static let workloadPrefix = "Workload/"
+
+    /// The name of the service that stands for a workload of this name at its first address, or at another one.
+    func ofWorkloadService(address: IPAddress? = nil) -> ObjectName {
+        ObjectName(namespace: namespace, name: Self.workloadPrefix + name + (address.map { "@\($0)" } ?? ""))
+    }
+
+    /// Of a service that nobody wrote, the workload for whose own address it stands: connections to a workload itself
+    /// are captured by it where rules about requests apply to them. It has no name for clients, and no object.
+    public var workloadOfService: ObjectName? {
+        guard name.hasPrefix(Self.workloadPrefix) else { return nil }
+        let workload = name.dropFirst(Self.workloadPrefix.count).prefix { $0 != "@" }
+        return ObjectName(namespace: namespace, name: String(workload))
+    }
+}
+
 /// A transport protocol that services can have.
 public enum TransportProtocol: String, Sendable, Hashable, CaseIterable {
     case tcp = "TCP"
@@ -68,7 +85,7 @@ public enum TransportProtocol: String, Sendable, Hashable, CaseIterable {
 
 /// A service with its endpoints resolved.
 public struct MeshService: Sendable, Equatable {
-    /// Of the Service; `ServiceEntry/NAME` for that of a ServiceEntry.
+    /// Of the Service; `ServiceEntry/NAME` for that of a ServiceEntry; see `ObjectName.workloadOfService` for another kind.
     public var name: ObjectName
     /// Names by which clients look it up beside those that follow from `name` (ServiceEntry), in lower case; `*.` for a
     /// wildcard's first label. They stand for `addresses`, or for those of its endpoints where it has none.

@@ -33,15 +33,17 @@ public struct MeshZone: Sendable {
 
     /// - Parameter domain: the cluster domain.
     public init(_ snapshot: MeshSnapshot, domain: String = "cluster.local") {
-        services = snapshot.services
+        // What stands for a workload's own address has no name.
+        let services = snapshot.services.filter { $0.key.workloadOfService == nil }
+        self.services = services
         generation = snapshot.generation
-        var namespaces = Set(snapshot.services.keys.lazy.map(\.namespace))
+        var namespaces = Set(services.keys.lazy.map(\.namespace))
         namespaces.formUnion(snapshot.workloads.keys.lazy.map(\.namespace))
         self.namespaces = namespaces
-        names = Set(snapshot.services.keys.lazy.map(\.name))
+        names = Set(services.keys.lazy.map(\.name))
         var owners: [IPAddress: ObjectName] = [:]
         var hosts: [String: [ObjectName]] = [:]
-        for (name, service) in snapshot.services {
+        for (name, service) in services {
             for address in service.addresses where owners[address].map({ name < $0 }) ?? true { owners[address] = name }
             // An entry without any address says that a name is known, not what it stands for.
             guard !service.addresses.isEmpty || service.ports.contains(where: { !$0.endpoints.isEmpty }) else {

@@ -31,7 +31,8 @@ extension MeshBuilder {
             return resource.authentication.targetServices.compactMap { issue(ofTarget: $0, name) }
         case .extensionProvider(let authorizer):
             return [problem(of: authorizer)].compactMap(\.self)
-        case .peerAuthentication, .networkPolicy, .namespace: return []
+        case .peerAuthentication(let resource): return issues(of: resource, name)
+        case .networkPolicy, .namespace: return []
         }
     }
 

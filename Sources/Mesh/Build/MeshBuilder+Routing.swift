@@ -74,10 +74,15 @@ extension MeshBuilder {
             let override = rule?.resource.portSettings[port.port]
             if let override { own.traffic = settings.over(override).traffic }
             defer { if own != ServiceRouting.Port() { result.ports[port.port] = own } }
-            guard port.takesRequests else { continue }
+            let lane = requests.lanes[name]?[port.port] ?? []
+            // Rules about requests that its workloads have hold whatever a service calls their port.
+            guard port.takesRequests || !lane.isEmpty else { continue }
 
-            var (routing, reasons) = self.routing(routes, port: port, service: name)
-            for virtualService in virtualServices { add(virtualService, port: port, to: &routing, &reasons) }
+            var (routing, reasons) = (HTTPRouting(), [String]())
+            if port.takesRequests {
+                (routing, reasons) = self.routing(routes, port: port, service: name)
+                for virtualService in virtualServices { add(virtualService, port: port, to: &routing, &reasons) }
+            }
             if let rule, case let fields = (override ?? rule.resource.settings).proxyFields, !fields.isEmpty {
                 reasons.append("\(ObjectKey(.destinationRule, rule.name)) (\(fields.joined(separator: ", ")))")
             }
@@ -85,6 +90,7 @@ extension MeshBuilder {
                 let fields = policy.resource.proxyFields.joined(separator: ", ")
                 reasons.append("\(ObjectKey(.trafficPolicy, policy.name)) (\(fields))")
             }
+            reasons += lane
             guard !reasons.isEmpty else { continue }
             complete(&routing, name, port.port, policy?.resource)
             own.http = routing

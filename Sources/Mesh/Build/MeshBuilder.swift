@@ -4,7 +4,7 @@
 /// does not touch is not computed again and shares its storage with the snapshot before.
 public struct MeshBuilder: Sendable {
     public let options: MeshOptions
-    public private(set) var snapshot: MeshSnapshot
+    public internal(set) var snapshot: MeshSnapshot
     public private(set) var statuses = StatusTable()
 
     var objects: [ObjectKey: MeshObject] = [:]
@@ -20,8 +20,12 @@ public struct MeshBuilder: Sendable {
     /// The objects whose meaning depends on whether a service exists and which ports and subsets it has.
     var referrersOfService: [ObjectName: Set<ObjectKey>] = [:]
 
+    /// By namespace.
+    var peerAuthentications: [String: Set<ObjectName>] = [:]
+    var requests = RequestIndex()
+
     /// What has to be computed again because of one change.
-    private struct Dirty {
+    struct Dirty {
         var services: Set<ObjectName> = []
         /// Services whose rules for requests may be other ones: all of them are in `services` too.
         var routing: Set<ObjectName> = []
@@ -31,6 +35,14 @@ public struct MeshBuilder: Sendable {
         /// Addresses whose owner may be another one.
         var addresses: Set<IPAddress> = []
         var statuses: Set<ObjectKey> = []
+        /// Addresses that services have or had.
+        var frontends: Set<IPAddress> = []
+        /// Namespaces whose PeerAuthentications have changed.
+        var peerAuthentications: Set<String> = []
+        /// Of rules about requests that have come or gone.
+        var scopes: [RuleScope] = []
+        /// Workloads for which a service was an endpoint otherwise before.
+        var exposed: Set<ObjectName> = []
     }
 
     public init(options: MeshOptions) {
@@ -81,10 +93,15 @@ public struct MeshBuilder: Sendable {
             }
         }
         dirty.services.formUnion(dirty.routing)
-        for name in dirty.services {
+        // A host can be written that names no service but the address of a workload.
+        for name in dirty.services where name.workloadOfService == nil {
             let isRouted = dirty.routing.contains(name)
             let service = buildService(name, isRouted: isRouted)
-            if service != snapshot.services[name] { snapshot.services[name] = service }
+            let old = snapshot.services[name]
+            if service != old {
+                snapshot.services[name] = service
+                requests.replace(old, by: service, name, exposed: &dirty.exposed)
+            }
             dirty.statuses.formUnion(dependents(of: name))
             if isRouted {
                 for other in virtualServicesOfService[name] ?? [] {
@@ -92,6 +109,10 @@ public struct MeshBuilder: Sendable {
                 }
             }
         }
+        for name in settled {
+            dirty.frontends.formUnion(objects[name.serviceKey]?.declaredService?.service.addresses ?? [])
+        }
+        rebuildRequestRules(dirty)
         for key in dirty.statuses {
             guard let object = objects[key] else { continue }
             statuses.update(
@@ -103,169 +124,6 @@ public struct MeshBuilder: Sendable {
     /// Takes over what became of the newest snapshot in the data plane (see `StatusTable`).
     public mutating func recordProgramming(failures: [ObjectKey: String], time: String) {
         statuses.recordProgramming(failures: failures, time: time)
-    }
-
-    // MARK: - Objects and indices
-
-    private mutating func insert(_ object: MeshObject, _ dirty: inout Dirty) {
-        let name = object.key.name
-        objects[object.key] = object
-        dirty.statuses.insert(object.key)
-        for service in object.references { referrersOfService[service, default: []].insert(object.key) }
-        dirty.routing.formUnion(object.governed)
-        switch object.resource {
-        case .service, .serviceEntry:
-            guard let (name, service) = object.declaredService else { return }
-            let objects = objects
-            members.add(service: name, selector: service.selector) { objects[$0]?.labels ?? [:] }
-            for claim in service.claims { serviceClaims.add(claim, for: name) }
-            dirty.routing.insert(name)
-            dirty.references.insert(name)
-        case .endpointSlice(let slice):
-            link(\.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
-        case .destinationRule:
-            for service in object.governed { link(\.rulesOfService, name, service, &dirty) }
-            dirty.references.formUnion(object.governed)
-        case .trafficPolicy:
-            for service in object.governed { link(\.policiesOfService, name, service, &dirty) }
-        case .httpRoute:
-            for service in object.governed { link(\.routesOfService, name, service, &dirty) }
-        case .virtualService:
-            for service in object.governed { link(\.virtualServicesOfService, name, service, &dirty) }
-        case .authorizationPolicy(let resource):
-            snapshot.policies[name] = resource.compiled(options: options)
-        case .requestAuthentication(let resource):
-            snapshot.requestAuthentications[name] = resource.compiled(options: options)
-        case .extensionProvider(let authorizer):
-            snapshot.authorizers[authorizer.name] = authorizer
-            markPolicies(of: authorizer.name, &dirty)
-        case .networkPolicy(let policy):
-            snapshot.networkPolicies[name] = policy
-        case .peerAuthentication:
-            break
-        case .pod, .workload:
-            guard let member = object.member else { return }
-            members.add(member: object.key, labels: member.labels)
-            for claim in member.claims(options: options) { workloadClaims.add(claim, for: object.key) }
-            mark(member, &dirty)
-        case .namespace(let labels):
-            snapshot.namespaceLabels[name.name] = labels.merging([MeshSnapshot.namespaceNameLabel: name.name]) { $1 }
-            dirty.workloads.formUnion(members.members(namespace: name.name))
-        }
-    }
-
-    private mutating func retract(_ key: ObjectKey, _ dirty: inout Dirty) {
-        guard let object = objects.removeValue(forKey: key) else { return }
-        let name = key.name
-        for service in object.references {
-            referrersOfService[service]?.remove(key)
-            if referrersOfService[service]?.isEmpty == true { referrersOfService[service] = nil }
-        }
-        dirty.routing.formUnion(object.governed)
-        switch object.resource {
-        case .service, .serviceEntry:
-            guard let (name, service) = object.declaredService else { return }
-            members.remove(service: name, selector: service.selector)
-            for claim in service.claims { serviceClaims.remove(claim, for: name) }
-            dirty.routing.insert(name)
-            dirty.references.insert(name)
-        case .endpointSlice(let slice):
-            unlink(
-                \.slicesOfService, name, slice.service.map { ObjectName(namespace: name.namespace, name: $0) }, &dirty)
-        case .destinationRule:
-            for service in object.governed { unlink(\.rulesOfService, name, service, &dirty) }
-            dirty.references.formUnion(object.governed)
-        case .trafficPolicy:
-            for service in object.governed { unlink(\.policiesOfService, name, service, &dirty) }
-        case .httpRoute:
-            for service in object.governed { unlink(\.routesOfService, name, service, &dirty) }
-        case .virtualService:
-            for service in object.governed { unlink(\.virtualServicesOfService, name, service, &dirty) }
-        case .authorizationPolicy:
-            snapshot.policies[name] = nil
-        case .requestAuthentication:
-            snapshot.requestAuthentications[name] = nil
-        case .extensionProvider:
-            snapshot.authorizers[name.name] = nil
-            markPolicies(of: name.name, &dirty)
-        case .networkPolicy:
-            snapshot.networkPolicies[name] = nil
-        case .peerAuthentication:
-            break
-        case .pod, .workload:
-            guard let member = object.member else { return }
-            members.remove(member: key, labels: member.labels)
-            for claim in member.claims(options: options) { workloadClaims.remove(claim, for: key) }
-            mark(member, &dirty)
-        case .namespace:
-            snapshot.namespaceLabels[name.name] = nil
-            dirty.workloads.formUnion(members.members(namespace: name.name))
-        }
-    }
-
-    /// What is to be said of policies depends on whether their provider exists.
-    private func markPolicies(of provider: String, _ dirty: inout Dirty) {
-        for policy in snapshot.policies.values where policy.provider == provider {
-            dirty.statuses.insert(ObjectKey(.authorizationPolicy, policy.name))
-        }
-    }
-
-    private typealias Links = WritableKeyPath<MeshBuilder, [ObjectName: Set<ObjectName>]>
-
-    private mutating func link(_ links: Links, _ name: ObjectName, _ service: ObjectName?, _ dirty: inout Dirty) {
-        guard let service else { return }
-        self[keyPath: links][service, default: []].insert(name)
-        dirty.services.insert(service)
-    }
-
-    private mutating func unlink(_ links: Links, _ name: ObjectName, _ service: ObjectName?, _ dirty: inout Dirty) {
-        guard let service else { return }
-        self[keyPath: links][service]?.remove(name)
-        if self[keyPath: links][service]?.isEmpty == true { self[keyPath: links][service] = nil }
-        dirty.services.insert(service)
-    }
-
-    private func mark(_ member: Member, _ dirty: inout Dirty) {
-        dirty.workloads.insert(member.key)
-        dirty.addresses.formUnion(member.addresses)
-        dirty.services.formUnion(members.services(namespace: member.key.name.namespace, labels: member.labels))
-    }
-
-    // MARK: - Workloads
-
-    private mutating func rebuildWorkloads(_ dirty: inout Dirty) {
-        let precedence = Precedence(objects: objects)
-        for key in workloadClaims.settle(by: { precedence.holds($0, $1) }) {
-            dirty.statuses.insert(key)
-            if let member = objects[key]?.member { mark(member, &dirty) }
-        }
-        // Losers first: a Pod and a Workload may want the same name.
-        let rebuilt = dirty.workloads.sorted { isLive($1) && !isLive($0) }
-        for key in rebuilt {
-            let workload = isLive(key) ? workload(key) : nil
-            let other = ObjectKey(key.kind == .pod ? .workload : .pod, key.name)
-            if workload == nil, isLive(other) { continue }
-            if workload != snapshot.workloads[key.name] { snapshot.workloads[key.name] = workload }
-        }
-    }
-
-    private func workload(_ key: ObjectKey) -> MeshWorkload? {
-        guard let member = objects[key]?.member else { return nil }
-        return member.workload(options: options, namespaceLabels: snapshot.namespaceLabels[key.name.namespace] ?? [:])
-    }
-
-    private func isLive(_ key: ObjectKey) -> Bool {
-        guard workloadClaims.losses[key] == nil, let member = objects[key]?.member else { return false }
-        return member.isLive
-    }
-
-    /// Their endpoints may belong to another workload now.
-    private func markServices(withEndpointsAt addresses: Set<IPAddress>, _ dirty: inout Dirty) {
-        guard !addresses.isEmpty else { return }
-        for (name, service) in snapshot.services where !dirty.services.contains(name) {
-            let isTouched = service.ports.contains { $0.endpoints.contains { addresses.contains($0.address) } }
-            if isTouched { dirty.services.insert(name) }
-        }
     }
 
     func precedes(_ kind: ResourceKind, _ a: ObjectName, _ b: ObjectName) -> Bool {

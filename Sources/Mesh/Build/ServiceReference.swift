@@ -1,7 +1,7 @@
 extension ServiceResource.Port {
     /// Whether the proxy can read what is spoken there.
     var takesRequests: Bool {
-        transport == .tcp && (application == .undeclared || application == .http)
+        transport == .tcp && application.takesRequests
     }
 
     /// For people: what it is that the proxy cannot read.
