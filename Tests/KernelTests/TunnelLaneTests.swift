@@ -69,7 +69,8 @@ struct TunnelLaneTests {
                 proxy: .init(
                     addresses: ProxyAddresses(
                         outbound: .init(address: loopback, port: Self.port),
-                        inbound: .init(address: loopback, port: 15006)),
+                        inbound: .init(address: loopback, port: 15006),
+                        tunnel: .init(address: loopback, port: 15008)),
                     cgroup: agent)))
     }
 
