@@ -43,6 +43,9 @@ public final class Agent {
     private var responders: [HTTPResponder] = []
     private(set) var dns: DNSService?
     private(set) var accessLog: AccessLogWriter?
+    private(set) var workloadAPI: WorkloadAPIServer?
+    /// Of the workloads of this node, in the configuration in force.
+    private var workloadIdentities = WorkloadIdentities()
     let inquiry = ProxyInquiry()
     private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
     private var isReady = false
@@ -113,6 +116,7 @@ public final class Agent {
             }
             try listen()
             dns = try answerNames()
+            workloadAPI = try serveWorkloads()
             if options.accessLog.policy != .off {
                 accessLog = try AccessLogWriter(options.accessLog, proxy.engine.accessLogs, names: directory)
             }
@@ -168,6 +172,7 @@ public final class Agent {
         watcher?.stop()
         for responder in responders { responder.close() }
         dns?.stop()
+        workloadAPI?.close()
         proxy.stop()
         accessLog?.stop()
         _ = try? plane.sweep()
@@ -220,6 +225,8 @@ public final class Agent {
         }
         config.snapshot = snapshot
         dns?.take(snapshot)
+        workloadIdentities = WorkloadIdentities(snapshot, trustDomain: options.trustDomain)
+        workloadAPI?.refresh()
         config.programmedAt = Date.now.formatted(.iso8601)
         let rules = plane.ruleNames
         names.replace { MeshDirectory(snapshot, generation: snapshot.generation, rules: rules) }
@@ -372,6 +379,18 @@ public final class Agent {
         let service = try DNSService(listen: listen, upstreams: upstreams)
         logger.debug("answering names", metadata: ["address": "\(service.address)"])
         return service
+    }
+
+    private func serveWorkloads() throws(SystemError) -> WorkloadAPIServer {
+        let text =
+            options.workloadAPIListen.isEmpty
+            ? "unix:\(options.runDirectory)/workload.sock" : options.workloadAPIListen
+        guard case .unix(let path) = try? HTTPListenAddress(text) else {
+            throw SystemError("serve the Workload API on \(text), which is not unix:PATH", code: EINVAL)
+        }
+        let server = WorkloadAPIServer(reactor: reactor) { [unowned self] in workloadIdentities.spiffeID(ofCgroup: $0) }
+        try server.listen(path: path)
+        return server
     }
 
     private func scrape() -> HTTPResponse {

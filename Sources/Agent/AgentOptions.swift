@@ -27,6 +27,8 @@ public struct AgentOptions: Sendable {
     public var inboundListen = "127.0.0.1:15006"
     /// Where other nodes' tunnels arrive.
     public var tunnelListen = "0.0.0.0:15008"
+    /// The socket of the SPIFFE Workload API, `unix:PATH`; empty: `workload.sock` in the run directory.
+    public var workloadAPIListen = ""
     /// Threads of the proxy; 0: one for each core.
     public var workers = 0
     /// This node's address for other nodes; empty if there is none.

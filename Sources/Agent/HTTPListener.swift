@@ -82,7 +82,8 @@ final class HTTPListener {
         }
     }
 
-    private static func open(_ address: HTTPListenAddress) throws(SystemError) -> CInt {
+    /// - Parameter mode: of a Unix socket's file.
+    static func open(_ address: HTTPListenAddress, mode: mode_t = 0o600) throws(SystemError) -> CInt {
         guard let (found, length) = address.socketAddress() else {
             throw SystemError("listen on \(address)", code: EINVAL)
         }
@@ -95,14 +96,14 @@ final class HTTPListener {
             var on: CInt = 1
             _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<CInt>.size))
             // The mode of a new socket file is that of the descriptor before bind(), so nobody can connect in between.
-            if case .unix = address, fchmod(descriptor, 0o600) != 0 { throw SystemError("listen on \(address)") }
+            if case .unix = address, fchmod(descriptor, mode) != 0 { throw SystemError("listen on \(address)") }
             let bound = unsafe withUnsafePointer(to: &storage) { pointer in
                 unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                     unsafe bind(descriptor, $0, length)
                 }
             }
             guard bound == 0 else { throw SystemError("listen on \(address)") }
-            if case .unix(let path) = address, unsafe chmod(path, 0o600) != 0 {
+            if case .unix(let path) = address, unsafe chmod(path, mode) != 0 {
                 throw SystemError("listen on \(address)")
             }
             guard Glibc.listen(descriptor, 128) == 0 else { throw SystemError("listen on \(address)") }

@@ -23,6 +23,13 @@ struct LaneOptions: ParsableArguments {
     var dnsListen = Environment.value("DNS_LISTEN") ?? "127.0.0.1:15053"
 
     @Option(
+        name: .customLong("workload-api-listen"),
+        help: ArgumentHelp(
+            "The socket of the SPIFFE Workload API, SPIFFE_ENDPOINT_SOCKET of workloads; default: workload.sock in"
+                + " --run-dir.", valueName: "unix:path"))
+    var workloadAPIListen = Environment.value("WORKLOAD_API_LISTEN") ?? ""
+
+    @Option(
         name: .customLong("dns-upstream"),
         help: ArgumentHelp(
             "A resolver for names that are not the mesh's, in place of those of /etc/resolv.conf; may be given several"
@@ -53,6 +60,11 @@ struct LaneOptions: ParsableArguments {
                 throw ValidationError("\(flag): \(error)")
             }
         }
+        if !workloadAPIListen.isEmpty {
+            guard case .unix = try? HTTPListenAddress(workloadAPIListen) else {
+                throw ValidationError("--workload-api-listen: \(workloadAPIListen) is not unix:PATH")
+            }
+        }
         guard let count = Int(workers), (0...1024).contains(count) else {
             throw ValidationError("--workers: \(workers) is not a number from 0 to 1024")
         }
@@ -74,6 +86,7 @@ struct LaneOptions: ParsableArguments {
         options.outboundListen = outboundListen
         options.inboundListen = inboundListen
         options.tunnelListen = tunnelListen
+        options.workloadAPIListen = workloadAPIListen
         if let policy = AccessLogOptions.policy(accessLog) { options.accessLog.policy = policy }
         options.accessLog.format = AccessLogOptions.Format(rawValue: accessLogFormat) ?? .json
         options.accessLog.file = accessLogFile

