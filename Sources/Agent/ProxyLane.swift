@@ -131,8 +131,9 @@ final class ProxyLane {
         // Most changes of a large mesh are no business of the proxy's.
         guard table == nil || snapshot != published else { return }
         published = snapshot
-        let table = RouteTable(snapshot, identifiers: RouteIdentifiers(snapshot))
-        engine.publish(table)
+        let identifiers = RouteIdentifiers(snapshot)
+        let table = RouteTable(snapshot, identifiers: identifiers)
+        engine.publish(table, AuthorizationTable(snapshot, identifiers: identifiers))
         inbound.replace(snapshot)
         if self.table == nil {
             for listening in waiting { serve(listening) }
@@ -172,7 +173,6 @@ final class ProxyLane {
         var part = snapshot
         part.generation = 0
         part.services = [:]
-        part.policies = [:]
         var names = snapshot.services.filter { $0.value.ports.contains { $0.http != nil } }.map(\.key)
         while let name = names.popLast() {
             guard part.services[name] == nil, let service = snapshot.services[name] else { continue }
@@ -185,7 +185,7 @@ final class ProxyLane {
             }
             for case .service(let target, _, _)? in targets { names.append(target) }
         }
-        if part.services.isEmpty { part.workloads = [:] }
+        if part.services.isEmpty, part.policies.isEmpty { part.workloads = [:] }
         return part
     }
 

@@ -80,14 +80,16 @@ public final class ProxyEngine: Sendable {
     ///
     /// - Returns: the clusters that are in force with it.
     @discardableResult
-    public func publish(_ table: RouteTable) -> ClusterSet {
+    public func publish(_ table: RouteTable, _ authorization: AuthorizationTable) -> ClusterSet {
         configuration.withLock { configuration in
             let clusters = ClusterSet(
                 from: table.clusters, previous: configuration?.clusters, now: MonotonicClock.now())
             let limiters = RateLimiterSet(
                 table.limitConfigs.map { RateLimitConfig($0) }, previous: configuration?.limiters,
                 quotas: keeper.quotas)
-            let next = ProxyConfiguration(table: table, clusters: clusters, limiters: limiters)
+            let next = ProxyConfiguration(
+                table: table, clusters: clusters, limiters: limiters, authorization: authorization,
+                policyCounts: PolicyCounts(authorization, previous: configuration?.policyCounts))
             configuration = next
             for seat in seats { seat.mailbox.post(.adopt(next)) }
             keeper.update(next)
@@ -99,6 +101,8 @@ public final class ProxyEngine: Sendable {
     public var clusters: ClusterSet? { configuration.withLock { $0?.clusters } }
     /// The rate limits in force; nil before the first configuration.
     public var limiters: RateLimiterSet? { configuration.withLock { $0?.limiters } }
+    /// What policies have decided about requests; nil before the first configuration.
+    public var policyCounts: PolicyCounts? { configuration.withLock { $0?.policyCounts } }
     /// Why the quotas' state could not be read or was not written the last time; nil: it could.
     public var quotaProblem: QuotaFile.Failure? { keeper.quotaProblem }
 
@@ -167,6 +171,8 @@ struct ProxyConfiguration: Sendable {
     let table: RouteTable
     let clusters: ClusterSet
     let limiters: RateLimiterSet
+    let authorization: AuthorizationTable
+    let policyCounts: PolicyCounts
 }
 
 /// What a worker and the engine both have.

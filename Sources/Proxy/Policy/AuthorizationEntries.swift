@@ -108,4 +108,20 @@ struct BlockPattern: BitwiseCopyable {
 struct WorkloadPrincipal: BitwiseCopyable {
     var principal = RouteText.empty
     var namespace = RouteText.empty
+    /// The first ones of each family; all zero: none.
+    var address = ClientAddress(high: 0, low: 0, port: 0)
+    var address6 = ClientAddress(high: 0, low: 0, port: 0)
+    /// It is on another node whose agent takes tunnels for it, and decides itself about what they carry.
+    var decidesAtHome = false
+    /// Nothing is tunnelled towards its ports, but `plainPorts`; and the other way round.
+    var isPlain = false
+    var plainPorts = RouteRun.empty
+}
+
+/// What is done while somebody who is to decide cannot be asked.
+struct AuthorizationProvider: BitwiseCopyable {
+    /// Milliseconds.
+    var timeout: UInt32
+    var failsOpen: Bool
+    var statusOnError: UInt16
 }

@@ -151,7 +151,7 @@ extension AuthorizationTable {
     // MARK: Addresses
 
     func contains(_ address: ClientAddress, _ values: RouteRun) -> Bool {
-        let isIPv4 = IPAddress(high: address.high, low: address.low).isIPv4
+        let isIPv4 = address.isIPv4
         for index in values.indices {
             let block = blocks[index]
             if address.high & block.highMask == block.high, address.low & block.lowMask == block.low,
@@ -191,6 +191,6 @@ extension AuthorizationTable {
         // The longest form of an IPv6 address.
         guard end > start, end - start <= 45 else { return nil }
         let found = unsafe text.extracting(start..<end).withUnsafeBytes { unsafe IPAddress(utf8: $0) }
-        return found.map { ClientAddress(high: $0.high, low: $0.low, port: 0) }
+        return found.map { ClientAddress(address: $0, port: 0) }
     }
 }

@@ -26,6 +26,8 @@ public final class AuthorizationTable: Sendable {
     let ports: FlatArray<UInt16>
     let names: FlatArray<RouteText>
     let arena: FlatArray<UInt8>
+    /// In the order of `providers`.
+    let providerFacts: FlatArray<AuthorizationProvider>
     /// Proxies in front of the mesh whose X-Forwarded-For is believed (Istio's `numTrustedProxies`).
     let trustedHops: Int
 
@@ -38,6 +40,7 @@ public final class AuthorizationTable: Sendable {
     /// What `AuthorizationDecision.provider` counts.
     public let providers: [String]
     let actions: [AuthorizationPolicy.Action]
+    let shadowRules: [Bool]
 
     /// - Parameter trustedHops: proxies in front of the mesh whose X-Forwarded-For is believed; with none of them the client
     ///   is the peer of the connection, whatever that field says.
@@ -72,6 +75,14 @@ public final class AuthorizationTable: Sendable {
         rulePolicies = builder.rulePolicies
         providers = builder.providers
         actions = builder.actions
+        shadowRules = builder.shadowRules
+        providerFacts = FlatArray(
+            builder.providers.map { name in
+                let provider = builder.snapshot.authorizers[name]
+                return AuthorizationProvider(
+                    timeout: provider?.timeout ?? 0, failsOpen: provider?.failsOpen ?? false,
+                    statusOnError: provider?.statusOnError ?? 403)
+            })
     }
 
     /// The policies of a workload; -1: there are none. A workload that is not known has a group that denies everything as

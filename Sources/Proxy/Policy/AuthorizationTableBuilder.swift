@@ -18,6 +18,7 @@ struct AuthorizationTableBuilder {
     var ruleTitles: [String] = []
     var rulePolicies: [ObjectName?] = []
     var actions: [AuthorizationPolicy.Action] = []
+    var shadowRules: [Bool] = []
     let providers: [String]
 
     /// In the order in which their rules are tried.
@@ -64,7 +65,9 @@ struct AuthorizationTableBuilder {
             let conditions = values.tests.count
             for condition in rule.conditions { values.addTests(of: condition) }
             compiled.conditions = Self.run(conditions, values.tests.count)
-            addRule(compiled, title: "\(policy.name)[\(index)]", policy: policy.name, action: policy.action)
+            addRule(
+                compiled, title: "\(policy.name)[\(index)]", policy: policy.name, action: policy.action,
+                isShadow: policy.isShadow)
         }
         ruleRuns.append(start..<rules.count)
     }
@@ -77,7 +80,8 @@ struct AuthorizationTableBuilder {
 
     @discardableResult
     private mutating func addRule(
-        _ rule: AuthorizationRule, title: String, policy: ObjectName?, action: AuthorizationPolicy.Action
+        _ rule: AuthorizationRule, title: String, policy: ObjectName?, action: AuthorizationPolicy.Action,
+        isShadow: Bool = false
     ) -> Int32 {
         var rule = rule
         rule.title = values.text(title)
@@ -85,6 +89,7 @@ struct AuthorizationTableBuilder {
         ruleTitles.append(title)
         rulePolicies.append(policy)
         actions.append(action)
+        shadowRules.append(isShadow)
         return Int32(rules.count - 1)
     }
 
@@ -108,15 +113,30 @@ struct AuthorizationTableBuilder {
             guard let workload = snapshot.workloads[name] else { continue }
             let selected = (wide + (byNamespace[name.namespace] ?? [])).filter { policies[$0].selects(workload) }
             workloadKeys.append((identifier, principals.count))
-            principals.append(
-                WorkloadPrincipal(
-                    principal: values.text(workload.principal(trustDomain: snapshot.trustDomain)),
-                    namespace: values.text(name.namespace)))
+            addPrincipal(workload)
             workloadGroups.append(group(selected.sorted()))
             let start = values.ports.count
             values.ports.append(contentsOf: workload.requestPorts.sorted())
             requestPorts.append(Self.run(start, values.ports.count))
         }
+    }
+
+    private mutating func addPrincipal(_ workload: MeshWorkload) {
+        var principal = WorkloadPrincipal()
+        principal.principal = values.text(workload.principal(trustDomain: snapshot.trustDomain))
+        principal.namespace = values.text(workload.name.namespace)
+        for address in workload.addresses.reversed() {
+            let address = ClientAddress(address: address, port: 0)
+            if address.isIPv4 { principal.address = address } else { principal.address6 = address }
+        }
+        principal.decidesAtHome = !workload.isLocal && workload.takesTunnel
+        principal.isPlain = workload.mutualTLS == .disable
+        let start = values.ports.count
+        for (port, mode) in workload.portMutualTLS where (mode == .disable) != principal.isPlain {
+            values.ports.append(port)
+        }
+        principal.plainPorts = Self.run(start, values.ports.count)
+        principals.append(principal)
     }
 
     private mutating func addServices() {
@@ -172,7 +192,8 @@ struct AuthorizationTableBuilder {
         let title = policies.map(\.name).sorted().map(\.description).joined(separator: ",") + " (no rule matched)"
         if let known = ruleTitles.firstIndex(of: title) { return Int32(known) }
         return addRule(
-            AuthorizationRule(), title: title, policy: policies.count == 1 ? policies[0].name : nil, action: .allow)
+            AuthorizationRule(), title: title, policy: policies.count == 1 ? policies[0].name : nil, action: .allow,
+            isShadow: policies[0].isShadow)
     }
 
     private mutating func addMembers(_ selected: [Int], where isWanted: (AuthorizationPolicy) -> Bool) -> RouteRun {

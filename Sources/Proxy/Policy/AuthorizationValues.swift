@@ -101,7 +101,8 @@ struct AuthorizationValues {
                 let address = block.address.masked(to: block.prefixLength)
                 blocks.append(
                     BlockPattern(
-                        high: address.high, low: address.low, highMask: mask.high, lowMask: mask.low,
+                        high: UInt64(bigEndian: address.high), low: UInt64(bigEndian: address.low),
+                        highMask: UInt64(bigEndian: mask.high), lowMask: UInt64(bigEndian: mask.low),
                         takesIPv4: block.prefixLength >= 96))
             }
             let run = AuthorizationTableBuilder.run(start, blocks.count)

@@ -111,6 +111,15 @@ public struct AccessLogQueue: @unchecked Sendable {
         unsafe slot.pointee.addresses.upstreamLocal = local
     }
 
+    /// Says which rule has refused the request.
+    public func policy(_ ticket: Ticket, _ rule: RawSpan) {
+        guard ticket.slot < capacity else { return }
+        let slot = unsafe pointer(ticket.slot)
+        let start = unsafe Int(slot.pointee.ends[AccessLogText.policy.rawValue - 1])
+        let count = unsafe copy(rule, limit: AccessLogText.policy.limit, to: text(ticket.slot) + start)
+        unsafe slot.pointee.ends[AccessLogText.policy.rawValue] = UInt16(start + count)
+    }
+
     /// Hands the entry over to the writer. The ticket is void afterwards.
     ///
     /// - Parameter ticket: `none` for a request of which nothing was understood; `client` and `local` are needed then.
@@ -207,6 +216,7 @@ public struct AccessLogQueue: @unchecked Sendable {
         add(.forwardedFor, view, fields.forwardedFor, &slot, &end, number)
         add(.upgrade, view, view.head.upgrade, &slot, &end, number)
         add(.referer, view, fields.referer, &slot, &end, number)
+        slot.ends[AccessLogText.policy.rawValue] = UInt16(end)
     }
 
     private func add(

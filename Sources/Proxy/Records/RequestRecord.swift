@@ -78,6 +78,7 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case idleTimeout, downstreamClosed, overload, draining
     case jwtMalformed, jwtTooLarge, jwtTooMany, jwtAlgorithm, jwtCritical, jwtIssuer, jwtAudience, jwtExpired
     case jwtNotYetValid, jwtTime, jwtUnknownKey, jwtKeysUnavailable, jwtSignature
+    case accessDenied, authorizerError
 
     /// As in the log: Envoy's spelling.
     public var text: String { String(describing: staticText) }
@@ -133,6 +134,8 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .jwtUnknownKey: "jwt_authn_access_denied{Jwt_kid_is_not_found}"
         case .jwtKeysUnavailable: "jwt_authn_access_denied{Jwks_not_available}"
         case .jwtSignature: "jwt_authn_access_denied{Jwt_verification_fails}"
+        case .accessDenied: "rbac_access_denied_matched_policy"
+        case .authorizerError: "ext_authz_error"
         }
     }
 }

@@ -26,6 +26,8 @@ struct Downstream: BitwiseCopyable {
     /// What the kernel's maps call the service that it is for, and the workload that opened it; 0: unknown.
     var service: UInt64 = 0
     var source: UInt64 = 0
+    /// Of the peer that has authenticated itself with a certificate: a number in the worker's `peers`.
+    var principal = PeerPrincipals.none
     /// The socket may have bytes to read.
     var isReadable = false
     var isWritable = true

@@ -23,6 +23,16 @@ struct Exchange: BitwiseCopyable {
         case endpoint
         /// Its turn, a copy for a mirror.
         case mirror
+        /// The word of somebody else who decides about it (CUSTOM).
+        case authorization
+    }
+
+    /// Whose policies are decided.
+    enum AuthorizationStage: UInt8, BitwiseCopyable {
+        /// The service's, before it is known where the request goes.
+        case service
+        /// Those of the workload that it is about to be sent to.
+        case endpoint
     }
 
     var phase = Phase.awaitingHead
@@ -63,6 +73,21 @@ struct Exchange: BitwiseCopyable {
     var retryAfter: UInt32 = 0
     /// 1xx responses that have come.
     var interimResponses: UInt8 = 0
+    /// The endpoint that was picked while its workload's policies are decided.
+    var chosenEndpoint: EndpointIndex?
+    var authorizationStage = AuthorizationStage.service
+    /// No limit and no fault is to be looked at any more.
+    var isAdmitted = false
+    /// Its mirrors have had their copies, or there are none.
+    var hasMirrored = false
+    /// The policies whose decision has been counted; -1: none.
+    var countedGroup: Int32 = -1
+    /// Who is asked, by which policies and which rule; -1: nobody.
+    var askedProvider: Int32 = -1
+    var askedGroup: Int32 = -1
+    var askingRule: Int32 = -1
+    /// The last of those asked that have allowed it; -1: none.
+    var allowingProvider: Int32 = -1
     var retry = RetryState()
     var tried = TriedEndpoints()
     /// Of the key that the cluster's balancer hashes.

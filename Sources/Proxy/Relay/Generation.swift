@@ -6,6 +6,10 @@ struct Generation: ~Copyable {
     let table: RouteTable
     var clusters: WorkerClusters
     let limiters: WorkerLimiters
+    let authorization: AuthorizationTable
+    let policyCounts: PolicyCounts
+    /// Of the endpoints: the policies of their workloads that are decided here.
+    private let groups: FixedArray<Int32>
     /// Of the endpoints of all clusters, one after the other.
     private let pools: FixedArray<UInt32>
     private let destinations: FixedArray<UInt64>
@@ -33,20 +37,28 @@ struct Generation: ~Copyable {
         let table = configuration.table
         self.table = table
         limiters = WorkerLimiters(configuration.limiters)
+        let authorization = configuration.authorization
+        self.authorization = authorization
+        policyCounts = configuration.policyCounts
         let set = clusters.set
         self.clusters = clusters
         var starts: [Int] = []
         var destinations: [UInt64] = []
+        var groups: [Int32] = []
         for (index, cluster) in set.clusters.enumerated() {
             starts.append(destinations.count)
             let workloads = table.clusterIdentities[index].workloads
             for position in cluster.endpoints.indices {
-                destinations.append(position < workloads.count ? workloads[position] : 0)
+                let workload = position < workloads.count ? workloads[position] : 0
+                destinations.append(workload)
+                groups.append(
+                    authorization.group(ofEndpoint: cluster.endpoints[position].config, workload: workload))
             }
         }
         self.starts = FixedArray(count: starts.count) { starts[$0] }
         self.pools = FixedArray(count: pools.count) { pools[$0] }
         self.destinations = FixedArray(count: destinations.count) { destinations[$0] }
+        self.groups = FixedArray(count: groups.count) { groups[$0] }
         let rules = table.ruleConfigs
         retryRules = FixedArray(count: rules.count) { rules[$0].retry.map(RetryRule.init) }
         ruleIdentifiers = FixedArray(count: rules.count) { rules[$0].identifier }
@@ -66,6 +78,9 @@ struct Generation: ~Copyable {
     }
 
     func pool(_ cluster: Int, _ endpoint: EndpointIndex) -> UInt32 { pools[starts[cluster] + endpoint.index] }
+
+    /// The policies that are decided here about what is sent to an endpoint; -1: none.
+    func group(_ cluster: Int, _ endpoint: EndpointIndex) -> Int32 { groups[starts[cluster] + endpoint.index] }
 
     /// The workload that listens at an endpoint; 0: unknown.
     func destination(_ cluster: Int, _ endpoint: EndpointIndex) -> UInt64 {

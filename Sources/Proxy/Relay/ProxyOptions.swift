@@ -25,5 +25,8 @@ public struct ProxyOptions: Sendable {
     /// Where the quotas of days and months are kept; nil: they begin anew with every start.
     public var quotaPath: String?
 
+    /// Refusals by a policy name it to the client (`x-weft-reason`); the access log names it in any case.
+    public var namesPolicies = true
+
     public init() {}
 }

@@ -34,6 +34,7 @@ extension Worker {
         downstream.isShadow = true
         downstream.input = input
         downstream.source = source.source
+        downstream.principal = source.principal
         let generation = exchanges[exchange].generation
         var copy = Exchange(
             downstream: 0, request: exchanges[exchange].request, generation: generation, tick: tick)

@@ -25,6 +25,21 @@ extension Worker {
         sendReply(exchange, from: start)
     }
 
+    /// Answers for a policy's rule that refuses the request.
+    mutating func replyDenied(_ exchange: UInt32, _ rule: Int32, isGRPC: Bool) {
+        prepareReply(exchange, isGRPC ? 200 : 403, .accessDenied, .unauthorized)
+        let options = replyOptions(exchange)
+        if isGRPC { exchanges[exchange].grpcStatus = 7 }
+        scratch.removeAll()
+        if let verdict = exchanges[exchange].rateLimit { verdict.write(into: &scratch) }
+        let extra = scratch.bytes
+        let start = scratch.count
+        let generation = exchanges[exchange].generation
+        generations[generation].authorization.writeDenial(
+            rule: self.options.namesPolicies ? rule : -1, isGRPC: isGRPC, options, extra: extra, into: &scratch)
+        sendReply(exchange, from: start)
+    }
+
     /// Answers as the rule says: redirects, direct responses, preflights, refusals.
     mutating func answer(_ exchange: UInt32) {
         let decision = exchanges[exchange].decision

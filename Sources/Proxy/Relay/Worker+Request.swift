@@ -33,7 +33,8 @@ extension Worker {
             exchanges[exchange].ticket, address: ClientAddress(pools[Int(pool)].endpoint), local: local)
     }
 
-    private mutating func writeRequestHead(_ exchange: UInt32) {
+    /// Writes the request as it is sent on into `scratch`.
+    mutating func writeRequestHead(_ exchange: UInt32) {
         extras.removeAll()
         let index = exchanges[exchange].downstream
         if exchanges[exchange].requestDeadline > tick, !downstreams[index].isShadow {

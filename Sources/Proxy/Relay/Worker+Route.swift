@@ -24,7 +24,13 @@ extension Worker {
             return
         }
         if let patience = decide(exchange, service) { shortenDeadline(exchange, max(patience, 1)) }
+        if authorizeForService(exchange) { admit(exchange) }
+    }
+
+    /// Goes on with a request that the service's policies allow.
+    private mutating func admit(_ exchange: UInt32) {
         if isLimited(exchange) { return }
+        let generation = exchanges[exchange].generation
         let rule = exchanges[exchange].decision.rule
         if rule >= 0 {
             let settings = generations[generation].table.rules[Int(rule)]
@@ -32,6 +38,7 @@ extension Worker {
             if settings.requestTimeout > 0 { shortenDeadline(exchange, UInt64(settings.requestTimeout)) }
             if settings.fault >= 0, injectFault(exchange, settings.fault) { return }
         }
+        exchanges[exchange].isAdmitted = true
         forward(exchange)
     }
 
@@ -135,31 +142,38 @@ extension Worker {
         wish.hash = exchanges[exchange].hash
         wish.sessionID = exchanges[exchange].session?.endpoint
         switch generations[generation].clusters[cluster].pick(wish, random: random.next(), now: now) {
-        case .endpoint(let endpoint):
-            let pool = generations[generation].pool(cluster, endpoint)
-            guard admitConnection(pool: pool) else {
-                // As long as a request may be without progress.
-                if tick < exchanges[exchange].lastProgress + options.streamIdleTimeout {
-                    queue(exchange)
-                } else {
-                    reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
-                }
-                return
-            }
-            leaveQueue(exchange)
-            generations[generation].clusters[cluster].began(endpoint)
-            let rule = retryRule(exchange)
-            if rule?.avoidsPreviousHosts ?? false { exchanges[exchange].tried.insert(endpoint) }
-            exchanges[exchange].endpoint = endpoint
-            exchanges[exchange].attemptStarted = now
-            exchanges[exchange].latency = 0
-            exchanges[exchange].hasSent = false
-            exchanges[exchange].record.attempts &+= 1
-            exchanges[exchange].record.destination = generations[generation].destination(cluster, endpoint)
-            setTryDeadline(exchange, rule)
-            send(exchange, pool: pool)
+        case .endpoint(let endpoint): if authorize(exchange, endpoint) { begin(exchange, endpoint) }
         case .none(let reason): withoutEndpoint(exchange, reason)
         }
+    }
+
+    /// Sends the request to an endpoint whose workload's policies allow it.
+    private mutating func begin(_ exchange: UInt32, _ endpoint: EndpointIndex) {
+        exchanges[exchange].phase = .awaitingHead
+        let generation = exchanges[exchange].generation
+        let cluster = exchanges[exchange].cluster
+        let pool = generations[generation].pool(cluster, endpoint)
+        guard admitConnection(pool: pool) else {
+            // As long as a request may be without progress.
+            if tick < exchanges[exchange].lastProgress + options.streamIdleTimeout {
+                queue(exchange)
+            } else {
+                reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
+            }
+            return
+        }
+        leaveQueue(exchange)
+        generations[generation].clusters[cluster].began(endpoint)
+        let rule = retryRule(exchange)
+        if rule?.avoidsPreviousHosts ?? false { exchanges[exchange].tried.insert(endpoint) }
+        exchanges[exchange].endpoint = endpoint
+        exchanges[exchange].attemptStarted = now
+        exchanges[exchange].latency = 0
+        exchanges[exchange].hasSent = false
+        exchanges[exchange].record.attempts &+= 1
+        exchanges[exchange].record.destination = generations[generation].destination(cluster, endpoint)
+        setTryDeadline(exchange, rule)
+        send(exchange, pool: pool)
     }
 
     func retryRule(_ exchange: UInt32) -> RetryRule? {
@@ -243,6 +257,8 @@ extension Worker {
         generations.release(old)
         exchanges[exchange].tried = TriedEndpoints()
         exchanges[exchange].usesFallback = false
+        exchanges[exchange].countedGroup = -1
+        exchanges[exchange].askedGroup = -1
         exchanges[exchange].hash = nil
         exchanges[exchange].hashCookie = nil
         exchanges[exchange].session = nil
@@ -260,10 +276,31 @@ extension Worker {
         if rule >= 0 {
             exchanges[exchange].record.rule = generations[generations.current].ruleIdentifiers[Int(rule)]
         }
-        forward(exchange, mirrors: awaitsMirrors)
+        exchanges[exchange].hasMirrored = !awaitsMirrors
+        if authorizeForService(exchange) { forward(exchange, mirrors: awaitsMirrors) }
     }
 
     // MARK: Waiting
+
+    /// Goes on with a request that somebody else had to decide about.
+    private mutating func resumeAuthorization(_ exchange: UInt32) {
+        guard exchanges[exchange].askedProvider < 0 else {
+            authorizerFailed(exchange)
+            return
+        }
+        switch exchanges[exchange].authorizationStage {
+        case .service:
+            guard authorizeForService(exchange) else { return }
+            if exchanges[exchange].isAdmitted {
+                forward(exchange, mirrors: !exchanges[exchange].hasMirrored)
+            } else {
+                admit(exchange)
+            }
+        case .endpoint:
+            guard let endpoint = exchanges[exchange].chosenEndpoint, authorize(exchange, endpoint) else { return }
+            begin(exchange, endpoint)
+        }
+    }
 
     mutating func pause(_ exchange: UInt32, _ pause: Exchange.Pause, until wakeup: UInt64) {
         exchanges[exchange].phase = .waiting
@@ -294,7 +331,10 @@ extension Worker {
         }
         downstreams[index].input.cursor = input.start + UInt32(exchanges[exchange].request.byteCount)
         switch pause {
-        case .fault: if !abort(exchange) { forward(exchange) }
+        case .authorization: resumeAuthorization(exchange)
+        case .fault:
+            exchanges[exchange].isAdmitted = true
+            if !abort(exchange) { forward(exchange) }
         case .endpoint where exchanges[exchange].record.attempts == 0: attemptAnew(exchange)
         case .retry, .endpoint: attempt(exchange)
         case .mirror: forward(exchange)

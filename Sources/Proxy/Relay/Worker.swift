@@ -27,6 +27,9 @@ struct Worker: ~Copyable {
     /// Whole lines that a head gets besides its own.
     var extras = Scratch()
     var reader = RequestReader()
+    /// For requests as they are sent on.
+    var forwardedReader = RequestReader()
+    var peers = PeerPrincipals()
     var random: RandomBits
     /// CLOCK_MONOTONIC at the beginning of the turn, nanoseconds and milliseconds.
     var now: UInt64

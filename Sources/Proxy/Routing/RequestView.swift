@@ -1,3 +1,5 @@
+internal import Mesh
+
 /// What routing, limits and policies see of a request. It is valid as long as the buffer that holds the head.
 public struct RequestView: ~Escapable {
     /// The bytes that the slices of `head` and `fields` speak of.
@@ -42,5 +44,9 @@ public struct ClientAddress: BitwiseCopyable, Sendable, Equatable {
         self.high = high
         self.low = low
         self.port = port
+    }
+
+    init(address: IPAddress, port: UInt16) {
+        self.init(high: UInt64(bigEndian: address.high), low: UInt64(bigEndian: address.low), port: port)
     }
 }

@@ -1,4 +1,11 @@
 extension RouteTable {
+    /// Whether the request that is sent on differs from the one that came in what rules can be about.
+    func changesRequest(_ decision: RouteDecision) -> Bool {
+        guard decision.backend >= 0 else { return false }
+        let backend = backends[Int(decision.backend)]
+        return backend.requestEdit >= 0 || backend.rewrite >= 0
+    }
+
     /// Writes the head of the request that is sent for `view`: path and host rewritten, header fields modified as the rule
     /// and its backend say, what belongs to the client's connection left out, the rest in its order and case.
     ///

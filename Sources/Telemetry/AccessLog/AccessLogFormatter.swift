@@ -40,6 +40,14 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
         record.responded > record.started ? (record.responded - record.started) / 1_000_000 : nil
     }
 
+    /// With the rule that has refused the request in brackets, as in Envoy's.
+    private func details(_ entry: borrowing AccessLogEntry) -> String {
+        let policy = entry.text(.policy)
+        guard !policy.isEmpty else { return entry.record.detail.text }
+        let name = unsafe policy.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+        return "\(entry.record.detail.text)[\(name)]"
+    }
+
     private func flags(_ record: RequestRecord) -> String { Terms.responseFlags(record.flags) }
 
     /// `outbound|80||web.shop.svc.cluster.local`.
@@ -59,7 +67,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
         line.add("protocol", entry.hasFacts ? "HTTP/1.\(entry.minorVersion)" : nil, &bytes)
         line.add("response_code", UInt64(record.status), &bytes)
         line.add("response_flags", flags(record), &bytes)
-        line.add("response_code_details", record.detail.text, &bytes)
+        line.add("response_code_details", details(entry), &bytes)
         line.add("bytes_received", record.requestBody, &bytes)
         line.add("bytes_sent", record.responseBody, &bytes)
         line.add("duration", milliseconds(record), &bytes)

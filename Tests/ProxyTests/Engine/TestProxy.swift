@@ -49,7 +49,8 @@ final class TestProxy: Sendable {
         let snapshot = MeshSnapshot(generation: generation, services: [Self.name: service])
         let identifiers = RouteIdentifiers(
             services: [RouteIdentifiers.ServicePort(service: Self.name, port: 80): [Self.service]])
-        engine.publish(RouteTable(snapshot, identifiers: identifiers))
+        engine.publish(
+            RouteTable(snapshot, identifiers: identifiers), AuthorizationTable(snapshot, identifiers: identifiers))
     }
 
     /// Requests go to `backends`, and copies of them to a service of its own.
@@ -73,7 +74,8 @@ final class TestProxy: Sendable {
             ])
         let identifiers = RouteIdentifiers(
             services: [RouteIdentifiers.ServicePort(service: Self.name, port: 80): [Self.service]])
-        engine.publish(RouteTable(snapshot, identifiers: identifiers))
+        engine.publish(
+            RouteTable(snapshot, identifiers: identifiers), AuthorizationTable(snapshot, identifiers: identifiers))
     }
 
     func connect() -> TestSocket { TestSocket(port: port) }

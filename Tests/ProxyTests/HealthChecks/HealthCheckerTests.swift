@@ -31,10 +31,12 @@ struct HealthCheckerTests {
         }
 
         func update(_ set: ClusterSet) {
+            let authorization = AuthorizationTable(MeshSnapshot(), identifiers: RouteIdentifiers())
             keeper.update(
                 ProxyConfiguration(
                     table: RouteTable(MeshSnapshot(), identifiers: RouteIdentifiers()), clusters: set,
-                    limiters: RateLimiterSet([], quotas: QuotaRecords())))
+                    limiters: RateLimiterSet([], quotas: QuotaRecords()), authorization: authorization,
+                    policyCounts: PolicyCounts(authorization, previous: nil)))
         }
 
         func stop() { keeper.stop() }

@@ -83,8 +83,7 @@ struct PolicyFacts {
     var destination: ClientAddress { Self.address(destinationAddress, port) }
 
     private static func address(_ text: String, _ port: UInt16) -> ClientAddress {
-        let address = IPAddress(text) ?? IPAddress(high: 0, low: 0)
-        return ClientAddress(high: address.high, low: address.low, port: port)
+        ClientAddress(address: IPAddress(text) ?? IPAddress(high: 0, low: 0), port: port)
     }
 
     static func get(
