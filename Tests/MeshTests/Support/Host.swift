@@ -23,6 +23,23 @@ enum Host {
         URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Scripts/\(name)").path
     }
 
+    /// A file below `Tests/Support`.
+    static func support(_ path: String) -> String {
+        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Support/\(path)").path
+    }
+
+    /// The directory of the Python packages of `install_python_packages` of `tools/lib/dependencies.sh`.
+    static func pythonPackages() throws -> String {
+        let environment = ProcessInfo.processInfo.environment
+        let cache = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/root")/.cache"
+        let path = environment["WEFT_TEST_PYTHON"] ?? "\(cache)/weft/python"
+        guard FileManager.default.fileExists(atPath: "\(path)/spiffe") else {
+            throw TestFailure("this test needs Python packages in \(path) (WEFT_TEST_PYTHON): tools/test installs them")
+        }
+        return path
+    }
+
     /// A file below `tools`.
     static func tool(_ path: String) -> String {
         URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
