@@ -28,7 +28,7 @@ def write(path, text):
     return path
 
 
-def backend(directory, port):
+def backend(directory, port, address="127.0.0.1"):
     """nginx that answers with 64 bytes, 4 KiB and a sparse file of 1 GB: its configuration's path."""
     os.makedirs(directory)
     with open(os.path.join(directory, "1g"), "wb") as file:
@@ -38,7 +38,7 @@ def backend(directory, port):
         "events { worker_connections 8192; }\n"
         "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; sendfile on;\n"
         + temporary(directory) +
-        f"  server {{ listen 127.0.0.1:{port} backlog=4096; root {directory};\n"
+        f"  server {{ listen {address}:{port} backlog=4096; root {directory};\n"
         f"    location = /64 {{ return 200 \"{'x' * 64}\"; }}\n"
         f"    set $part {'x' * 1024}; location = /4k {{ return 200 $part$part$part$part; }} }} }}\n"
     ))
