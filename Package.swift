@@ -71,7 +71,7 @@ let package = Package(
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
-        .testTarget(name: "IdentityTests", dependencies: ["CLinux", "COpenSSL", "Identity", "Mesh"]),
+        .testTarget(name: "IdentityTests", dependencies: ["CLinux", "COpenSSL", "Identity", "Mesh", logging]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "ProtobufTests", dependencies: ["Protobuf"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Proxy", "Telemetry", "WeftABI", logging]),

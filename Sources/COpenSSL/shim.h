@@ -66,3 +66,23 @@ static inline unsigned long weft_rfc2253_utf8(void)
 
 // evp.h
 static inline int weft_evp_pkey_public_key(void) { return EVP_PKEY_PUBLIC_KEY; }
+
+// ssl.h, of single connections
+
+static inline int weft_ssl_set_tls13(SSL *connection)
+{
+    SSL_set_options(connection, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+    return SSL_set_min_proto_version(connection, TLS1_3_VERSION) && SSL_set_max_proto_version(connection, TLS1_3_VERSION);
+}
+
+/// Bytes of the certificates that a peer may send.
+static inline void weft_ssl_limit_peer_chain(SSL *connection, long bytes)
+{
+    SSL_set_max_cert_list(connection, bytes);
+}
+
+/// Sends `certificate` after the leaf.
+static inline int weft_ssl_add_chain(SSL *connection, X509 *certificate)
+{
+    return (int)SSL_add1_chain_cert(connection, certificate);
+}

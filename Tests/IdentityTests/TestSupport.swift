@@ -49,7 +49,9 @@ struct CommandResult {
 }
 
 @discardableResult
-func openssl(_ arguments: String...) throws -> CommandResult {
+func openssl(_ arguments: String...) throws -> CommandResult { try runOpenSSL(arguments) }
+
+func runOpenSSL(_ arguments: [String]) throws -> CommandResult {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = ["openssl"] + arguments

@@ -71,13 +71,14 @@ enum CertificateBuilder {
     ) throws(IdentityError) {
         // The names of SPIFFE ids have no commas or other letters that this notation gives a meaning.
         let critical = content.subject.isEmpty ? "critical," : ""
+        let hasKeyIdentifier = issuer == nil || issuer?.keyIdentifier != nil
         var extensions = [
             (NID_basic_constraints, content.profile.constraints),
             (NID_key_usage, content.profile.keyUsage),
             (NID_subject_alt_name, "\(critical)URI:\(content.id)"),
             (NID_subject_key_identifier, "hash"),
-            (NID_authority_key_identifier, "keyid:always"),
         ]
+        if hasKeyIdentifier { extensions.append((NID_authority_key_identifier, "keyid:always")) }
         if content.profile == .workload { extensions.append((NID_ext_key_usage, "serverAuth,clientAuth")) }
         var context = unsafe X509V3_CTX()
         unsafe X509V3_set_ctx(&context, issuer?.pointer ?? certificate, certificate, nil, nil, 0)

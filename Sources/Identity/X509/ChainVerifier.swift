@@ -62,9 +62,10 @@ public enum ChainVerifier {
         unsafe X509_VERIFY_PARAM_set_time(parameters, Int(now))
         // No chain of the mesh is longer than a leaf, the intermediates of a company and its root.
         unsafe X509_VERIFY_PARAM_set_depth(parameters, 8)
-        var flags = UInt(X509_V_FLAG_X509_STRICT)
-        if !revocations.isEmpty { flags |= UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) }
-        unsafe X509_VERIFY_PARAM_set_flags(parameters, flags)
+        if !revocations.isEmpty {
+            let flags = UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)
+            unsafe X509_VERIFY_PARAM_set_flags(parameters, flags)
+        }
         switch purpose {
         case .server: unsafe X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_SSL_SERVER)
         case .client: unsafe X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_SSL_CLIENT)
