@@ -61,7 +61,7 @@ class TunnelLane:
         for pair in self.pairs:
             pair.start(stack, *self.networks)
             await_round_trip(self.as_client(self.echo, "connect", *map(str, pair.address(ECHO_PORT)), "1"), pair.name)
-        self.envoy.check(self.networks[0])
+            pair.check(self.networks[0])
 
     def join(self, unique):
         names = [f"{unique}-{side}" for side in ("a", "b")]

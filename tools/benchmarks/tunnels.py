@@ -184,6 +184,12 @@ class Wefts(Pair):
         for node, network in (("server", server_network), ("client", client_network)):
             self.pids.append(stack.enter_context(self.agent(node, network).running([self.core])).pid)
 
+    def check(self, client_network):
+        """Whether what the clients sent went through a tunnel, and not past the agents."""
+        filters = ("state", "established", "dst", f"{SERVER}:15008")
+        if not run("nsenter", f"--net={client_network}", "ss", "-Htn", *filters).strip():
+            raise CannotMeasure("the clients' connections through Weft were not tunnelled")
+
     def agent(self, node, network, identities=0):
         """The agent of one node; `identities` more workloads have service accounts of their own."""
         name = f"{node}-{identities}"

@@ -30,7 +30,7 @@ struct WorkloadAPICall {
     private(set) var headBytes = 0
     private(set) var body: [UInt8] = []
 
-    /// The message that is being sent, and how much of it is.
+    /// The message that is being sent, in its frame, and how much of it is.
     var pending: [UInt8] = []
     var sent = 0
     /// The message that was taken last; what equals it is not sent again.
@@ -98,7 +98,7 @@ struct WorkloadAPICall {
     }
 
     mutating func load(_ message: [UInt8]) {
-        pending = GRPCFrame.wrap(message)
+        pending = message
         sent = 0
         next = nil
     }

@@ -24,7 +24,7 @@ public final class WorkloadAPIServer {
         public var acceptBurst = 256
         public var acceptsPerSecond = 500
         /// Calls of one connection at the same time.
-        public var maxStreams = 64
+        public var maxStreams = 32
         /// Bytes of a call's metadata (RFC 9113 §6.5.2).
         public var maxHead = 8192
         /// Bytes of a request.
@@ -51,7 +51,7 @@ public final class WorkloadAPIServer {
     private var counts: [String?: Int] = [:]
     private var accepts: TokenBucket
     private var trust = TrustSnapshot()
-    /// Messages made from `trust`: by SPIFFE id; nil: the bundles.
+    /// Messages made from `trust`, as they are sent, and shared by all calls: by SPIFFE id; nil: the bundles.
     private var messages: [String?: [UInt8]] = [:]
 
     /// - Parameter identify: the SPIFFE id of the processes in a cgroup, given by its path below the root of the cgroup v2
@@ -160,7 +160,7 @@ public final class WorkloadAPIServer {
 
     func identity(of caller: borrowing PeerProcess) -> String? { caller.cgroup().flatMap(identify) }
 
-    /// The whole state that the holder of an identity gets.
+    /// The whole state that the holder of an identity gets, in its frame.
     func message(_ method: WorkloadAPICall.Method, for id: String?) throws(GRPCStatus) -> [UInt8] {
         guard let id else {
             throw GRPCStatus(
@@ -182,7 +182,7 @@ public final class WorkloadAPIServer {
 
     private func cached(_ key: String?, _ make: () -> [UInt8]) -> [UInt8] {
         if let message = messages[key] { return message }
-        let message = make()
+        let message = GRPCFrame.wrap(make())
         messages[key] = message
         return message
     }

@@ -78,6 +78,8 @@ def stream(path):
 def orphan(path):
     peer = socket.socket(socket.AF_UNIX)
     peer.connect(path)
+    # The server has accepted it, and knows who connected.
+    data = peer.recv(65536)
     parent = os.getpid()
     if os.fork() != 0:
         os._exit(0)
@@ -91,13 +93,14 @@ def orphan(path):
     ])
     connection.send_data(1, bytes(5), end_stream=True)
     peer.sendall(connection.data_to_send())
-    while True:
-        for event in connection.receive_data(peer.recv(65536)):
+    while data:
+        for event in connection.receive_data(data):
             fields = dict(getattr(event, "headers", None) or [])
             if b"grpc-status" in fields:
                 return tell(status=fields[b"grpc-status"].decode())
             if isinstance(event, h2.events.DataReceived):
                 return tell(status="0")
+        data = peer.recv(65536)
 
 
 def main():
