@@ -18,8 +18,9 @@ import Glibc
     /// Records written with the present key.
     private var records = 0
 
-    /// AES-GCM keys are good for 2^24.5 full records (RFC 8446 §5.5); OpenSSL does not count them.
-    private static let recordsPerKey = 1 << 23
+    /// After so many the key is changed: an AES-GCM key is good for 2^24.5 full records (RFC 8446 §5.5), which OpenSSL does
+    /// not count.
+    var recordsPerKey = 1 << 23
 
     /// - Parameter connection: becomes owned.
     init(_ connection: OpaquePointer, verifier: PeerVerifier) {
@@ -104,7 +105,7 @@ import Glibc
             }
             count += Int(result)
             records &+= 1
-            if records >= Self.recordsPerKey { changeKey() }
+            if records >= recordsPerKey { changeKey() }
         } while count < source.count
         return .bytes(count)
     }

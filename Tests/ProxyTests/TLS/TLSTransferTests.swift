@@ -100,6 +100,26 @@ import Testing
         }
     }
 
+    @Test func keysAreChangedOnTheWay() throws {
+        let pair = try pair()
+        pair.client.connection.recordsPerKey = 3
+        let block = [UInt8](repeating: 9, count: 50_000)
+        for round in 0..<20 {
+            guard case .bytes(50_000) = pair.client.write(block[...]) else { throw TLSFailure.io }
+            #expect(pair.server.receive(50_000) == block, "round \(round)")
+            guard case .bytes(4) = pair.server.write("pong") else { throw TLSFailure.io }
+            #expect(pair.client.receive(4) == Array("pong".utf8))
+        }
+        // A change is a record of its own: a header, a message of 5 bytes, its kind and a tag. It goes before the next data.
+        pair.client.connection.recordsPerKey = 1
+        guard case .bytes(1) = pair.client.write("x") else { throw TLSFailure.io }
+        #expect(pair.server.receive(1) == Array("x".utf8))
+        guard case .bytes(1) = pair.client.write("y") else { throw TLSFailure.io }
+        var wire = [UInt8](repeating: 0, count: 200)
+        #expect(unsafe recv(pair.server.descriptor, &wire, wire.count, CInt(MSG_PEEK)) == 27 + 23)
+        #expect(pair.server.receive(1) == Array("y".utf8))
+    }
+
     @Test func aPeerThatVanishesIsNotOneThatHasFinished() throws {
         let pair = try pair(over: try loopbackPair())
         guard case .bytes(4) = pair.client.write("part") else { throw TLSFailure.io }
