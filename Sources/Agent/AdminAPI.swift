@@ -18,6 +18,7 @@ import WeftABI
 ///     GET    /v1/routes            rules of HTTP requests; service=ns/name: of one service
 ///     GET    /v1/clusters          endpoints as the proxy sees them
 ///     POST   /v1/explain           {"method": "GET", "url": "http://web.shop/", "headers": [], "from": "ns/name"}
+///     POST   /v1/policy/test       {"from": "ns/name", "to": "ns/name", "port": 8080, "request": {...}}
 struct AdminAPI {
     let agent: Agent
 
@@ -38,6 +39,7 @@ struct AdminAPI {
                 ? Self.json(200, (agent.proxy.engine.clusters?.clusters ?? []).map(ClusterReport.init))
                 : .methodNotAllowed([.get])
         case "/v1/explain": request.method == .post ? explain(request) : .methodNotAllowed([.post])
+        case "/v1/policy/test": request.method == .post ? testPolicy(request) : .methodNotAllowed([.post])
         default: Self.error(404, "there is nothing at \(request.path); see /v1/status, /v1/flows, /v1/drains")
         }
     }
@@ -137,6 +139,20 @@ struct AdminAPI {
         }
         do throws(InquiryProblem) {
             return Self.json(200, try agent.inquiry.explain(inquiry, in: agent.config.snapshot))
+        } catch {
+            return Self.error(404, "\(error)")
+        }
+    }
+
+    private func testPolicy(_ request: HTTPRequest) -> HTTPResponse {
+        guard let inquiry = try? JSONDecoder().decode(PolicyInquiry.self, from: Data(request.body)) else {
+            return Self.error(
+                400,
+                #"the body has to be {"from": "ns/name", "to": "ns/name", "port": 8080, "request": {"method": "GET", "#
+                    + #""path": "/", "host": "web.shop", "headers": [], "token": null, "service": null}}"#)
+        }
+        do throws(InquiryProblem) {
+            return Self.json(200, try agent.inquiry.test(inquiry, in: agent.config.snapshot))
         } catch {
             return Self.error(404, "\(error)")
         }

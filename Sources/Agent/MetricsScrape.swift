@@ -36,6 +36,7 @@ final class MetricsScrape {
         }
         traffic.update(readings.traffic, directory: agent.directory, now: now)
         policy.update(readings.rules, directory: agent.directory, now: now)
+        policy.update(agent.proxy.engine.policyCounts?.readings ?? [], now: now)
         requests.update(agent.proxy.engine.statistics, directory: agent.directory, now: now)
         if counted.isEmpty || now - countedAt > Self.countInterval {
             counted = try Self.countEntries(agent.plane)

@@ -6,6 +6,7 @@ import Synchronization
 final class ProxyInquiry {
     /// Made of the snapshot in force when somebody asks.
     private var explainer: (generation: UInt64, RequestExplainer)?
+    private var policies: (generation: UInt64, PolicyExplainer)?
 
     func explain(_ inquiry: RequestInquiry, in snapshot: MeshSnapshot) throws(InquiryProblem) -> RequestAccount {
         let current: RequestExplainer
@@ -14,6 +15,17 @@ final class ProxyInquiry {
         } else {
             current = RequestExplainer(snapshot)
             explainer = (snapshot.generation, current)
+        }
+        return try current.explain(inquiry)
+    }
+
+    func test(_ inquiry: PolicyInquiry, in snapshot: MeshSnapshot) throws(InquiryProblem) -> PolicyAccount {
+        let current: PolicyExplainer
+        if let policies, policies.generation == snapshot.generation {
+            current = policies.1
+        } else {
+            current = PolicyExplainer(snapshot)
+            policies = (snapshot.generation, current)
         }
         return try current.explain(inquiry)
     }

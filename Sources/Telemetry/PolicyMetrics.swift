@@ -1,6 +1,8 @@
+public import Proxy
 public import WeftABI
 
-/// `weft_policy_decisions_total`: the kernel's counters of decisions, by the name of the rule.
+/// `weft_policy_decisions_total`: the kernel's counters of decisions about connections and the proxy's about requests, by
+/// the name of the rule.
 public struct PolicyMetrics {
     struct Decisions: SeriesValue {
         var count: UInt64 = 0
@@ -22,6 +24,7 @@ public struct PolicyMetrics {
 
     private var table: SeriesTable<Decisions>
     private var entries: [Key: Entry] = [:]
+    private var requests: [PolicyCounts.Key: Entry] = [:]
     private var updates: UInt64 = 0
 
     /// See `TrafficMetrics.init`. Rules are few and their counters wanted: they do not expire.
@@ -48,6 +51,28 @@ public struct PolicyMetrics {
         for (key, entry) in entries where entry.update != updates {
             if let series = entry.series { table.release(series) }
             entries[key] = nil
+        }
+    }
+
+    /// Takes what the proxy has counted of requests.
+    public mutating func update(_ readings: [(key: PolicyCounts.Key, count: UInt64)], now: UInt64) {
+        for (key, reading) in readings {
+            var entry = requests[key] ?? Entry()
+            defer { requests[key] = entry }
+            let change = reading >= entry.reading ? reading - entry.reading : reading
+            guard change > 0 else { continue }
+            entry.reading = reading
+            if entry.series == nil {
+                let labels = MetricLabels([
+                    ("policy", key.rule), ("verdict", key.verdict.rawValue), ("mode", key.mode.rawValue),
+                ])
+                if table.hasRoom || table.shows(labels) { entry.series = table.retain(labels) }
+            }
+            if let series = entry.series {
+                table.add(Decisions(count: change), to: series, now: now)
+            } else {
+                table.addToOverflow(Decisions(count: change))
+            }
         }
     }
 

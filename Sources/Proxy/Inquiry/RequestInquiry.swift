@@ -63,27 +63,16 @@ public struct InquiryProblem: Error, Sendable, Equatable, CustomStringConvertibl
 /// Answers questions about requests, and lists rules, from a snapshot alone: with the same tables that the workers use,
 /// and without any of them.
 public struct RequestExplainer: Sendable {
-    private let snapshot: MeshSnapshot
-    private let table: RouteTable
+    let snapshot: MeshSnapshot
+    let table: RouteTable
+    let authorization: AuthorizationTable
     private let identifiers: RouteIdentifiers
 
     public init(_ snapshot: MeshSnapshot) {
         self.snapshot = snapshot
-        // Any identifiers do, as long as the table and the requests have the same.
-        var identifiers = RouteIdentifiers()
-        var next: UInt64 = 1
-        for (name, service) in snapshot.services {
-            for port in service.ports where port.transport == .tcp {
-                identifiers.services[.init(service: name, port: port.port)] = [next]
-                next += 1
-            }
-        }
-        for name in snapshot.workloads.keys {
-            identifiers.workloads[name] = next
-            next += 1
-        }
-        self.identifiers = identifiers
+        identifiers = RouteIdentifiers(numbering: snapshot)
         table = RouteTable(snapshot, identifiers: identifiers)
+        authorization = AuthorizationTable(snapshot, identifiers: identifiers)
     }
 
     public func explain(_ inquiry: RequestInquiry) throws(InquiryProblem) -> RequestAccount {
@@ -124,9 +113,11 @@ public struct RequestExplainer: Sendable {
             source: source.flatMap { identifiers.workloads[$0] } ?? 0)
         request.rejectsEncodedSlashes = table.rejectsEncodedSlashes(place)
         let explanation: RouteExplanation
+        let access: RequestAccess
         do throws(SyntheticRequest.Problem) {
-            explanation = try request.withView { view in
-                table.explain(place, view, random: .random(in: 0 ... .max))
+            (explanation, access) = try request.withView { view in
+                let explanation = table.explain(place, view, random: .random(in: 0 ... .max))
+                return (explanation, self.access(view, explanation.decision, service: identifier, place))
             }
         } catch {
             throw InquiryProblem(description: "the proxy would not take this request: \(error)")
@@ -138,12 +129,18 @@ public struct RequestExplainer: Sendable {
             case .redirect, .respond, .preflight: .answer
             case .refuse: .refuse
             }
+        let steps = steps + explanation.steps + access.steps
+        if let refusal = access.refusal {
+            return RequestAccount(
+                service: "\(service):\(target.port)", outcome: .refuse, status: refusal == .pathRejected ? 400 : 403,
+                detail: refusal.text, rule: access.rule, cluster: nil, steps: steps)
+        }
         return RequestAccount(
             service: "\(service):\(target.port)", outcome: outcome,
             status: decision.status == 0 ? nil : decision.status, detail: decision.detail.text,
             rule: decision.rule < 0 ? nil : table.ruleTitles[Int(decision.rule)],
             cluster: decision.cluster < 0 ? nil : table.clusters[Int(decision.cluster)].key.description,
-            steps: steps + explanation.steps)
+            steps: steps)
     }
 
     // MARK: Names

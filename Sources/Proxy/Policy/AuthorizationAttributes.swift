@@ -8,12 +8,18 @@ struct AuthorizationAttributes: ~Escapable {
     /// Of the workload, or what the client connected to where policies of services are decided.
     let destination: ClientAddress
     let request: RequestView?
+    /// A connection whose requests are decided about later: what rules say of them does not hinder it.
+    let awaitsRequests: Bool
     /// nil: no valid token.
     let claims: RequestClaims?
 
-    /// A connection about whose requests nothing is known.
+    /// A connection about whose requests nothing is known, or nothing yet.
     @_lifetime(copy principal, copy namespace)
-    init(principal: RawSpan, namespace: RawSpan, source: ClientAddress, destination: ClientAddress) {
+    init(
+        principal: RawSpan, namespace: RawSpan, source: ClientAddress, destination: ClientAddress,
+        awaitsRequests: Bool = false
+    ) {
+        self.awaitsRequests = awaitsRequests
         self.principal = principal
         self.namespace = namespace
         self.source = source
@@ -33,5 +39,6 @@ struct AuthorizationAttributes: ~Escapable {
         self.destination = destination
         self.request = request
         self.claims = claims
+        awaitsRequests = false
     }
 }

@@ -12,7 +12,7 @@ extension AuthorizationTable {
         let group = groups[Int(group)]
         if group.deniesAll { return AuthorizationDecision(denied: group.implicitRule) }
         var decision = AuthorizationDecision()
-        if let rule = firstCustom(group.custom, attributes, after: provider) {
+        if !attributes.awaitsRequests, let rule = firstCustom(group.custom, attributes, after: provider) {
             // Whoever is to decide is not known: nobody allows it.
             guard rules[rule].provider >= 0 else { return AuthorizationDecision(denied: Int32(rule)) }
             decision.verdict = .external
@@ -120,7 +120,7 @@ extension AuthorizationTable {
         _ test: AttributeTest, _ rule: AuthorizationRule, _ attributes: borrowing AuthorizationAttributes
     ) -> Bool {
         if test.attribute.isOfRequest {
-            guard let request = attributes.request else { return rule.takesMissingAsMatch }
+            guard let request = attributes.request else { return rule.takesMissingAsMatch != attributes.awaitsRequests }
             return hasValue(test, request, attributes) != test.isNegated
         }
         return hasValue(test, attributes) != test.isNegated

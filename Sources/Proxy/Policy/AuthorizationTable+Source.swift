@@ -45,7 +45,7 @@ extension AuthorizationTable {
     func sourceAddress(
         ofWorkload identifier: UInt64, peer: ClientAddress, to destination: ClientAddress
     ) -> ClientAddress {
-        guard peer.isLoopback else { return peer }
+        guard peer.isLoopback, !destination.isLoopback else { return peer }
         let place = workloadIndex.find(identifier)
         guard place >= 0 else { return peer }
         let known = destination.isIPv4 ? principals[place].address : principals[place].address6

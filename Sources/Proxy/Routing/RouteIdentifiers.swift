@@ -20,4 +20,20 @@ public struct RouteIdentifiers: Sendable {
         self.services = services
         self.workloads = workloads
     }
+
+    /// Any numbers: for tables that only have to agree with each other.
+    init(numbering snapshot: MeshSnapshot) {
+        self.init()
+        var next: UInt64 = 1
+        for (name, service) in snapshot.services {
+            for port in service.ports where port.transport == .tcp {
+                services[ServicePort(service: name, port: port.port)] = [next]
+                next += 1
+            }
+        }
+        for name in snapshot.workloads.keys {
+            workloads[name] = next
+            next += 1
+        }
+    }
 }

@@ -42,13 +42,7 @@ struct ExplainRequest: ParsableCommand {
     @OptionGroup var format: OutputOptions
 
     func run() throws {
-        let headers = try header.map { text in
-            guard let colon = text.firstIndex(of: ":"), colon != text.startIndex else {
-                throw Failure.usage("-H '\(text)' is not 'name: value'")
-            }
-            let value = text[text.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
-            return RequestInquiry.Header(name: String(text[..<colon]), value: String(value))
-        }
+        let headers = try header.map { text throws(Failure) in try RequestInquiry.Header(line: text) }
         let inquiry = RequestInquiry(method: method, url: url, headers: headers, from: from)
         let account = try ProxySource(config: config, runtime).explain(inquiry)
         format.print(account.value) { Self.page(account, $0) }

@@ -8,8 +8,9 @@ struct PolicyCommand: ParsableCommand {
             EXAMPLES
               weft policy list
               weft policy test --from shop/client --to shop/web-1 --port 8080
+              weft policy backtest flows.json --config ./mesh.d
             """,
-        subcommands: [List.self, Test.self])
+        subcommands: [List.self, Test.self, Backtest.self])
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(

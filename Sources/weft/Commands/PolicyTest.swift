@@ -1,20 +1,25 @@
 import ArgumentParser
 import KernelPlane
 import Mesh
+import Proxy
 import WeftABI
 
 extension PolicyCommand {
     struct Test: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Ask whether policy allows a connection, and by which rule.",
+            abstract: "Ask whether policy allows a connection, or a request on it, and by which rule.",
             discussion: """
-                The decision is the kernel programs' own, over the maps that they use. Exit status 0 allowed, 1 denied \
-                (for a service: at one of its endpoints at least).
+                The decision about the connection is the kernel programs' own, over the maps that they use; what the \
+                proxy decides about a request is asked of the agent. With --config both are decided as a configuration \
+                directory has it, without an agent. Exit status 0 allowed, 1 denied (for a service: at one of its \
+                endpoints at least).
 
                 EXAMPLES
                   weft policy test --from shop/client --to shop/web-1 --port 8080
                   weft policy test --from shop/client --to shop/web     every endpoint
                   weft policy test --from unknown --source-ip 10.1.2.3 --to 10.0.0.7:8080
+                  weft policy test --from shop/client --to shop/web --method DELETE --path /items --jwt token
+                  weft policy test --from shop/client --to shop/web-1 --port 8080 --config ./mesh.d
                 """)
 
         @Option(help: ArgumentHelp("The workload that connects, or 'unknown'.", valueName: "namespace/name"))
@@ -31,6 +36,11 @@ extension PolicyCommand {
         @Option(help: ArgumentHelp("The address that the connection comes from.", valueName: "address"))
         var sourceIP: String?
 
+        @Option(help: ArgumentHelp("Decide as this configuration has it.", valueName: "dir"))
+        var config: String?
+
+        @OptionGroup(title: "Request") var request: PolicyRequestOptions
+        @OptionGroup var runtime: RunOptions
         @OptionGroup var pins: PinOptions
         @OptionGroup var format: OutputOptions
 
@@ -39,6 +49,10 @@ extension PolicyCommand {
         }
 
         func run() throws {
+            if let config {
+                try run(ProxySource.snapshot(of: config))
+                return
+            }
             let maps = try pins.open()
             let resolver = Resolver(maps)
             var source = try Source(named: from, resolver)
@@ -51,7 +65,11 @@ extension PolicyCommand {
                     port: target.port)
                 return (target, try PolicyDecision(question, in: maps))
             }
-            let answers = decisions.map { target, decision in
+            let requests = try decisions.map { target, decision in
+                try decision.isDenied ? nil : ask(resolver.name(target.workload), target.port)
+            }
+            let answers = zip(decisions, requests).map { decision, request in
+                let (target, decision) = decision
                 var object: Value.Object = [
                     "destination": resolver.value(target.workload),
                     "address": target.address.map {
@@ -60,14 +78,77 @@ extension PolicyCommand {
                     "port": Value(target.port),
                 ]
                 for member in decision.fields(resolver).members { object[member.key] = member.value }
+                if let request { object["request"] = request.value }
                 return Value.object(object)
             }
             format.print(.array(answers)) { terminal in
                 var page = Page(terminal)
-                for (target, decision) in decisions { Self.describe(target, decision, resolver, &page) }
+                for ((target, decision), request) in zip(decisions, requests) {
+                    Self.describe(target, decision, resolver, &page)
+                    request?.describe(&page, skipping: "connection")
+                }
                 return page.text
             }
-            if decisions.contains(where: { $0.1.isDenied }) { throw end(with: .no) }
+            if decisions.contains(where: { $0.1.isDenied }) || requests.contains(where: { $0?.isAllowed == false }) {
+                throw end(with: .no)
+            }
+        }
+
+        /// What the agent says of the request; nil: nothing is asked about one.
+        private func ask(_ workload: String, _ port: UInt16) throws -> PolicyAccount? {
+            let service = to.contains("/") && to != workload ? to : nil
+            guard let question = try request.request(to: service ?? workload, service: service) else { return nil }
+            return try ProxySource(config: nil, runtime).test(
+                PolicyInquiry(
+                    from: from == "unknown" ? nil : from, sourceAddress: sourceIP, to: workload, port: port,
+                    request: question))
+        }
+
+        /// Without an agent.
+        private func run(_ snapshot: MeshSnapshot) throws {
+            let source = ProxySource.snapshot(snapshot)
+            let accounts = try targets(in: snapshot).map { workload, port, service in
+                try source.test(
+                    PolicyInquiry(
+                        from: from == "unknown" ? nil : from, sourceAddress: sourceIP, to: workload.description,
+                        port: port,
+                        request: try request.request(to: service ?? workload.description, service: service)))
+            }
+            format.print(.array(accounts.map(\.value))) { terminal in
+                var page = Page(terminal)
+                for account in accounts { account.describe(&page) }
+                return page.text
+            }
+            if accounts.contains(where: { !$0.isAllowed }) { throw end(with: .no) }
+        }
+
+        /// What `--to` names in a configuration: a workload with a port, or the workloads behind a service.
+        private func targets(
+            in snapshot: MeshSnapshot
+        ) throws -> [(workload: ObjectName, port: UInt16, service: String?)] {
+            let parts = to.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2 else {
+                throw Failure.usage("'\(to)' is not namespace/name of a workload or a service, which --config needs")
+            }
+            let name = ObjectName(namespace: parts[0], name: parts[1])
+            if snapshot.workloads[name] != nil {
+                guard let port else { throw Failure.usage("'\(to)' is a workload: name its port too (--port)") }
+                return [(name, port, nil)]
+            }
+            guard let service = snapshot.services[name] else {
+                throw Failure.no("there is no workload or service \(to)")
+            }
+            var found: [(workload: ObjectName, port: UInt16, service: String?)] = []
+            for servicePort in service.ports where servicePort.transport == .tcp {
+                for endpoint in servicePort.endpoints where port == nil || endpoint.port == port {
+                    guard let workload = endpoint.workload else { continue }
+                    found.append((workload, endpoint.port, to))
+                }
+            }
+            guard !found.isEmpty else {
+                throw Failure.no("no endpoint of \(to) belongs to a workload: no policy is asked")
+            }
+            return found
         }
 
         private static func describe(

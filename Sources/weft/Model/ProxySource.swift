@@ -14,12 +14,17 @@ enum ProxySource {
             self = .agent(AdminClient(runDirectory: run.directory))
             return
         }
+        self = .snapshot(try Self.snapshot(of: config))
+    }
+
+    /// What a configuration directory means.
+    static func snapshot(of config: String) throws(Failure) -> MeshSnapshot {
         let outcome = ConfigSources.validate(directory: config, options: MeshOptions(node: ""))
         guard let snapshot = outcome.snapshot else {
             let first = outcome.errors.first.map { "\($0)" } ?? "it cannot be read"
             throw .no("the configuration in \(config) is not valid: \(first)")
         }
-        self = .snapshot(snapshot)
+        return snapshot
     }
 
     func routes(of service: ObjectName) throws(Failure) -> [RouteListing] {
@@ -34,17 +39,34 @@ enum ProxySource {
         }
     }
 
+    private static func ask<Answer: Decodable>(
+        _ client: AdminClient, _ path: String, _ question: some Encodable
+    ) throws(Failure) -> Answer {
+        guard let body = try? JSONEncoder().encode(question) else { throw .usage("the question cannot be written") }
+        let response = try client.request("POST", path, body: Array(body))
+        try client.check(response, path)
+        do {
+            return try JSONDecoder().decode(Answer.self, from: Data(response.body))
+        } catch {
+            throw .unknown("the agent's answer is not understood (is it of another version?): \(error)")
+        }
+    }
+
+    func test(_ inquiry: PolicyInquiry) throws(Failure) -> PolicyAccount {
+        switch self {
+        case .agent(let client): return try Self.ask(client, "/v1/policy/test", inquiry)
+        case .snapshot(let snapshot):
+            do throws(InquiryProblem) {
+                return try PolicyExplainer(snapshot).explain(inquiry)
+            } catch {
+                throw .no("\(error)")
+            }
+        }
+    }
+
     func explain(_ inquiry: RequestInquiry) throws(Failure) -> RequestAccount {
         switch self {
-        case .agent(let client):
-            guard let body = try? JSONEncoder().encode(inquiry) else { throw .usage("the request cannot be written") }
-            let response = try client.request("POST", "/v1/explain", body: Array(body))
-            try client.check(response, "/v1/explain")
-            do {
-                return try JSONDecoder().decode(RequestAccount.self, from: Data(response.body))
-            } catch {
-                throw .unknown("the agent's answer is not understood (is it of another version?): \(error)")
-            }
+        case .agent(let client): return try Self.ask(client, "/v1/explain", inquiry)
         case .snapshot(let snapshot):
             do throws(InquiryProblem) {
                 return try RequestExplainer(snapshot).explain(inquiry)
