@@ -38,6 +38,11 @@ static inline int weft_ssl_ctx_set_groups(SSL_CTX *context, const char *list)
     return (int)SSL_CTX_set1_groups_list(context, list);
 }
 
+static inline int weft_ssl_set_server_name(SSL *connection, const char *name)
+{
+    return (int)SSL_set_tlsext_host_name(connection, name);
+}
+
 // Options have 64 bits, which the macros make by casts.
 static inline void weft_ssl_ctx_set_options(SSL_CTX *context, int kernel_tls)
 {

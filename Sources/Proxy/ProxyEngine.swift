@@ -53,6 +53,7 @@ public final class ProxyEngine: Sendable {
     private let nextListener = Atomic<UInt32>(1)
     private let configuration = Mutex<ProxyConfiguration?>(nil)
     private let keeper: ClusterKeeper
+    private let keyKeeper: KeyKeeper
 
     /// - Parameter origins: for listeners of captured connections.
     /// - Throws: when the process has no descriptor left.
@@ -70,7 +71,11 @@ public final class ProxyEngine: Sendable {
         guard let keeper = ClusterKeeper(quotaPath: options.quotaPath) else {
             throw ProxyError(operation: "create the health checks' event", errno: weft_errno())
         }
+        guard let keyKeeper = KeyKeeper() else {
+            throw ProxyError(operation: "create the keys' event", errno: weft_errno())
+        }
         self.keeper = keeper
+        self.keyKeeper = keyKeeper
         self.seats = seats
         statistics = seats.map(\.statistics)
         accessLogs = seats.map(\.accessLog)
@@ -87,9 +92,11 @@ public final class ProxyEngine: Sendable {
             let limiters = RateLimiterSet(
                 table.limitConfigs.map { RateLimitConfig($0) }, previous: configuration?.limiters,
                 quotas: keeper.quotas)
+            let issuers = TokenIssuers(table.authentication.ruleConfigs, previous: configuration?.issuers)
+            keyKeeper.update(issuers.sources)
             let next = ProxyConfiguration(
                 table: table, clusters: clusters, limiters: limiters, authorization: authorization,
-                policyCounts: PolicyCounts(authorization, previous: configuration?.policyCounts))
+                policyCounts: PolicyCounts(authorization, previous: configuration?.policyCounts), issuers: issuers)
             configuration = next
             for seat in seats { seat.mailbox.post(.adopt(next)) }
             keeper.update(next)
@@ -105,6 +112,9 @@ public final class ProxyEngine: Sendable {
     public var policyCounts: PolicyCounts? { configuration.withLock { $0?.policyCounts } }
     /// Why the quotas' state could not be read or was not written the last time; nil: it could.
     public var quotaProblem: QuotaFile.Failure? { keeper.quotaProblem }
+
+    /// How the keys are that tokens are verified with, for each rule in force.
+    public var tokenIssuers: [TokenIssuerStatus] { configuration.withLock { $0?.issuers.statuses ?? [] } }
 
     /// Starts the threads.
     public func start() throws(ProxyError) {
@@ -163,6 +173,7 @@ public final class ProxyEngine: Sendable {
         for thread in running { _ = pthread_join(pthread_t(thread), nil) }
         // Last, so that the quotas have all that the workers counted.
         keeper.stop()
+        keyKeeper.stop()
     }
 }
 
@@ -173,6 +184,7 @@ struct ProxyConfiguration: Sendable {
     let limiters: RateLimiterSet
     let authorization: AuthorizationTable
     let policyCounts: PolicyCounts
+    let issuers: TokenIssuers
 }
 
 /// What a worker and the engine both have.

@@ -18,6 +18,8 @@ public enum ProxyCounter: Int, Sendable, CaseIterable {
     case rateLimited, rateLimitedInShadow
     case faultsInjected
     case mirrored
+    /// Requests whose token was not valid.
+    case tokensRefused
     /// Bytes in buffers now (gauge).
     case bufferedBytes
 
@@ -45,6 +47,7 @@ public enum ProxyCounter: Int, Sendable, CaseIterable {
             ("rate_limited_shadow_total", "Requests that a rate limit in shadow mode would have refused.")
         case .faultsInjected: ("faults_injected_total", "Delays and aborts injected.")
         case .mirrored: ("mirrored_total", "Requests copied to a mirror.")
+        case .tokensRefused: ("tokens_refused_total", "Requests answered with 401 because their token was not valid.")
         case .bufferedBytes: ("buffered_bytes", "Bytes in the proxy's buffers.")
         }
     }

@@ -95,6 +95,10 @@ struct Exchange: BitwiseCopyable {
     /// The random number of the cookie that the client is to get for it.
     var hashCookie: UInt64?
     var session: SessionToken?
+    /// In the cache of tokens, where it is retained; `.max`: the request has no valid token.
+    var token = UInt32.max
+    /// The rule that accepted it, in the route table's authentication.
+    var tokenRule: Int32 = -1
     /// What the response says about the client's rate limits.
     var rateLimit: RateLimitVerdict?
 

@@ -13,11 +13,13 @@ struct Generation: ~Copyable {
     /// Of the endpoints of all clusters, one after the other.
     private let pools: FixedArray<UInt32>
     private let destinations: FixedArray<UInt64>
+    private let tunnelled: FixedArray<Bool>
     /// Where a cluster's endpoints begin.
     private let starts: FixedArray<Int>
     let retryRules: FixedArray<RetryRule?>
     let ruleIdentifiers: FixedArray<UInt64>
     let clusterFacts: FixedArray<ClusterFacts>
+    let tokenIssuers: TokenIssuers
     /// Requests that began with it and have not ended.
     var users = 0
 
@@ -45,20 +47,25 @@ struct Generation: ~Copyable {
         var starts: [Int] = []
         var destinations: [UInt64] = []
         var groups: [Int32] = []
+        var tunnelled: [Bool] = []
         for (index, cluster) in set.clusters.enumerated() {
             starts.append(destinations.count)
             let workloads = table.clusterIdentities[index].workloads
+            let areTunnelled = table.clusterIdentities[index].tunnelled
             for position in cluster.endpoints.indices {
                 let workload = position < workloads.count ? workloads[position] : 0
                 destinations.append(workload)
                 groups.append(
                     authorization.group(ofEndpoint: cluster.endpoints[position].config, workload: workload))
+                tunnelled.append(position < areTunnelled.count && areTunnelled[position])
             }
         }
         self.starts = FixedArray(count: starts.count) { starts[$0] }
         self.pools = FixedArray(count: pools.count) { pools[$0] }
         self.destinations = FixedArray(count: destinations.count) { destinations[$0] }
         self.groups = FixedArray(count: groups.count) { groups[$0] }
+        self.tunnelled = FixedArray(count: tunnelled.count) { tunnelled[$0] }
+        tokenIssuers = configuration.issuers
         let rules = table.ruleConfigs
         retryRules = FixedArray(count: rules.count) { rules[$0].retry.map(RetryRule.init) }
         ruleIdentifiers = FixedArray(count: rules.count) { rules[$0].identifier }
@@ -81,6 +88,11 @@ struct Generation: ~Copyable {
 
     /// The policies that are decided here about what is sent to an endpoint; -1: none.
     func group(_ cluster: Int, _ endpoint: EndpointIndex) -> Int32 { groups[starts[cluster] + endpoint.index] }
+
+    /// Whether connections to an endpoint are tunnelled to its node, which decides what it receives.
+    func isTunnelled(_ cluster: Int, _ endpoint: EndpointIndex) -> Bool {
+        tunnelled[starts[cluster] + endpoint.index]
+    }
 
     /// The workload that listens at an endpoint; 0: unknown.
     func destination(_ cluster: Int, _ endpoint: EndpointIndex) -> UInt64 {

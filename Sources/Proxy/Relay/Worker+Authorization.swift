@@ -66,18 +66,26 @@ extension Worker {
         let address = generations[generation].authorization.sourceAddress(
             ofWorkload: source, peer: view.client, to: destination)
         let peer = downstreams[exchanges[exchange].downstream].principal
+        let claims = claims(exchange)
         if peer != PeerPrincipals.none {
             let principal = peers.principal(peer)
             let attributes = AuthorizationAttributes(
                 principal: principal, namespace: PeerPrincipals.namespace(of: principal), source: address,
-                destination: destination, request: view, claims: nil)
+                destination: destination, request: view, claims: claims)
             return generations[generation].authorization.evaluate(group, attributes, after: allowing)
         }
         let attributes = AuthorizationAttributes(
             principal: generations[generation].authorization.principal(ofWorkload: source),
             namespace: generations[generation].authorization.namespace(ofWorkload: source), source: address,
-            destination: destination, request: view, claims: nil)
+            destination: destination, request: view, claims: claims)
         return generations[generation].authorization.evaluate(group, attributes, after: allowing)
+    }
+
+    /// nil: the request has no valid token.
+    @_lifetime(immortal)
+    private func claims(_ exchange: UInt32) -> RequestClaims? {
+        let token = exchanges[exchange].token
+        return token == .max ? nil : tokens.cache.claims(token)
     }
 
     /// Does as a decision says. False: the request waits or was answered.

@@ -87,6 +87,7 @@ extension Worker {
             releasePermissions(exchange)
             generations[generation].clusters[exchanges[exchange].admission].ended()
         }
+        releaseToken(exchange)
         exchanges[exchange].record.ended = now
         exchanges[exchange].record.requestBody = exchanges[exchange].requestBody.byteCount
         exchanges[exchange].record.responseBody = exchanges[exchange].responseBody.byteCount

@@ -59,6 +59,11 @@ extension Worker {
             downstreams.remove(index)
             return
         }
+        if exchanges[exchange].token != .max {
+            tokens.cache.retain(exchanges[exchange].token)
+            exchanges[place].token = exchanges[exchange].token
+            exchanges[place].tokenRule = exchanges[exchange].tokenRule
+        }
         downstreams[index].exchange = place
         listeners[Int(source.listener)].connections += 1
         generations[generation].users += 1

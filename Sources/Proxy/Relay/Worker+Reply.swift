@@ -5,13 +5,15 @@ extension Worker {
     /// - Parameters:
     ///   - explanation: what is behind the detail, for people.
     ///   - grpcStatus: 0 and above: a gRPC answer with this status in its head.
+    ///   - challenge: what was wrong with the request's token.
     mutating func reply(
         _ exchange: UInt32, _ status: UInt16, _ detail: ResponseDetail, _ flags: ResponseFlags,
-        explanation: StaticString = "", grpcStatus: Int16 = -1
+        explanation: StaticString = "", grpcStatus: Int16 = -1, challenge: TokenError? = nil
     ) {
         prepareReply(exchange, status, detail, flags)
         let options = replyOptions(exchange)
         scratch.removeAll()
+        if let challenge { writeChallenge(exchange, challenge) }
         if grpcStatus >= 0 {
             scratch.append("grpc-status: ")
             scratch.append(decimal: UInt64(grpcStatus))

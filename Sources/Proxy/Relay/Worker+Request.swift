@@ -47,6 +47,11 @@ extension Worker {
         var options = MessageOptions(
             framing: request.framing, connection: request.wantsUpgrade ? .upgrade : .persistent)
         options.replacesDeadline = extras.count > 0
+        let generation = exchanges[exchange].generation
+        if let endpoint = exchanges[exchange].endpoint {
+            options.isTunnelled = generations[generation].isTunnelled(exchanges[exchange].cluster, endpoint)
+        }
+        writeTokenOutputs(exchange)
         let view = reader.view(
             request, buffers.bytes(input, input.start, input.end), source: downstreams[index].source,
             client: downstreams[index].peer)

@@ -23,6 +23,7 @@ extension Worker {
             reply(exchange, 400, .pathRejected, .downstreamProtocolError, explanation: error.text)
             return
         }
+        if isTokenRefused(exchange, service) { return }
         if let patience = decide(exchange, service) { shortenDeadline(exchange, max(patience, 1)) }
         if authorizeForService(exchange) { admit(exchange) }
     }
@@ -271,6 +272,7 @@ extension Worker {
         exchanges[exchange].service = service
         let awaitsMirrors = exchanges[exchange].awaitsMirrors
         exchanges[exchange].awaitsMirrors = false
+        if isTokenRefused(exchange, service) { return }
         _ = decide(exchange, service, logs: false)
         let rule = exchanges[exchange].decision.rule
         if rule >= 0 {

@@ -30,6 +30,7 @@ struct Worker: ~Copyable {
     /// For requests as they are sent on.
     var forwardedReader = RequestReader()
     var peers = PeerPrincipals()
+    var tokens: TokenAuthenticator
     var random: RandomBits
     /// CLOCK_MONOTONIC at the beginning of the turn, nanoseconds and milliseconds.
     var now: UInt64
@@ -53,6 +54,7 @@ struct Worker: ~Copyable {
         origins = seat.origins
         buffers = BufferPool(smallCount: options.smallBuffersPerWorker, largeCount: options.largeBuffersPerWorker)
         let connections = options.connectionsPerWorker
+        tokens = TokenAuthenticator(users: connections)
         downstreams = Slab(capacity: connections)
         exchanges = Slab(capacity: connections)
         upstreams = Slab(capacity: connections)

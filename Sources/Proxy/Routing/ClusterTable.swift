@@ -6,6 +6,8 @@ public struct ClusterIdentity: Sendable, Equatable {
     public var service: UInt64
     /// Of the endpoints' workloads, in the order of the endpoints; 0: unknown.
     public var workloads: [UInt64]
+    /// Whether connections to them are tunnelled to their nodes, which decide what they receive; in the same order.
+    public var tunnelled: [Bool] = []
     /// The cluster of `traffic.fallback`, by its place in `RouteTable.clusters`.
     public var fallback: Int?
 }
@@ -84,7 +86,7 @@ struct ClusterTable {
                 service: identifiers.services[servicePort]?.first ?? 0,
                 workloads: endpoints.map { endpoint in
                     endpoint.workload.flatMap { identifiers.workloads[$0] } ?? 0
-                }))
+                }, tunnelled: endpoints.map { $0.isTunnelled(in: snapshot) }))
         // Known before its fallback is looked up: two clusters may be each other's.
         places[key] = place
         if let fallback = configs[place].traffic.fallback,

@@ -15,6 +15,8 @@ public struct MessageOptions: BitwiseCopyable, Sendable {
     public var connection: Connection
     /// What is left of the request's time is among the extra lines, in place of its own fields.
     public var replacesDeadline = false
+    /// The destination's node verifies tokens itself, and takes them out.
+    var isTunnelled = false
 
     public init(framing: BodyFraming, connection: Connection = .persistent) {
         self.framing = framing

@@ -25,7 +25,7 @@ extension RouteTable {
         }
         let host = edit.host.isEmpty ? rewrite.host : edit.host
 
-        writeRequestLine(rewrite.path, decision, view, into: &scratch)
+        writeRequestLine(rewrite.path, decision, service, view, options, into: &scratch)
         if view.slice(of: .host) == nil {
             scratch.append("host: ")
             if !host.isEmpty {
@@ -37,17 +37,18 @@ extension RouteTable {
             }
             scratch.append("\r\n")
         }
-        copyFields(edit, host, view, options, into: &scratch)
+        copyFields(edit, host, service, view, options, into: &scratch)
         scratch.append(text(edit.lines))
         scratch.append(extra)
         scratch.append("\r\n")
     }
 
     private func writeRequestLine(
-        _ path: RoutePathEdit, _ decision: RouteDecision, _ view: borrowing RequestView,
-        into scratch: inout Scratch
+        _ path: RoutePathEdit, _ decision: RouteDecision, _ service: Int, _ view: borrowing RequestView,
+        _ options: MessageOptions, into scratch: inout Scratch
     ) {
         let head = view.head
+        let authenticates = authentication.applies(service)
         scratch.append(view.bytes[head.methodText])
         scratch.append(byte: UInt8(ascii: " "))
         // An absolute target without a path asks OPTIONS of the server (RFC 9112 section 3.2.4).
@@ -58,19 +59,26 @@ extension RouteTable {
         } else {
             writePath(path, decision, view.path, into: &scratch)
             if head.hasQuery {
-                scratch.append(byte: UInt8(ascii: "?"))
-                scratch.append(view.bytes[head.query])
+                if authenticates, authentication.services[service].hasParameters {
+                    authentication.writeQuery(
+                        view.bytes[head.query], service: service, isTunnelled: options.isTunnelled, into: &scratch)
+                } else {
+                    scratch.append(byte: UInt8(ascii: "?"))
+                    scratch.append(view.bytes[head.query])
+                }
             }
         }
         scratch.append(" HTTP/1.1\r\n")
     }
 
     private func copyFields(
-        _ edit: RouteHeaderEdit, _ host: RouteText, _ view: borrowing RequestView,
+        _ edit: RouteHeaderEdit, _ host: RouteText, _ service: Int, _ view: borrowing RequestView,
         _ options: MessageOptions,
         into scratch: inout Scratch
     ) {
         let bytes = view.bytes
+        let authenticates = authentication.applies(service)
+        let stripsCookies = authenticates && authentication.services[service].hasCookies
         var copy = LineCopy()
         var isFramed = false
         var hasHost = false
@@ -114,6 +122,19 @@ extension RouteTable {
                 }
             }
             if drops(edit, field.name, of: bytes) { continue }
+            if authenticates,
+                authentication.removes(field, service: service, isTunnelled: options.isTunnelled, bytes)
+            {
+                continue
+            }
+            if stripsCookies, field.known == .cookie,
+                authentication.hasCookie(bytes[field.value], service: service, isTunnelled: options.isTunnelled)
+            {
+                copy.flush(bytes, into: &scratch)
+                authentication.writeCookie(
+                    bytes[field.value], service: service, isTunnelled: options.isTunnelled, into: &scratch)
+                continue
+            }
             copy.keep(field.line, of: bytes, into: &scratch)
         }
         copy.flush(bytes, into: &scratch)

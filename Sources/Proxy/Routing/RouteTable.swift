@@ -38,6 +38,7 @@ public final class RouteTable: Sendable {
     let redirects: FlatArray<RouteRedirect>
     let responses: FlatArray<RouteDirectResponse>
     let cors: FlatArray<RouteCORS>
+    let authentication: AuthenticationTable
     let arena: FlatArray<UInt8>
     let schemes: (plain: RouteText, secure: RouteText)
 
@@ -92,6 +93,8 @@ public final class RouteTable: Sendable {
         responses = FlatArray(builder.responses)
         cors = FlatArray(builder.cors)
         schemes = (builder.text("http"), builder.text("https"))
+        authentication = AuthenticationTable(
+            AuthenticationTableBuilder(builder.snapshot, services: builder.serviceNames))
         arena = FlatArray(builder.arena)
         generation = builder.snapshot.generation
         clusters = builder.clusters.configs
