@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+public import Mesh
 import Synchronization
 
 /// Names a listener of the engine.
@@ -13,6 +14,8 @@ public enum ListenerKind: Sendable {
     case service(UInt64)
     /// What the connect hook has turned to the agent: each connection's origin says which service's port.
     case captured
+    /// Other agents' tunnels (HBONE).
+    case tunnel
 }
 
 /// What the kernel knows of a captured connection.
@@ -22,11 +25,24 @@ public struct ConnectionOrigin: BitwiseCopyable, Sendable {
     /// As the kernel's maps name them; 0: unknown.
     public var service: UInt64
     public var source: UInt64
+    public var lane = Lane.proxy
+    /// Of the tunnel's lane: the backend that the kernel has chosen, 0 if the destination is a workload's own address,
+    /// and the workload that it leads to.
+    public var backend: UInt64 = 0
+    public var workload: UInt64 = 0
 
     public init(destination: ClientAddress, service: UInt64, source: UInt64) {
         self.destination = destination
         self.service = service
         self.source = source
+    }
+
+    /// What the agent does with a connection.
+    public enum Lane: UInt8, BitwiseCopyable, Sendable {
+        /// Reads its requests.
+        case proxy
+        /// Carries its bytes to another node's agent.
+        case tunnel
     }
 }
 
@@ -102,6 +118,18 @@ public final class ProxyEngine: Sendable {
             keeper.update(next)
             return clusters
         }
+    }
+
+    /// Puts in force where tunnels lead, and who may come in through them. Streams that are open are judged anew.
+    public func publish(_ table: TunnelTable) {
+        for seat in seats { seat.mailbox.post(.adoptTunnels(table)) }
+    }
+
+    /// Puts certificates and trust bundles in force. Connections that were made with others go on for the streams that
+    /// they carry, unless the peer's certificate would not be accepted any more.
+    public func publish(_ trust: TrustSnapshot) {
+        let material = TrustMaterial(trust)
+        for seat in seats { seat.mailbox.post(.adoptTrust(material)) }
     }
 
     /// The clusters in force; nil before the first configuration.

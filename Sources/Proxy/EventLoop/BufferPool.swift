@@ -121,6 +121,18 @@ struct Buffer: BitwiseCopyable {
         return true
     }
 
+    /// A large chunk. False: there is none left.
+    mutating func takeLarge(_ buffer: inout Buffer) -> Bool {
+        guard let chunk = large.take() else { return false }
+        buffer = Buffer(chunk: chunk | Self.largeBit)
+        return true
+    }
+
+    /// The whole memory of a chunk, to be written to; valid until the chunk is given back.
+    @unsafe func memory(_ buffer: Buffer) -> UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(start: address(buffer), count: Int(size(buffer)))
+    }
+
     mutating func give(_ buffer: inout Buffer) {
         guard buffer.hasChunk else { return }
         if buffer.chunk & Self.largeBit == 0 {

@@ -3,31 +3,37 @@ import Glibc
 
 /// What an event is about: the kind of thing, its place and part of its generation, packed into epoll's user data.
 struct EventToken: BitwiseCopyable, Equatable {
-    enum Kind: UInt8, BitwiseCopyable { case mailbox, listener, downstream, upstream }
+    enum Kind: UInt8, BitwiseCopyable {
+        case mailbox, listener, downstream, upstream
+        /// A connection that carries tunnels, and one of the sockets whose bytes they carry.
+        case tunnelSession, tunnelStream
+    }
+
+    /// As much of a generation as is kept: an event of an earlier owner of the place is told apart.
+    static let generationMask: UInt32 = 0x1fff_ffff
 
     var kind: Kind
     var index: UInt32
-    /// Of which 30 bits are kept: an event of an earlier owner of the place is told apart.
     var generation: UInt32
 
-    var packed: UInt64 {
-        UInt64(kind.rawValue) << 62 | UInt64(generation & 0x3fff_ffff) << 32 | UInt64(index)
-    }
+    var packed: UInt64 { UInt64(kind.rawValue) << 61 | UInt64(generation) << 32 | UInt64(index) }
 
     init(kind: Kind, index: UInt32, generation: UInt32) {
         self.kind = kind
         self.index = index
-        self.generation = generation & 0x3fff_ffff
+        self.generation = generation & Self.generationMask
     }
 
     init(packed: UInt64) {
-        switch packed >> 62 {
+        switch packed >> 61 {
         case 0: kind = .mailbox
         case 1: kind = .listener
         case 2: kind = .downstream
-        default: kind = .upstream
+        case 3: kind = .upstream
+        case 4: kind = .tunnelSession
+        default: kind = .tunnelStream
         }
-        generation = UInt32(truncatingIfNeeded: packed >> 32) & 0x3fff_ffff
+        generation = UInt32(truncatingIfNeeded: packed >> 32) & Self.generationMask
         index = UInt32(truncatingIfNeeded: packed)
     }
 }

@@ -84,6 +84,25 @@ enum Transfer: BitwiseCopyable {
         close(descriptor)
     }
 
+    /// Two connected sockets, non-blocking; nil: there is no descriptor left.
+    static func pair() -> (CInt, CInt)? {
+        var ends: (CInt, CInt) = (-1, -1)
+        let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
+        let made = unsafe withUnsafeMutablePointer(to: &ends) { ends in
+            unsafe ends.withMemoryRebound(to: CInt.self, capacity: 2) { unsafe socketpair(AF_UNIX, kind, 0, $0) }
+        }
+        return made == 0 ? ends : nil
+    }
+
+    /// Finds out in the end that the other side of a connection on which nothing is sent is gone.
+    static func keepAlive(_ descriptor: CInt) {
+        var one: CInt = 1
+        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &one, socklen_t(MemoryLayout<CInt>.size))
+        var idle: CInt = 180
+        _ = unsafe setsockopt(
+            descriptor, CInt(IPPROTO_TCP), TCP_KEEPIDLE, &idle, socklen_t(MemoryLayout<CInt>.size))
+    }
+
     /// What became of a connection that was being made (SO_ERROR): an errno, 0 if it stands.
     static func pendingError(_ descriptor: CInt) -> CInt { weft_socket_error(descriptor) }
 

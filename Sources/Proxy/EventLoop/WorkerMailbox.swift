@@ -7,6 +7,8 @@ enum WorkerMail: Sendable {
     case open(ListenerID, descriptor: CInt, ListenerKind)
     case close(ListenerID)
     case adopt(ProxyConfiguration)
+    case adoptTunnels(TunnelTable)
+    case adoptTrust(TrustMaterial)
     /// No further requests; those in progress may end.
     case drain
     case stop

@@ -22,6 +22,18 @@ public enum ProxyCounter: Int, Sendable, CaseIterable {
     case tokensRefused
     /// Bytes in buffers now (gauge).
     case bufferedBytes
+    /// Connections to other agents: open now (gauge), TLS handshakes that were completed.
+    case tunnelSessionsActive, tunnelHandshakes
+    /// Streams in them: opened, open now (gauge), ours that had no positive answer, ended for lack of memory.
+    case tunnelStreamsOpened, tunnelStreamsActive, tunnelStreamsFailed, tunnelStreamsShed
+    /// Peers' streams that were refused: malformed or to nowhere (400), not allowed (401), without an application (503).
+    case tunnelStreamsMalformed, tunnelStreamsUnauthorized, tunnelStreamsUnavailable
+    /// Connections ended because their peer is not trusted any more, and streams because it may not connect any more.
+    case tunnelSessionsRevoked, tunnelStreamsRevoked
+    /// Connections ended because their peer did not answer a PING.
+    case tunnelKeepAliveTimeouts
+    /// Bytes of streams that have ended.
+    case tunnelBytesSent, tunnelBytesReceived
 
     /// Its metric without the prefix `weft_proxy_`, and what it means. A gauge's name does not end in `_total`.
     public var metric: (name: String, help: String) {
@@ -49,6 +61,26 @@ public enum ProxyCounter: Int, Sendable, CaseIterable {
         case .mirrored: ("mirrored_total", "Requests copied to a mirror.")
         case .tokensRefused: ("tokens_refused_total", "Requests answered with 401 because their token was not valid.")
         case .bufferedBytes: ("buffered_bytes", "Bytes in the proxy's buffers.")
+        case .tunnelSessionsActive: ("tunnel_connections_active", "Connections to other agents that are open.")
+        case .tunnelHandshakes: ("tunnel_handshakes_total", "TLS handshakes with other agents that were completed.")
+        case .tunnelStreamsOpened: ("tunnel_streams_total", "Streams through tunnels that were opened.")
+        case .tunnelStreamsActive: ("tunnel_streams_active", "Streams through tunnels that are open.")
+        case .tunnelStreamsFailed: ("tunnel_streams_failed_total", "Streams to other agents that could not be opened.")
+        case .tunnelStreamsShed: ("tunnel_streams_shed_total", "Streams ended because there was no memory for them.")
+        case .tunnelStreamsMalformed:
+            ("tunnel_streams_malformed_total", "Peers' streams refused as malformed or leading nowhere (400).")
+        case .tunnelStreamsUnauthorized:
+            ("tunnel_streams_unauthorized_total", "Peers' streams that no policy allowed (401).")
+        case .tunnelStreamsUnavailable:
+            ("tunnel_streams_unavailable_total", "Peers' streams whose application did not answer (503).")
+        case .tunnelSessionsRevoked:
+            ("tunnel_connections_revoked_total", "Connections ended because their peer is not trusted any more.")
+        case .tunnelStreamsRevoked:
+            ("tunnel_streams_revoked_total", "Streams ended because their peer may not connect any more.")
+        case .tunnelKeepAliveTimeouts:
+            ("tunnel_keepalive_timeouts_total", "Connections ended because their peer did not answer a PING.")
+        case .tunnelBytesSent: ("tunnel_sent_bytes_total", "Bytes sent in streams that have ended.")
+        case .tunnelBytesReceived: ("tunnel_received_bytes_total", "Bytes received in streams that have ended.")
         }
     }
 

@@ -25,7 +25,9 @@ public struct WorkerStatistics: @unchecked Sendable {
         static let freeCount = 1
         static let retirements = 2  // asked for since the last look
         static let counters = 3
-        static let size = counters + ProxyCounter.allCases.count
+        static let handshakeFailures = counters + ProxyCounter.allCases.count
+        static let violations = handshakeFailures + TLSFailure.allCases.count
+        static let size = violations + HTTP2Violation.allCases.count
     }
 
     /// Words of an entry.
@@ -81,6 +83,12 @@ public struct WorkerStatistics: @unchecked Sendable {
     public func add(_ counter: ProxyCounter, _ change: Int64 = 1) {
         bump(Header.counters &+ counter.rawValue, UInt64(bitPattern: change))
     }
+
+    /// Counts a connection to another agent that could not be made, by cause.
+    func count(_ failure: TLSFailure) { bump(Header.handshakeFailures &+ Int(failure.rawValue), 1) }
+
+    /// Counts a peer whose connection was ended for its behaviour.
+    func count(_ violation: HTTP2Violation) { bump(Header.violations &+ Int(violation.rawValue), 1) }
 
     /// Sets a gauge.
     public func set(_ gauge: ProxyCounter, _ value: UInt64) { store(Header.counters &+ gauge.rawValue, value) }
@@ -180,6 +188,16 @@ public struct WorkerStatistics: @unchecked Sendable {
     // MARK: The reader's side
 
     public func value(_ counter: ProxyCounter) -> UInt64 { load(Header.counters + counter.rawValue) }
+
+    /// Connections to other agents that could not be made, by cause.
+    public var handshakeFailures: [(cause: String, count: UInt64)] {
+        TLSFailure.allCases.map { ($0.text, load(Header.handshakeFailures + Int($0.rawValue))) }
+    }
+
+    /// Peers whose connections were ended for breaking the rules of HTTP/2, or for a flood, by cause.
+    public var peerViolations: [(cause: String, count: UInt64)] {
+        HTTP2Violation.allCases.map { ($0.text, load(Header.violations + Int($0.rawValue))) }
+    }
 
     /// The number of entries there are to read, the overflow's among them.
     public var entryCount: Int { Int(unsafe words[Header.used].load(ordering: .acquiring)) + 1 }

@@ -28,6 +28,8 @@ struct Downstream: BitwiseCopyable {
     var source: UInt64 = 0
     /// Of the peer that has authenticated itself with a certificate: a number in the worker's `peers`.
     var principal = PeerPrincipals.none
+    /// The stream that it is the engine's end of.
+    var tunnel = TunnelReference.none
     /// The socket may have bytes to read.
     var isReadable = false
     var isWritable = true

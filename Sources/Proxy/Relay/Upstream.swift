@@ -17,6 +17,9 @@ struct Upstream: BitwiseCopyable {
     /// What it is bound to; nil: not asked for yet.
     var local: ClientAddress?
     var isConnecting: Bool
+    /// The workload whose identity its tunnel shows: only requests of that one are sent on it. 0: it is no tunnel.
+    var tunnelSource: UInt64 = 0
+    var tunnelOutcome = TunnelOutcome.none
     var isReadable = false
     var isWritable = true
     var hasEnding = false

@@ -15,28 +15,58 @@ extension Worker {
                 if Sockets.isShortage(descriptor), -descriptor != EAGAIN { rest(index) }
                 return
             }
-            guard let downstream = downstream(descriptor, index, ClientAddress(peer)) else {
-                statistics.add(.downstreamRefused)
-                Sockets.reset(descriptor)
-                continue
-            }
-            guard let place = downstreams.insert(downstream) else {
-                statistics.add(.downstreamRefused)
-                Sockets.reset(descriptor)
-                continue
-            }
-            let token = EventToken(kind: .downstream, index: place, generation: downstreams.generation(place))
-            guard poller.addConnection(descriptor, token) else {
-                statistics.add(.downstreamRefused)
-                downstreams.remove(place)
-                close(descriptor)
-                continue
-            }
-            listeners[Int(index)].connections += 1
-            statistics.add(.downstreamOpened)
-            statistics.add(.downstreamActive, 1)
-            wheel.set(TimerID.downstream(place), tick + options.headTimeout)
+            take(descriptor, from: index, ClientAddress(peer))
         }
+    }
+
+    /// A connection of a listener goes to where its kind belongs.
+    private mutating func take(_ descriptor: CInt, from listener: UInt32, _ peer: ClientAddress) {
+        let downstream: Downstream
+        switch listeners[Int(listener)].kind {
+        case .tunnel:
+            acceptTunnel(descriptor, listener, peer)
+            return
+        case .service(let service):
+            var taken = Downstream(
+                descriptor: descriptor, listener: listener, peer: peer, local: Sockets.localAddress(descriptor))
+            taken.service = service
+            downstream = taken
+        case .captured:
+            guard let origin = origins(descriptor) else {
+                // None that the proxy knows the purpose of.
+                statistics.add(.downstreamRefused)
+                Sockets.reset(descriptor)
+                return
+            }
+            if origin.lane == .tunnel {
+                openCaptured(descriptor, origin, client: peer)
+                return
+            }
+            var taken = Downstream(descriptor: descriptor, listener: listener, peer: peer, local: origin.destination)
+            taken.service = origin.service
+            taken.source = origin.source
+            downstream = taken
+        }
+        if admit(downstream) == nil { Sockets.reset(descriptor) }
+    }
+
+    /// Gives a client's connection its place. nil: there is none left, and its descriptor is the caller's.
+    mutating func admit(_ downstream: Downstream) -> UInt32? {
+        guard let place = downstreams.insert(downstream) else {
+            statistics.add(.downstreamRefused)
+            return nil
+        }
+        let token = EventToken(kind: .downstream, index: place, generation: downstreams.generation(place))
+        guard poller.addConnection(downstream.descriptor, token) else {
+            statistics.add(.downstreamRefused)
+            downstreams.remove(place)
+            return nil
+        }
+        listeners[Int(downstream.listener)].connections += 1
+        statistics.add(.downstreamOpened)
+        statistics.add(.downstreamActive, 1)
+        wheel.set(TimerID.downstream(place), tick + options.headTimeout)
+        return place
     }
 
     private mutating func rest(_ index: UInt32) {
@@ -55,24 +85,6 @@ extension Worker {
             } else {
                 listenersWake = tick + Self.listenerRest
             }
-        }
-    }
-
-    /// nil: the connection is none that the proxy knows the purpose of.
-    private func downstream(_ descriptor: CInt, _ listener: UInt32, _ peer: ClientAddress) -> Downstream? {
-        switch listeners[Int(listener)].kind {
-        case .service(let service):
-            var downstream = Downstream(
-                descriptor: descriptor, listener: listener, peer: peer, local: Sockets.localAddress(descriptor))
-            downstream.service = service
-            return downstream
-        case .captured:
-            guard let origin = origins(descriptor) else { return nil }
-            var downstream = Downstream(
-                descriptor: descriptor, listener: listener, peer: peer, local: origin.destination)
-            downstream.service = origin.service
-            downstream.source = origin.source
-            return downstream
         }
     }
 

@@ -198,6 +198,7 @@ extension Worker {
         } else {
             close(downstreams[index].descriptor)
         }
+        if downstreams[index].hasFailed { breakTunnel(downstreams[index].tunnel) }
         listeners[Int(downstreams[index].listener)].connections -= 1
         downstreams.remove(index)
         statistics.add(.downstreamActive, -1)
@@ -212,6 +213,7 @@ extension Worker {
             }
         }
         for index in 0..<upstreams.limit where upstreams.isLive(index) { closeUpstream(index) }
+        closeTunnels()
         for listener in listeners where listener.isOpen { close(listener.descriptor) }
         listeners.removeAll()
     }

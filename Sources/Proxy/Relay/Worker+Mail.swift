@@ -8,6 +8,8 @@ extension Worker {
             case .open(let id, let descriptor, let kind): openListener(id, descriptor, kind)
             case .close(let id): closeListeners { $0.id == id }
             case .adopt(let configuration): pendingConfiguration = configuration
+            case .adoptTunnels(let table): pendingTunnels = table
+            case .adoptTrust(let material): pendingTrust = material
             case .drain: drain()
             case .stop: isStopping = true
             }
@@ -15,9 +17,18 @@ extension Worker {
     }
 
     mutating func adoptPending() {
-        guard let configuration = pendingConfiguration else { return }
-        pendingConfiguration = nil
-        adopt(configuration)
+        let isNewPolicy = pendingConfiguration != nil
+        if let configuration = pendingConfiguration {
+            pendingConfiguration = nil
+            adopt(configuration)
+        }
+        if let material = pendingTrust {
+            pendingTrust = nil
+            adopt(material)
+        }
+        guard isNewPolicy || pendingTunnels != nil else { return }
+        reconsiderTunnels(pendingTunnels)
+        pendingTunnels = nil
     }
 
     private mutating func openListener(_ id: ListenerID, _ descriptor: CInt, _ kind: ListenerKind) {
@@ -52,6 +63,7 @@ extension Worker {
         for index in 0..<upstreams.limit where upstreams.isLive(index) && upstreams[index].isIdle {
             closeUpstream(index)
         }
+        drainTunnels()
         for index in 0..<downstreams.limit where downstreams.isLive(index) {
             if downstreams[index].phase == .reading, downstreams[index].isBetweenRequests { closeDownstream(index) }
         }

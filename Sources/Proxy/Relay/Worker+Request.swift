@@ -68,7 +68,9 @@ extension Worker {
         let input = downstreams[index].input
         let headCount = scratch.count
         let result: Transfer
-        if input.sendable == 0 {
+        if upstreams[upstream].tunnelOutcome == .pending {
+            result = .wouldBlock
+        } else if input.sendable == 0 {
             result = Sockets.send(upstreams[upstream].descriptor, scratch.bytes)
         } else {
             result = Sockets.send(

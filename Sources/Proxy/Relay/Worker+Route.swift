@@ -154,7 +154,7 @@ extension Worker {
         let generation = exchanges[exchange].generation
         let cluster = exchanges[exchange].cluster
         let pool = generations[generation].pool(cluster, endpoint)
-        guard admitConnection(pool: pool) else {
+        guard admitConnection(exchange, pool: pool) else {
             // As long as a request may be without progress.
             if tick < exchanges[exchange].lastProgress + options.streamIdleTimeout {
                 queue(exchange)

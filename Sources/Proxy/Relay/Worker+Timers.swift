@@ -2,11 +2,13 @@
 extension Worker {
     mutating func expireTimers() {
         while let timer = wheel.popExpired(at: tick) {
-            let index = timer / 3
-            switch timer % 3 {
+            let index = timer / TimerID.kinds
+            switch timer % TimerID.kinds {
             case 0: if downstreams.isLive(index) { downstreamExpired(index) }
             case 1: if exchanges.isLive(index) { exchangeExpired(index) }
-            default: if upstreams.isLive(index) { upstreamExpired(index) }
+            case 2: if upstreams.isLive(index) { upstreamExpired(index) }
+            case 3: if tunnels.sessions.isLive(index) { tunnelSessionExpired(index) }
+            default: if tunnels.streams.isLive(index) { tunnelStreamExpired(index) }
             }
         }
     }

@@ -16,9 +16,9 @@ extension Worker {
     }
 
     /// Whether there is a connection for a request, or may be one more. If so `connect` has to follow.
-    mutating func admitConnection(pool: UInt32) -> Bool {
+    mutating func admitConnection(_ exchange: UInt32, pool: UInt32) -> Bool {
         let cluster = pools[Int(pool)].cluster
-        guard pools[Int(pool)].firstIdle == .max, cluster >= 0 else { return true }
+        guard idle(pool, for: exchange) == .max, cluster >= 0 else { return true }
         if currentCluster(of: pool, { $0.admitConnection() }) { return true }
         var open: UInt32 = 0
         for place in pools.indices where pools[place].cluster == cluster {
@@ -38,7 +38,7 @@ extension Worker {
     mutating func connect(_ exchange: UInt32, pool: UInt32) -> ConnectStep {
         let index: UInt32
         // The one that was used last: those at the end of the list are the ones that time out.
-        let idle = pools[Int(pool)].firstIdle
+        let idle = idle(pool, for: exchange)
         if idle != .max {
             removeIdle(idle)
             index = idle
@@ -46,7 +46,7 @@ extension Worker {
             statistics.add(.upstreamReused)
         } else {
             let counts = pools[Int(pool)].cluster >= 0
-            switch open(pool, counts) {
+            switch open(pool, counts, for: exchange) {
             case .opened(let opened): index = opened
             case .failed:
                 if counts { currentCluster(of: pool) { $0.connectionClosed() } }
@@ -68,7 +68,68 @@ extension Worker {
         body(generations[generations.current].clusters[pools[Int(pool)].cluster])
     }
 
-    private mutating func open(_ pool: UInt32, _ isCounted: Bool) -> Opening {
+    /// The idle connection that was used last, of those that the request may go on; `.max`: there is none. What goes
+    /// through a tunnel shows one workload's identity.
+    private func idle(_ pool: UInt32, for exchange: UInt32) -> UInt32 {
+        let first = pools[Int(pool)].firstIdle
+        guard first != .max else { return .max }
+        let source = tunnelSource(pool, for: exchange)
+        var index = first
+        while index != .max, upstreams[index].tunnelSource != source { index = upstreams[index].next }
+        return index
+    }
+
+    /// The workload whose identity a connection for the request has to show; 0: it goes through no tunnel.
+    private func tunnelSource(_ pool: UInt32, for exchange: UInt32) -> UInt64 {
+        guard tunnels.table != nil else { return 0 }
+        let source = exchanges[exchange].record.source
+        return isTunnelled(pools[Int(pool)].endpoint, from: source) ? source : 0
+    }
+
+    /// One end of a socket pair, whose other end is a tunnel's.
+    private mutating func openTunnelled(
+        _ pool: UInt32, _ isCounted: Bool, _ source: UInt64, for exchange: UInt32
+    ) -> Opening {
+        guard let pair = Sockets.pair() else { return .shortage }
+        var upstream = Upstream(descriptor: pair.0, pool: pool, isConnecting: true)
+        upstream.isCounted = isCounted
+        upstream.tunnelSource = source
+        upstream.tunnelOutcome = .pending
+        upstream.isWritable = false
+        guard let index = upstreams.insert(upstream) else {
+            close(pair.0)
+            close(pair.1)
+            return .shortage
+        }
+        let opening = openUpstreamTunnel(index, pair.1, to: pools[Int(pool)].endpoint, for: exchange)
+        guard case .opened = opening else {
+            upstreams.remove(index)
+            close(pair.0)
+            close(pair.1)
+            if case .shortage = opening { return .shortage }
+            return .failed
+        }
+        register(index)
+        return .opened(index)
+    }
+
+    /// Counts a connection that is being made, or stands.
+    private mutating func register(_ index: UInt32) {
+        let pool = upstreams[index].pool
+        pools[Int(pool)].openCount += 1
+        statistics.add(.upstreamOpened)
+        statistics.add(.upstreamActive, 1)
+        guard upstreams[index].isConnecting else { return }
+        let cluster = pools[Int(pool)].cluster
+        let timeout =
+            cluster < 0
+            ? options.connectTimeout : generations[generations.current].clusterFacts[cluster].connectTimeout
+        wheel.set(TimerID.upstream(index), tick + timeout)
+    }
+
+    private mutating func open(_ pool: UInt32, _ isCounted: Bool, for exchange: UInt32) -> Opening {
+        let source = tunnelSource(pool, for: exchange)
+        if source != 0 { return openTunnelled(pool, isCounted, source, for: exchange) }
         var inProgress = false
         let descriptor = Sockets.connect(to: pools[Int(pool)].endpoint, inProgress: &inProgress)
         guard descriptor >= 0 else { return Sockets.isShortage(descriptor) ? .shortage : .failed }
@@ -84,16 +145,7 @@ extension Worker {
             close(descriptor)
             return .shortage
         }
-        pools[Int(pool)].openCount += 1
-        statistics.add(.upstreamOpened)
-        statistics.add(.upstreamActive, 1)
-        if inProgress {
-            let cluster = pools[Int(pool)].cluster
-            let timeout =
-                cluster < 0
-                ? options.connectTimeout : generations[generations.current].clusterFacts[cluster].connectTimeout
-            wheel.set(TimerID.upstream(index), tick + timeout)
-        }
+        register(index)
         return .opened(index)
     }
 
@@ -165,6 +217,7 @@ extension Worker {
     }
 
     mutating func upstreamEvent(_ index: UInt32, _ readiness: Readiness) {
+        guard takeOutcome(index) else { return }
         if readiness.wakesReader {
             upstreams[index].isReadable = true
             if readiness.hasEnding { upstreams[index].hasEnding = true }

@@ -14,9 +14,12 @@ struct Worker: ~Copyable {
     var downstreams: Slab<Downstream>
     var upstreams: Slab<Upstream>
     var exchanges: Slab<Exchange>
+    var tunnels: Tunnels
     var generations = Generations()
     /// A configuration that is taken in at the end of the turn.
     var pendingConfiguration: ProxyConfiguration?
+    var pendingTunnels: TunnelTable?
+    var pendingTrust: TrustMaterial?
     var pools: [UpstreamPool] = []
     /// By `Cluster.Endpoint.identity`.
     var poolPlaces: [UInt64: UInt32] = [:]
@@ -58,7 +61,8 @@ struct Worker: ~Copyable {
         downstreams = Slab(capacity: connections)
         exchanges = Slab(capacity: connections)
         upstreams = Slab(capacity: connections)
-        wheel = TimerWheel(capacity: TimerID.capacity(connections: connections))
+        tunnels = Tunnels(options)
+        wheel = TimerWheel(capacity: TimerID.capacity(connections: connections, tunnels: options.tunnelsPerWorker))
         now = MonotonicClock.now()
         tick = now / 1_000_000
         random = RandomBits(seed: UInt64.random(in: .min ... .max))
@@ -97,7 +101,7 @@ struct Worker: ~Copyable {
         if !queue.isEmpty { runQueue() }
         expireTimers()
         if listenersWake != 0, tick >= listenersWake { wakeListeners() }
-        if pendingConfiguration != nil { adoptPending() }
+        adoptPending()
         if tick >= nextTrim {
             nextTrim = tick + Self.trimInterval
             buffers.trim()
@@ -113,6 +117,14 @@ struct Worker: ~Copyable {
         case .downstream:
             guard isCurrent(token, in: downstreams) else { return }
             downstreamEvent(token.index, readiness)
+        case .tunnelStream:
+            guard isCurrent(token, in: tunnels.streams) else { return }
+            tunnelStreamEvent(token.index, readiness)
+        case .tunnelSession:
+            guard tunnels.sessions.isLive(token.index),
+                tunnels.sessions.generation(token.index) & EventToken.generationMask == token.generation
+            else { return }
+            tunnelSessionEvent(token.index, readiness)
         case .listener: acceptConnections(token.index)
         case .mailbox: collectMail()
         }
@@ -120,7 +132,7 @@ struct Worker: ~Copyable {
 
     /// Whether what the event is about still is there.
     private func isCurrent<Element>(_ token: EventToken, in slab: borrowing Slab<Element>) -> Bool {
-        slab.isLive(token.index) && slab.generation(token.index) & 0x3fff_ffff == token.generation
+        slab.isLive(token.index) && slab.generation(token.index) & EventToken.generationMask == token.generation
     }
 
     private func timeout() -> CInt {
@@ -153,6 +165,10 @@ struct Worker: ~Copyable {
                 downstreams[token.index].isQueued = false
             } else if token.kind == .upstream, isCurrent(token, in: upstreams) {
                 upstreams[token.index].isQueued = false
+            } else if token.kind == .tunnelSession, tunnels.sessions.isLive(token.index),
+                tunnels.sessions.generation(token.index) & EventToken.generationMask == token.generation
+            {
+                tunnels.sessions[token.index].isQueued = false
             }
             dispatch(token, [])
         }

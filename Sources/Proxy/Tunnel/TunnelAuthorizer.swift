@@ -1,0 +1,21 @@
+/// Who is at the other end of a tunnel.
+struct TunnelPeer: BitwiseCopyable {
+    /// Number of its identity in the worker's `peers`; every peer of a tunnel has one.
+    var principal: UInt32
+    /// The client's address, as its agent gives it.
+    var address: ClientAddress
+}
+
+extension Worker {
+    /// Whether a peer may connect to a port of a workload of this node: asked when a stream is opened, and again of those
+    /// that are open when policies or workloads have changed. What nobody here knows how to decide is not allowed.
+    func authorize(_ peer: TunnelPeer, _ inbound: TunnelTable.Inbound, _ target: ClientAddress) -> Bool {
+        guard peer.principal != PeerPrincipals.none, generations.current >= 0, !inbound.isClosed else { return false }
+        // The engine decides, about the connection and about each of its requests.
+        if inbound.service != 0 { return true }
+        let decision = generations[generations.current].authorization.authorizeConnection(
+            workload: inbound.workload, principal: peers.principal(peer.principal), peer: peer.address,
+            destination: target)
+        return decision.verdict == .allowed
+    }
+}

@@ -1,0 +1,65 @@
+/// A socket of this node and the stream of a session that carries its bytes. What is read from the socket is in the
+/// stream's `HTTP2Source`, which has the same number.
+struct TunnelStream: BitwiseCopyable {
+    enum Phase: UInt8, BitwiseCopyable {
+        /// A client's: the request is on its way, or its session is being made.
+        case requested
+        /// A server's: the application's connection is being made.
+        case dialling
+        /// Bytes go both ways.
+        case open
+        /// HTTP/2 is done with it: what is left are bytes for the socket.
+        case draining
+    }
+
+    var descriptor: CInt
+    var phase: Phase
+    let isServer: Bool
+    /// `.max`: it has ended, and this stream outlives it.
+    var session: UInt32
+    /// HTTP/2's number.
+    var number: Int32 = 0
+    /// The neighbours in its session.
+    var next = UInt32.max
+    var previous = UInt32.max
+    var backlog = Backlog()
+    var isWritable = false
+    /// END_STREAM has come; it has been passed on to the socket.
+    var hasRemoteEnded = false
+    var isShutDown = false
+    /// The peer is gone without an end: what the socket has sent is not complete, and it is told so.
+    var isBroken = false
+    var isQueued = false
+    /// The engine's end of the socket pair, if the other end of `descriptor` is the engine's.
+    var owner = Owner.none
+    /// Who is connected with whom: identifiers as in the kernel's maps, 0: unknown.
+    var source: UInt64 = 0
+    var service: UInt64 = 0
+    var destination: UInt64 = 0
+    /// What it leads to, and where the client is.
+    var target: ClientAddress
+    var client: ClientAddress
+    /// Bytes that came through the tunnel and were passed on.
+    var delivered: UInt64 = 0
+    /// When it began, nanoseconds.
+    var started: UInt64
+
+    enum Owner: BitwiseCopyable {
+        case none
+        case downstream(UInt32, generation: UInt32)
+        case upstream(UInt32, generation: UInt32)
+    }
+
+    init(
+        descriptor: CInt, phase: Phase, isServer: Bool, session: UInt32, target: ClientAddress, client: ClientAddress,
+        started: UInt64
+    ) {
+        self.descriptor = descriptor
+        self.phase = phase
+        self.isServer = isServer
+        self.session = session
+        self.target = target
+        self.client = client
+        self.started = started
+    }
+}

@@ -1,0 +1,100 @@
+public import Mesh
+
+/// What tunnels need of the configuration: whose certificate a connection is made with, where it goes, what a peer may
+/// reach here. An immutable value that workers share; made from a snapshot with `init(_:identifiers:ports:backend:)`.
+public final class TunnelTable: Sendable {
+    /// An address, with a port or 0 for all that are not named.
+    struct Place: Hashable, Sendable, BitwiseCopyable {
+        var high: UInt64
+        var low: UInt64
+        var port: UInt16
+
+        init(_ address: IPAddress, _ port: UInt16 = 0) {
+            high = address.high
+            low = address.low
+            self.port = port
+        }
+
+        init(_ address: ClientAddress, port: UInt16) {
+            high = address.high.bigEndian
+            low = address.low.bigEndian
+            self.port = port
+        }
+    }
+
+    /// A backend of a service, which a connection that the kernel balances is for.
+    struct Backend: Sendable {
+        var address: ClientAddress
+        /// Its identifier in the kernel's maps.
+        var service: UInt64
+    }
+
+    /// A workload of this node at one of its ports.
+    struct Inbound: Sendable, BitwiseCopyable {
+        var workload: UInt64
+        /// The service whose rules its requests meet; 0: they are not read.
+        var service: UInt64 = 0
+        /// Rules apply that only the kernel knows how to decide.
+        var isClosed = false
+    }
+
+    /// Of this node's workloads, by their identifiers.
+    let sources: [UInt64: String]
+    /// Baggage of those, as HBONE's header has it.
+    let baggage: [UInt64: [UInt8]]
+    let backends: [UInt64: Backend]
+    /// Identities at an address of another node, in order; a connection may meet any of them.
+    let remotes: [Place: [String]]
+    /// Ports that the tunnel is not used for, where it is for others, and the other way round.
+    let exceptions: [Place: Bool]
+    /// Host names, by the service's identifier.
+    let hosts: [UInt64: [UInt8]]
+    /// The identity that is shown to a peer which has connected to an address.
+    let servers: [Place: String]
+    let inbound: [Place: Inbound]
+    /// Where peers take tunnels, and the ports of this agent, to which no tunnel leads.
+    public let tunnelPort: UInt16
+    let ownPorts: Set<UInt16>
+
+    /// - Parameters:
+    ///   - identifiers: how the kernel names services and workloads.
+    ///   - tunnelPort: of the agents, 15008 in HBONE.
+    ///   - ownPorts: of this agent. Tunnels to them are refused, since they would lead in a circle.
+    ///   - backend: the kernel's identifier of a service's endpoint.
+    public init(
+        _ snapshot: MeshSnapshot, identifiers: RouteIdentifiers, tunnelPort: UInt16 = 15_008,
+        ownPorts: Set<UInt16> = TunnelTable.standardPorts,
+        backend: (_ service: UInt64, _ address: IPAddress, _ port: UInt16) -> UInt64 = { _, _, _ in 0 }
+    ) {
+        let builder = TunnelTableBuilder(snapshot, identifiers)
+        self.tunnelPort = tunnelPort
+        self.ownPorts = ownPorts.union([tunnelPort])
+        sources = builder.sources()
+        baggage = builder.baggage()
+        (remotes, exceptions) = builder.remotes()
+        hosts = builder.hosts()
+        servers = builder.servers()
+        inbound = builder.inbound()
+        backends = builder.backends(backend)
+    }
+
+    /// Ports of Istio's node agent and of Weft's.
+    public static let standardPorts: Set<UInt16> = [
+        15_000, 15_001, 15_006, 15_008, 15_020, 15_021, 15_053, 15_080,
+    ]
+
+    /// Whether connections to an address and port go through the tunnel.
+    func isTunnelled(_ address: ClientAddress) -> Bool {
+        if let exception = exceptions[Place(address, port: address.port)] { return exception }
+        if let all = exceptions[Place(address, port: 0)] { return all }
+        return remotes[Place(address, port: 0)] != nil
+    }
+
+    /// What is at an address and port of this node.
+    func inbound(at address: ClientAddress) -> Inbound? {
+        inbound[Place(address, port: address.port)] ?? inbound[Place(address, port: 0)]
+    }
+
+    func server(at address: ClientAddress) -> String? { servers[Place(address, port: 0)] }
+    func expected(at address: ClientAddress) -> [String]? { remotes[Place(address, port: 0)] }
+}

@@ -1,0 +1,151 @@
+import CLinux
+import Glibc
+
+// Incoming tunnels: from a peer's agent to a workload of this node.
+extension Worker {
+    private enum Admission {
+        case admitted(TunnelTable.Inbound)
+        case refused(UInt16)
+    }
+
+    /// A peer asks for a stream.
+    mutating func requestCame(_ event: HTTP2Event, of session: UInt32) {
+        let head = tunnels.port.head(event)
+        // Trailers of a stream that was refused.
+        guard tunnels.sessions[session].isServer, !head.isLater else { return }
+        guard !isDraining, !tunnels.sessions[session].isRetired else {
+            tunnels.sessions[session].http.reset(event.stream, .refusedStream)
+            enqueue(tunnelSession: session)
+            return
+        }
+        let target = TunnelAddress.parse(head.authority)
+        var client = TunnelAddress.client(head.forwarded) ?? tunnels.sessions[session].peer
+        if client.port == 0 { client = tunnels.sessions[session].peer }
+        switch admit(head, target, client, session) {
+        case .refused(let status): refuse(event.stream, of: session, status)
+        case .admitted(let inbound):
+            guard let target else { return }
+            var stream = TunnelStream(
+                descriptor: -1, phase: .dialling, isServer: true, session: session, target: target, client: client,
+                started: now)
+            stream.number = event.stream
+            stream.destination = inbound.workload
+            stream.service = inbound.service
+            stream.hasRemoteEnded = head.endsStream
+            if inbound.service == 0 { dial(stream) } else { handOver(stream, inbound) }
+        }
+    }
+
+    /// The checks of HBONE, and who may come in.
+    private func admit(
+        _ head: HTTP2Head, _ target: ClientAddress?, _ client: ClientAddress, _ session: UInt32
+    ) -> Admission {
+        if head.isTooLarge { return .refused(431) }
+        guard head.isConnect, let table = tunnels.table, let target, !table.ownPorts.contains(target.port),
+            let inbound = table.inbound(at: target)
+        else { return .refused(400) }
+        let local = tunnels.sessions[session].local
+        if local.high != target.high || local.low != target.low {
+            // Another address is right only if it is the same workload's.
+            var there = target
+            (there.high, there.low) = (local.high, local.low)
+            guard inbound.workload != 0, table.inbound(at: there)?.workload == inbound.workload else {
+                return .refused(400)
+            }
+        }
+        let peer = TunnelPeer(principal: tunnels.sessions[session].principal, address: client)
+        return authorize(peer, inbound, target) ? .admitted(inbound) : .refused(401)
+    }
+
+    private mutating func refuse(_ number: Int32, of session: UInt32, _ status: UInt16) {
+        switch status {
+        case 401: statistics.add(.tunnelStreamsUnauthorized)
+        case 503: statistics.add(.tunnelStreamsUnavailable)
+        default: statistics.add(.tunnelStreamsMalformed)
+        }
+        tunnels.fields.removeAll()
+        scratch.removeAll()
+        scratch.append(decimal: UInt64(status))
+        tunnels.fields.add(":status", scratch.bytes)
+        _ = tunnels.sessions[session].http.respond(number, tunnels.fields, source: nil)
+        enqueue(tunnelSession: session)
+    }
+
+    /// Connects to the application.
+    private mutating func dial(_ stream: TunnelStream) {
+        var stream = stream
+        var inProgress = false
+        let descriptor = Sockets.connect(to: weft_endpoint(stream.target), inProgress: &inProgress)
+        guard descriptor >= 0 else {
+            refuse(stream.number, of: stream.session, 503)
+            return
+        }
+        stream.descriptor = descriptor
+        guard let index = insert(stream) else {
+            close(descriptor)
+            refuse(stream.number, of: stream.session, 503)
+            return
+        }
+        tunnels.sessions[stream.session].http.setPlace(stream.number, index)
+        link(index)
+        wheel.set(TimerID.tunnelStream(index), tick + TunnelTiming.openTimeout)
+        if !inProgress { accept(index) }
+    }
+
+    /// The application's connection stands, or has failed.
+    mutating func dialled(_ index: UInt32) {
+        if Sockets.pendingError(tunnels.streams[index].descriptor) == 0 { accept(index) } else { dialFailed(index) }
+    }
+
+    mutating func dialFailed(_ index: UInt32) {
+        refuse(tunnels.streams[index].number, of: tunnels.streams[index].session, 503)
+        closeSocket(index, isReset: false)
+    }
+
+    private mutating func accept(_ index: UInt32) {
+        let session = tunnels.streams[index].session
+        tunnels.fields.removeAll()
+        tunnels.fields.add(":status", "200")
+        _ = tunnels.sessions[session].http.respond(tunnels.streams[index].number, tunnels.fields, source: index)
+        enqueue(tunnelSession: session)
+        opened(index)
+        if !tunnels.streams[index].backlog.isEmpty {
+            sendBacklog(index)
+        } else if tunnels.streams[index].hasRemoteEnded {
+            backlogSent(index)
+        }
+    }
+
+    /// Gives the engine a stream whose requests are read: as a client's connection, from the other end of a socket pair.
+    private mutating func handOver(_ stream: TunnelStream, _ inbound: TunnelTable.Inbound) {
+        var stream = stream
+        guard let pair = Sockets.pair() else {
+            refuse(stream.number, of: stream.session, 503)
+            return
+        }
+        let session = stream.session
+        let listener = tunnels.sessions[session].listener
+        var downstream = Downstream(
+            descriptor: pair.0, listener: listener, peer: stream.client, local: stream.target)
+        downstream.service = inbound.service
+        downstream.principal = tunnels.sessions[session].principal
+        guard let place = admit(downstream) else {
+            close(pair.0)
+            close(pair.1)
+            refuse(stream.number, of: session, 503)
+            return
+        }
+        stream.descriptor = pair.1
+        stream.owner = .downstream(place, generation: downstreams.generation(place))
+        guard let index = insert(stream) else {
+            close(pair.1)
+            closeDownstream(place)
+            refuse(stream.number, of: session, 503)
+            return
+        }
+        downstreams[place].tunnel = TunnelReference(index: index, generation: tunnels.streams.generation(index))
+        tunnels.sessions[session].http.setPlace(stream.number, index)
+        link(index)
+        accept(index)
+    }
+}
