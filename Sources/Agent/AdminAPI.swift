@@ -17,6 +17,9 @@ import WeftABI
 ///     DELETE /v1/endpoints/drain   takes a drain back
 ///     GET    /v1/routes            rules of HTTP requests; service=ns/name: of one service
 ///     GET    /v1/clusters          endpoints as the proxy sees them
+///     GET    /v1/identities        certificates of workloads; identity=spiffe://…: one of them
+///     POST   /v1/identities/rotate {"identity": "spiffe://…"}, or {} for all
+///     GET    /v1/ca                what issues them, and what peers' are checked against
 ///     POST   /v1/explain           {"method": "GET", "url": "http://web.shop/", "headers": [], "from": "ns/name"}
 ///     POST   /v1/policy/test       {"from": "ns/name", "to": "ns/name", "port": 8080, "request": {...}}
 struct AdminAPI {
@@ -38,6 +41,9 @@ struct AdminAPI {
             request.method == .get
                 ? Self.json(200, (agent.proxy.engine.clusters?.clusters ?? []).map(ClusterReport.init))
                 : .methodNotAllowed([.get])
+        case "/v1/identities": request.method == .get ? identities(request) : .methodNotAllowed([.get])
+        case "/v1/identities/rotate": request.method == .post ? rotate(request) : .methodNotAllowed([.post])
+        case "/v1/ca": request.method == .get ? authority() : .methodNotAllowed([.get])
         case "/v1/explain": request.method == .post ? explain(request) : .methodNotAllowed([.post])
         case "/v1/policy/test": request.method == .post ? testPolicy(request) : .methodNotAllowed([.post])
         default: Self.error(404, "there is nothing at \(request.path); see /v1/status, /v1/flows, /v1/drains")
@@ -243,14 +249,14 @@ struct AdminAPI {
 
     // MARK: Answers
 
-    private static func json(_ status: UInt16, _ value: some Encodable) -> HTTPResponse {
+    static func json(_ status: UInt16, _ value: some Encodable) -> HTTPResponse {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let body = try? encoder.encode(value) else { return error(500, "the answer could not be encoded") }
         return .full(status, contentType: "application/json", body: Array(body))
     }
 
-    private static func error(_ status: UInt16, _ message: String) -> HTTPResponse {
+    static func error(_ status: UInt16, _ message: String) -> HTTPResponse {
         let body = (try? JSONEncoder().encode(["error": message])) ?? Data()
         return .full(status, contentType: "application/json", body: Array(body))
     }

@@ -44,6 +44,7 @@ public final class Agent {
     private(set) var dns: DNSService?
     private(set) var accessLog: AccessLogWriter?
     private(set) var workloadAPI: WorkloadAPIServer?
+    let identity: IdentityService
     /// Of the workloads of this node, in the configuration in force.
     private var workloadIdentities = WorkloadIdentities()
     let inquiry = ProxyInquiry()
@@ -84,6 +85,7 @@ public final class Agent {
         } catch {
             throw AgentError("\(error)")
         }
+        identity = try IdentityService(options, reactor: reactor)
         proxy = try ProxyLane(options, mount: mount)
         do throws(BPFError) {
             plane = try KernelPlane(
@@ -117,6 +119,7 @@ public final class Agent {
             try listen()
             dns = try answerNames()
             workloadAPI = try serveWorkloads()
+            try startIdentity()
             if options.accessLog.policy != .off {
                 accessLog = try AccessLogWriter(options.accessLog, proxy.engine.accessLogs, names: directory)
             }
@@ -149,6 +152,18 @@ public final class Agent {
         shutDown()
     }
 
+    private func startIdentity() throws(SystemError) {
+        // Whoever proves identities or checks them takes new certificates over here.
+        identity.onChange = { [unowned self] trust in
+            workloadAPI?.update(trust)
+        }
+        do throws(AgentError) {
+            try identity.start()
+        } catch {
+            throw SystemError(error.description, code: EAGAIN)
+        }
+    }
+
     private func startProxy() throws(SystemError) {
         do throws(AgentError) {
             try proxy.start(plane)
@@ -173,6 +188,7 @@ public final class Agent {
         for responder in responders { responder.close() }
         dns?.stop()
         workloadAPI?.close()
+        identity.stop()
         proxy.stop()
         accessLog?.stop()
         _ = try? plane.sweep()
@@ -212,6 +228,7 @@ public final class Agent {
             return
         }
         let started = Reactor.now()
+        identity.take(snapshot)
         // What takes connections is there before they are turned to it.
         proxy.setDrains(Set(plane.drains.keys))
         proxy.publish(snapshot)

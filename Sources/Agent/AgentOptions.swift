@@ -29,6 +29,19 @@ public struct AgentOptions: Sendable {
     public var tunnelListen = "0.0.0.0:15008"
     /// The socket of the SPIFFE Workload API, `unix:PATH`; empty: `workload.sock` in the run directory.
     public var workloadAPIListen = ""
+    /// PEM of an authority that issues certificates to workloads, its key, and its roots; nil: the built-in CA.
+    public var caCertificate: String?
+    public var caKey: String?
+    public var caBundle: String?
+    /// Where nodes may join; nil: nowhere.
+    public var caListen: String?
+    /// The CA on another node, and the token by which this one joins it.
+    public var joinAddress: String?
+    public var joinToken: String?
+    /// Where another program keeps workloads' certificates; nil: nowhere.
+    public var identityDirectory: String?
+    /// Of workloads' certificates: seconds.
+    public var certificateLifetime: Int64 = 86400
     /// Threads of the proxy; 0: one for each core.
     public var workers = 0
     /// This node's address for other nodes; empty if there is none.

@@ -14,10 +14,12 @@ final class MetricsScrape {
     private var traffic: TrafficMetrics
     private var policy: PolicyMetrics
     private var requests: ProxyMetrics
+    private let maxSeries: Int
     private var counted: [AgentMetrics.MapUsage] = []
     private var countedAt: UInt64 = 0
 
     init(maxSeries: Int) {
+        self.maxSeries = maxSeries
         traffic = TrafficMetrics(limit: maxSeries)
         policy = PolicyMetrics(limit: maxSeries)
         // Each set of labels has three histograms.
@@ -62,6 +64,7 @@ final class MetricsScrape {
         own.losses.append(("access_log", agent.accessLog?.lost ?? 0))
         own.write(to: &writer)
         writeState(agent, &writer)
+        IdentityMetrics(agent.identity, limit: maxSeries).write(to: &writer)
         agent.dns?.statistics.write(to: &writer)
         return writer.bytes
     }

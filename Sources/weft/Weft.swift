@@ -24,7 +24,8 @@ struct Weft: ParsableCommand {
         version: weftVersion,
         subcommands: [
             Check.self, Validate.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
-            WorkloadCommand.self, RoutesCommand.self, PolicyCommand.self, Flows.self, ExplainCommand.self,
+            WorkloadCommand.self, RoutesCommand.self, PolicyCommand.self, IdentityCommand.self, CACommand.self,
+            Flows.self, ExplainCommand.self,
             Uninstall.self,
         ])
 

@@ -60,6 +60,9 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Options of the proxy and tunnel lanes")
     var lanes: LaneOptions
 
+    @OptionGroup(title: "Options of certificates")
+    var identity: IdentityOptions
+
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
     var logLevel = Environment.value("LOG_LEVEL") ?? "info"
 
@@ -99,6 +102,7 @@ struct Run: ParsableCommand {
         options.dnsListen = lanes.dnsListen
         options.dnsUpstreams = lanes.dnsUpstreams
         lanes.fill(&options)
+        try identity.fill(&options)
         options.detachOnExit = detachOnExit
         options.mapLimits = try limits()
 

@@ -19,6 +19,20 @@ public struct CADirectory: Sendable {
         self.trustDomain = trustDomain
     }
 
+    /// The directory of a CA that was made already; its trust domain is that of its certificates.
+    public init(existing path: String) throws(IdentityError) {
+        // An error here tells a directory that may not be read from one that is not there.
+        let names = try StateFile.names(in: path)
+        for file in ["root.pem", "node.pem"] where names.contains(file) {
+            for certificate in try CertificateFile(path: "\(path)/\(file)").certificates {
+                guard let domain = certificate.spiffeID?.trustDomain else { continue }
+                self.init(path: path, trustDomain: domain)
+                return
+            }
+        }
+        throw IdentityError(.file, "there is no CA in \(path): start weftd, or name its state directory (--state-dir)")
+    }
+
     var rootFile: String { "\(path)/root.pem" }
     var nextRootFile: String { "\(path)/next-root.pem" }
     var nodeFile: String { "\(path)/node.pem" }
@@ -35,6 +49,9 @@ public struct CADirectory: Sendable {
         /// The active one first.
         public var roots: [Certificate]
         public var revocations: [RevocationList]
+
+        /// Roots and revocation lists.
+        public var bundlePEM: [UInt8] { CertificateFile.encode(roots, revocations: revocations) }
 
         public var bundle: TrustBundle {
             TrustBundle(roots: roots.map(\.der), revocations: revocations.map(\.der))

@@ -18,6 +18,8 @@ public struct NodeIdentity {
     public private(set) var authorityProblem: IdentityError?
     /// What is wrong with files of other domains' bundles and of `identityDirectory`.
     public private(set) var fileProblems: [IdentityError] = []
+    /// When the first of the own domain's roots expires: seconds since 1970.
+    public private(set) var rootExpiry: Int64?
     private var ownBundle = TrustBundle(roots: [])
     private var otherBundles: [String: TrustBundle] = [:]
     private var external: IdentityDirectory?
@@ -163,6 +165,7 @@ public struct NodeIdentity {
         self.authority = authority
         authorityProblem = nil
         ownBundle = bundle
+        rootExpiry = bundle.roots.compactMap { try? Certificate(der: $0).notAfter }.min()
         if isAnother != false { manager.renew(now: now) }
     }
 

@@ -171,7 +171,7 @@ final class Node {
     var cliEnvironment: [String: String] {
         [
             "WEFT_RUN_DIR": runDirectory, "WEFT_PIN_DIR": pinDirectory, "WEFT_CONFIG": configDirectory,
-            "WEFT_CGROUP": cgroup,
+            "WEFT_CGROUP": cgroup, "WEFT_STATE_DIR": stateDirectory,
         ]
     }
 
