@@ -112,7 +112,8 @@ public final class ProxyEngine: Sendable {
             keyKeeper.update(issuers.sources)
             let next = ProxyConfiguration(
                 table: table, clusters: clusters, limiters: limiters, authorization: authorization,
-                policyCounts: PolicyCounts(authorization, previous: configuration?.policyCounts), issuers: issuers)
+                policyCounts: PolicyCounts(authorization, previous: configuration?.policyCounts), issuers: issuers,
+                providers: ExternalProviders(authorization.providers, table, previous: configuration?.providers))
             configuration = next
             for seat in seats { seat.mailbox.post(.adopt(next)) }
             keeper.update(next)
@@ -141,6 +142,10 @@ public final class ProxyEngine: Sendable {
     /// Why the quotas' state could not be read or was not written the last time; nil: it could.
     public var quotaProblem: QuotaFile.Failure? { keeper.quotaProblem }
 
+    /// How often authorizers were asked, for each that policies name.
+    public var authorizers: [AuthorizerReading] {
+        configuration.withLock { $0?.providers.providers.map(\.reading) ?? [] }
+    }
     /// How the keys are that tokens are verified with, for each rule in force.
     public var tokenIssuers: [TokenIssuerStatus] { configuration.withLock { $0?.issuers.statuses ?? [] } }
 
@@ -213,6 +218,7 @@ struct ProxyConfiguration: Sendable {
     let authorization: AuthorizationTable
     let policyCounts: PolicyCounts
     let issuers: TokenIssuers
+    let providers: ExternalProviders
 }
 
 /// What a worker and the engine both have.

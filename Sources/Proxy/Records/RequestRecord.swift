@@ -76,6 +76,7 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case malformedRequest, headTooLarge, uriTooLong, tooManyFields, headTimeout, bodyTimeout, pathRejected
     case connectRejected, upgradeRejected, versionUnsupported, expectationFailed
     case idleTimeout, downstreamClosed, overload, draining
+    case externalDenied
     case jwtMalformed, jwtTooLarge, jwtTooMany, jwtAlgorithm, jwtCritical, jwtIssuer, jwtAudience, jwtExpired
     case jwtNotYetValid, jwtTime, jwtUnknownKey, jwtKeysUnavailable, jwtSignature
     case accessDenied, authorizerError
@@ -121,6 +122,7 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .downstreamClosed: "downstream_remote_disconnect"
         case .overload: "overload"
         case .draining: "draining"
+        case .externalDenied: "ext_authz_denied"
         case .jwtMalformed: "jwt_authn_access_denied{Jwt_is_malformed}"
         case .jwtTooLarge: "jwt_authn_access_denied{Jwt_is_too_large}"
         case .jwtTooMany: "jwt_authn_access_denied{Too_many_jwts}"

@@ -38,6 +38,12 @@ struct Downstream: BitwiseCopyable {
     var hasFailed = false
     /// There is no client: what would be sent is thrown away.
     var isShadow = false
+    /// The exchange that waits for what an authorizer answers to this one, and its generation in the slab; `.max`: none.
+    var parent = UInt32.max
+    var parentGeneration: UInt32 = 0
+    /// What it has answered, and whether that is more than is read.
+    var answer = Buffer()
+    var hasExcess = false
     /// It is in the queue of the next turn.
     var isQueued = false
     /// When the first byte of the head arrived, nanoseconds.

@@ -95,6 +95,10 @@ struct Exchange: BitwiseCopyable {
     /// The random number of the cookie that the client is to get for it.
     var hashCookie: UInt64?
     var session: SessionToken?
+    /// What authorizers have changed of the request and of its response: see `HeaderChanges`.
+    var changes = Buffer()
+    /// The request is one of gRPC; known once an authorizer is asked.
+    var isGRPC = false
     /// In the cache of tokens, where it is retained; `.max`: the request has no valid token.
     var token = UInt32.max
     /// The rule that accepted it, in the route table's authentication.

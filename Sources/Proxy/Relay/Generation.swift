@@ -20,6 +20,7 @@ struct Generation: ~Copyable {
     let ruleIdentifiers: FixedArray<UInt64>
     let clusterFacts: FixedArray<ClusterFacts>
     let tokenIssuers: TokenIssuers
+    let providers: ExternalProviders
     /// Requests that began with it and have not ended.
     var users = 0
 
@@ -66,6 +67,7 @@ struct Generation: ~Copyable {
         self.groups = FixedArray(count: groups.count) { groups[$0] }
         self.tunnelled = FixedArray(count: tunnelled.count) { tunnelled[$0] }
         tokenIssuers = configuration.issuers
+        providers = configuration.providers
         let rules = table.ruleConfigs
         retryRules = FixedArray(count: rules.count) { rules[$0].retry.map(RetryRule.init) }
         ruleIdentifiers = FixedArray(count: rules.count) { rules[$0].identifier }

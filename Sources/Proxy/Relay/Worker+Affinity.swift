@@ -70,6 +70,7 @@ extension Worker {
     mutating func writeExtras(_ exchange: UInt32) {
         extras.removeAll()
         if let verdict = exchanges[exchange].rateLimit { verdict.write(into: &extras) }
+        HeaderChanges(changes(exchange)).write(ofResponse: true, into: &extras)
         let generation = exchanges[exchange].generation
         guard generation >= 0, let endpoint = exchanges[exchange].endpoint else { return }
         let cluster = exchanges[exchange].cluster

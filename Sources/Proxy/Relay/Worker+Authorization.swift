@@ -18,7 +18,8 @@ extension Worker {
         let generation = exchanges[exchange].generation
         let cluster = exchanges[exchange].cluster
         let group = generations[generation].group(cluster, endpoint)
-        guard group >= 0 else { return true }
+        // Checks are the proxy's own.
+        guard group >= 0, downstreams[exchanges[exchange].downstream].parent == .max else { return true }
         exchanges[exchange].chosenEndpoint = endpoint
         exchanges[exchange].authorizationStage = .endpoint
         let pool = generations[generation].pool(cluster, endpoint)
@@ -125,9 +126,6 @@ extension Worker {
 
     // MARK: Somebody else decides
 
-    /// Nobody can be asked yet: the same as an authorizer that does not answer.
-    private mutating func ask(_ exchange: UInt32) { authorizerFailed(exchange) }
-
     /// An authorizer has allowed the request that waits for it: it goes on in the next turn.
     mutating func authorizerAllowed(_ exchange: UInt32) {
         guard exchanges[exchange].phase == .waiting, exchanges[exchange].pause == .authorization else { return }
@@ -137,11 +135,12 @@ extension Worker {
         pause(exchange, .authorization, until: tick)
     }
 
-    /// An authorizer has refused the request that waits for it, and `reply` has been told what to say.
-    mutating func authorizerDenied(_ exchange: UInt32) {
+    /// An authorizer has refused the request that waits for it: `checks` has the fields and the body of its answer.
+    mutating func authorizerDenied(_ exchange: UInt32, _ status: UInt16) {
         generations[exchanges[exchange].generation].policyCounts.add(exchanges[exchange].askingRule, denies: true)
         exchanges[exchange].askedProvider = -1
-        deny(exchange, exchanges[exchange].askingRule)
+        nameRule(exchange, exchanges[exchange].askingRule)
+        replyChecked(exchange, status)
     }
 
     /// An authorizer could not be asked, or has not answered in time.

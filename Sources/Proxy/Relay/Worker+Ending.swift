@@ -101,7 +101,11 @@ extension Worker {
         statistics.add(.requestsActive, -1)
         wheel.clear(TimerID.exchange(exchange))
         downstreams[index].exchange = .max
+        var changes = exchanges[exchange].changes
+        let method = exchanges[exchange].request.method
         exchanges.remove(exchange)
+        buffers.give(&changes)
+        if downstreams[index].parent != .max { concludeCheck(index, method, record) }
         if generation >= 0 { generations.release(generation) }
     }
 

@@ -42,6 +42,36 @@ extension Worker {
         sendReply(exchange, from: start)
     }
 
+    /// Answers what an authorizer has refused, with the fields and the body that `checks` has of it.
+    mutating func replyChecked(_ exchange: UInt32, _ status: UInt16) {
+        let isGRPC = exchanges[exchange].isGRPC
+        prepareReply(exchange, isGRPC ? 200 : status, .externalDenied, .unauthorized)
+        let options = replyOptions(exchange)
+        scratch.removeAll()
+        LocalResponse.start(isGRPC ? 200 : status, options, into: &scratch)
+        scratch.append("x-weft-reason: ")
+        scratch.append(ResponseDetail.externalDenied.staticText)
+        scratch.append("\r\n")
+        if let verdict = exchanges[exchange].rateLimit { verdict.write(into: &scratch) }
+        if isGRPC {
+            let code: UInt8 = status == 401 ? 16 : status == 403 ? 7 : status == 429 || status == 503 ? 14 : 2
+            exchanges[exchange].grpcStatus = code
+            scratch.append("content-type: application/grpc\r\ngrpc-status: ")
+            scratch.append(decimal: UInt64(code))
+            scratch.append("\r\ncontent-length: 0\r\n\r\n")
+        } else {
+            scratch.append(checks.changes.bytes)
+            scratch.appendFraming(.length(UInt64(checks.body.count)))
+            scratch.append("\r\n")
+            if !options.isHead { scratch.append(checks.body.bytes) }
+        }
+        guard !scratch.overflowed else {
+            abandon(exchange, .overload)
+            return
+        }
+        sendReply(exchange, from: 0)
+    }
+
     /// Answers as the rule says: redirects, direct responses, preflights, refusals.
     mutating func answer(_ exchange: UInt32) {
         let decision = exchanges[exchange].decision

@@ -52,13 +52,14 @@ extension Worker {
             options.isTunnelled = generations[generation].isTunnelled(exchanges[exchange].cluster, endpoint)
         }
         writeTokenOutputs(exchange)
+        HeaderChanges(changes(exchange)).write(ofResponse: false, into: &extras)
         let view = reader.view(
             request, buffers.bytes(input, input.start, input.end), source: downstreams[index].source,
             client: downstreams[index].peer)
         scratch.removeAll()
         generations[exchanges[exchange].generation].table.writeRequestHead(
             exchanges[exchange].decision, service: exchanges[exchange].service, view, options, extra: extras.bytes,
-            into: &scratch)
+            changes: changes(exchange), into: &scratch)
     }
 
     /// Sends what is in `scratch`, with what there is of the body. False: the exchange is over or waits.

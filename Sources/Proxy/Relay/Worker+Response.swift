@@ -440,15 +440,20 @@ extension Worker {
     }
 
     @inline(__always)
-    private func sendToClient(_ index: UInt32, _ bytes: RawSpan) -> Transfer {
-        downstreams[index].isShadow ? .bytes(bytes.byteCount) : Sockets.send(downstreams[index].descriptor, bytes)
+    private mutating func sendToClient(_ index: UInt32, _ bytes: RawSpan) -> Transfer {
+        guard downstreams[index].isShadow else { return Sockets.send(downstreams[index].descriptor, bytes) }
+        capture(index, bytes)
+        return .bytes(bytes.byteCount)
     }
 
     @inline(__always)
-    private func sendToClient(_ index: UInt32, _ first: RawSpan, _ second: RawSpan) -> Transfer {
-        downstreams[index].isShadow
-            ? .bytes(first.byteCount + second.byteCount)
-            : Sockets.send(downstreams[index].descriptor, first, second)
+    private mutating func sendToClient(_ index: UInt32, _ first: RawSpan, _ second: RawSpan) -> Transfer {
+        guard downstreams[index].isShadow else {
+            return Sockets.send(downstreams[index].descriptor, first, second)
+        }
+        capture(index, first)
+        capture(index, second)
+        return .bytes(first.byteCount + second.byteCount)
     }
 
     enum OutputStep { case sent, blocked, failed }

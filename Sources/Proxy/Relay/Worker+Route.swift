@@ -1,4 +1,5 @@
 import Mesh
+import Synchronization
 
 // What is decided about a request before it is sent.
 extension Worker {
@@ -272,6 +273,7 @@ extension Worker {
         exchanges[exchange].service = service
         let awaitsMirrors = exchanges[exchange].awaitsMirrors
         exchanges[exchange].awaitsMirrors = false
+        buffers.give(&exchanges[exchange].changes)
         if isTokenRefused(exchange, service) { return }
         _ = decide(exchange, service, logs: false)
         let rule = exchanges[exchange].decision.rule
@@ -287,6 +289,7 @@ extension Worker {
     /// Goes on with a request that somebody else had to decide about.
     private mutating func resumeAuthorization(_ exchange: UInt32) {
         guard exchanges[exchange].askedProvider < 0 else {
+            provider(exchange).counters.reference.value.timeouts.wrappingAdd(1, ordering: .relaxed)
             authorizerFailed(exchange)
             return
         }

@@ -34,6 +34,7 @@ struct Worker: ~Copyable {
     var forwardedReader = RequestReader()
     var peers = PeerPrincipals()
     var tokens: TokenAuthenticator
+    var checks = CheckRoom()
     var random: RandomBits
     /// CLOCK_MONOTONIC at the beginning of the turn, nanoseconds and milliseconds.
     var now: UInt64

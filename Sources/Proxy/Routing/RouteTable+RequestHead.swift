@@ -11,10 +11,11 @@ extension RouteTable {
     ///
     /// - Parameters:
     ///   - extra: whole lines that are written after the message's own.
+    ///   - changes: of authorizers (`HeaderChanges`): which of the message's own fields are left out.
     func writeRequestHead(
         _ decision: RouteDecision, service: Int, _ view: borrowing RequestView,
         _ options: MessageOptions,
-        extra: RawSpan, into scratch: inout Scratch
+        extra: RawSpan, changes: RawSpan = RawSpan(), into scratch: inout Scratch
     ) {
         var edit = RouteHeaderEdit()
         var rewrite = RouteRewrite()
@@ -37,7 +38,7 @@ extension RouteTable {
             }
             scratch.append("\r\n")
         }
-        copyFields(edit, host, service, view, options, into: &scratch)
+        copyFields(edit, host, service, view, options, HeaderChanges(changes), into: &scratch)
         scratch.append(text(edit.lines))
         scratch.append(extra)
         scratch.append("\r\n")
@@ -73,10 +74,11 @@ extension RouteTable {
 
     private func copyFields(
         _ edit: RouteHeaderEdit, _ host: RouteText, _ service: Int, _ view: borrowing RequestView,
-        _ options: MessageOptions,
+        _ options: MessageOptions, _ changes: HeaderChanges,
         into scratch: inout Scratch
     ) {
         let bytes = view.bytes
+        let isChanged = changes.bytes.byteCount > 0
         let authenticates = authentication.applies(service)
         let stripsCookies = authenticates && authentication.services[service].hasCookies
         var copy = LineCopy()
@@ -127,6 +129,7 @@ extension RouteTable {
             {
                 continue
             }
+            if isChanged, changes.removes(bytes[field.name]) { continue }
             if stripsCookies, field.known == .cookie,
                 authentication.hasCookie(bytes[field.value], service: service, isTunnelled: options.isTunnelled)
             {

@@ -46,6 +46,8 @@ public final class RouteTable: Sendable {
     /// The snapshot's.
     public let generation: UInt64
     public let clusters: [ClusterConfig]
+    /// Who decides for CUSTOM policies, by name, with the cluster of its service; -1: there is no such service.
+    let authorizers: [String: (authorizer: ExternalAuthorizer, cluster: Int32)]
     /// In the order of `clusters`.
     public let clusterIdentities: [ClusterIdentity]
     public let limitConfigs: [LimitConfig]
@@ -97,6 +99,7 @@ public final class RouteTable: Sendable {
             AuthenticationTableBuilder(builder.snapshot, services: builder.serviceNames))
         arena = FlatArray(builder.arena)
         generation = builder.snapshot.generation
+        authorizers = builder.authorizers
         clusters = builder.clusters.configs
         clusterIdentities = builder.clusters.identities
         limitConfigs = builder.limitConfigs

@@ -38,6 +38,7 @@ struct RouteTableBuilder {
     var cors: [RouteCORS] = []
     var arena: [UInt8] = []
     var clusters: ClusterTable
+    var authorizers: [String: (authorizer: ExternalAuthorizer, cluster: Int32)] = [:]
 
     // What is written once however often it occurs.
     private var texts: [String: RouteText] = [:]
@@ -57,6 +58,15 @@ struct RouteTableBuilder {
                 guard let routing = port.http else { continue }
                 add(service, port, routing)
             }
+        }
+        for (name, authorizer) in snapshot.authorizers.sorted(by: { $0.key < $1.key }) {
+            var cluster: Int32 = -1
+            if case .cluster(let place) = clusters.place(
+                of: .service(authorizer.service, port: authorizer.port, subset: nil))
+            {
+                cluster = place
+            }
+            authorizers[name] = (authorizer, cluster)
         }
     }
 
