@@ -284,10 +284,29 @@ struct JoinTests {
         #expect(identity.trust.bundles["cluster.local"]?.roots.count == 2)
         #expect(identity.authority?.certificate == first)
 
+        // As soon as it hears that another root issues it renews, long before the old one is retired.
+        try fixture?.authority.activateRoot(node: "node-a", now: testNow)
+        fixture?.clock.advance(600)
+        guard case .bundle = try ask(at: start + 1_200_000).operation else {
+            throw IdentityError(.invalid, "not a bundle")
+        }
+        #expect(identity.authority?.certificate == first && identity.nextRequestAt == start + 1_200_000)
+        guard case .renew = try ask(at: start + 1_200_000).operation else {
+            throw IdentityError(.invalid, "not a renewal")
+        }
+        let active = try #require(try fixture?.contents().root?.certificate)
+        let second = try #require(identity.authority?.certificate)
+        #expect(second.isSigned(by: active) && identity.nextRequestAt == start + 1_800_000)
+        try fixture?.authority.retireRoots(now: testNow)
+        fixture?.clock.advance(600)
+        _ = try ask(at: start + 1_800_000)
+        #expect(identity.authority?.certificate == second && identity.authorityProblem == nil)
+        #expect(identity.trust.bundles["cluster.local"]?.roots == [active.der])
+
         let later = start + 50 * 86_400_000
-        fixture?.clock.advance(50 * 86400 - 600)
+        fixture?.clock.advance(50 * 86400 - 1800)
         guard case .renew = try ask(at: later).operation else { throw IdentityError(.invalid, "not a renewal") }
-        #expect(identity.authority?.certificate != first && identity.authority?.certificate.commonName == "node-b")
+        #expect(identity.authority?.certificate != second && identity.authority?.certificate.commonName == "node-b")
 
         fixture = nil
         var now = later + NodeIdentity.bundleInterval
@@ -327,6 +346,9 @@ struct JoinTests {
         let connection = try TLSConnection(socket, .client, chain: [], key: nil, seconds: 5)
         try? connection.send(JoinMessage([:], body: [UInt8](repeating: 65, count: 20000)))
         #expect(throws: IdentityError.self) { try connection.receive(limit: 1 << 16) }
+        // Some who say nothing hold their connections, and others are served meanwhile.
+        let silent = try (0..<4).map { _ in try JoinSocket.connect(to: address, seconds: 5) }
+        defer { for socket in silent { close(socket) } }
         _ = try fixture.client().join(try fixture.token(), now: testNow)
     }
 

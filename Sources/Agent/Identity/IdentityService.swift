@@ -10,6 +10,8 @@ final class IdentityService {
     /// Certificates that are made in one turn of the reactor; the rest waits for the next, so that other things are done
     /// between them.
     private static let batch = 64
+    /// While more are to be made, changes are told this often: milliseconds.
+    private static let tellInterval: Int64 = 250
 
     /// Called on the reactor's thread with each new `trust`.
     var onChange: (TrustSnapshot) -> Void = { _ in }
@@ -18,6 +20,9 @@ final class IdentityService {
     private var server: JoinServer?
     private var timer: Reactor.TimerID?
     private var wanted: Set<SPIFFEID> = []
+    /// Of the trust that was told last, and when.
+    private var toldGeneration: UInt64 = 0
+    private var toldAt: Int64 = 0
     private let logger = Logger(label: "weftd.identity")
     private var told: Set<String> = []
     private var failures: UInt64 = 0
@@ -28,13 +33,16 @@ final class IdentityService {
         self.reactor = reactor
         do throws(IdentityError) {
             identity = try NodeIdentity(options.nodeIdentity, now: Self.now())
-            if let listen = options.caListen {
-                server = try JoinServer(
-                    listen: listen, directory: identity.directory, node: options.node, logger: logger,
-                    now: { Self.now() / 1000 })
-            }
         } catch {
             throw AgentError("certificates: \(error)")
+        }
+        guard let listen = options.caListen else { return }
+        do throws(IdentityError) {
+            server = try JoinServer(
+                listen: listen, directory: identity.directory, node: options.node, logger: logger,
+                now: { Self.now() / 1000 })
+        } catch {
+            throw AgentError("--ca-listen: \(error)")
         }
     }
 
@@ -63,8 +71,8 @@ final class IdentityService {
         }
         guard wanted != self.wanted else { return }
         self.wanted = wanted
-        let changed = identity.setWanted(wanted, now: Self.now())
-        turn(hasChanged: changed)
+        _ = identity.setWanted(wanted, now: Self.now())
+        turn()
     }
 
     /// Renews one identity, or all. The number of them.
@@ -80,10 +88,15 @@ final class IdentityService {
         timer = nil
     }
 
-    private func turn(hasChanged: Bool = false) {
+    private func turn() {
         let now = Self.now()
-        let isNew = identity.turn(now: now, limit: Self.batch)
-        if hasChanged || isNew { onChange(trust) }
+        _ = identity.turn(now: now, limit: Self.batch)
+        let isComplete = identity.nextDeadline > now
+        if trust.generation != toldGeneration, isComplete || abs(now - toldAt) >= Self.tellInterval {
+            toldGeneration = trust.generation
+            toldAt = now
+            onChange(trust)
+        }
         report()
         if let request = identity.nextRequest(now: now) { ask(request) }
         if let timer { reactor.cancel(timer) }
@@ -102,9 +115,8 @@ final class IdentityService {
         request.start(now: { Self.now() / 1000 }) { result in
             mailbox.post { reactor in
                 let service = service.get(on: reactor)
-                let before = service.trust.generation
                 service.identity.finish(result, now: Self.now())
-                service.turn(hasChanged: service.trust.generation != before)
+                service.turn()
             }
         }
     }

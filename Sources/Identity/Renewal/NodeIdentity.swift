@@ -185,9 +185,7 @@ public struct NodeIdentity {
         guard let client, request.isDue(now: now) else { return nil }
         let operation: JoinRequest.Operation
         if let authority, authority.certificate.notAfter > now / 1000 {
-            let certificate = authority.certificate
-            let middle = certificate.notBefore + (certificate.notAfter - certificate.notBefore) / 2
-            operation = now / 1000 >= middle ? .renew(authority, ownBundle) : .bundle(authority, ownBundle)
+            operation = isRenewalDue(now: now) ? .renew(authority, ownBundle) : .bundle(authority, ownBundle)
         } else if let token = options.joinToken.flatMap(JoinToken.init) {
             operation = .join(token)
         } else {
@@ -198,6 +196,16 @@ public struct NodeIdentity {
         }
         request.isRunning = true
         return JoinRequest(client: client, operation: operation)
+    }
+
+    /// Whether the intermediate is in the second half of its life, or comes from another root than the active one, which
+    /// the CA puts first: the other's days are numbered.
+    private func isRenewalDue(now: Int64) -> Bool {
+        guard let certificate = authority?.certificate else { return false }
+        let middle = certificate.notBefore + (certificate.notAfter - certificate.notBefore) / 2
+        guard now / 1000 < middle else { return true }
+        guard let active = ownBundle.roots.first.flatMap({ try? Certificate(der: $0) }) else { return false }
+        return !certificate.isSigned(by: active)
     }
 
     /// When `nextRequest` has something; nil: never, or while one is running.
@@ -218,7 +226,7 @@ public struct NodeIdentity {
             if let node = contents.node { take(node, contents.bundle, now: now) }
             signatures = findSignatures()
             publishBundles()
-            request.succeed(now: now, interval: Self.bundleInterval)
+            request.succeed(now: now, interval: answer.key == nil && isRenewalDue(now: now) ? 0 : Self.bundleInterval)
         } catch {
             authorityProblem = error
             request.fail(now: now)
