@@ -41,7 +41,7 @@ struct FlowBacktest {
             skipped += 1
             return
         }
-        let source = line.sourceAddress.flatMap { Endpoint($0) }?.host
+        let source = line.sourceAddress.flatMap { Endpoint($0) }.map { "\($0.address)" }
         let flow = Case(
             from: line.from, sourceAddress: source, destination: destination, port: peer.port,
             wasDenied: line.event == "denied")

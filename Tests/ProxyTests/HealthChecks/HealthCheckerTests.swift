@@ -36,7 +36,8 @@ struct HealthCheckerTests {
                 ProxyConfiguration(
                     table: RouteTable(MeshSnapshot(), identifiers: RouteIdentifiers()), clusters: set,
                     limiters: RateLimiterSet([], quotas: QuotaRecords()), authorization: authorization,
-                    policyCounts: PolicyCounts(authorization, previous: nil)))
+                    policyCounts: PolicyCounts(authorization, previous: nil),
+                    issuers: TokenIssuers([], previous: nil)))
         }
 
         func stop() { keeper.stop() }

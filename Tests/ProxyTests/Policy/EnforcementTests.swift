@@ -198,4 +198,24 @@ import Testing
         _ = proxy.get("/a")
         #expect(proxy.counts("shop/paths[0]") == ["deny enforce": 2])
     }
+
+    @Test(arguments: [(false, "503"), (true, "200")]) func whoCannotBeAskedDecidesAsConfigured(
+        _ failsOpen: Bool, _ status: String
+    ) throws {
+        let backend = TestBackend(answering: Self.echo)
+        let custom = AuthorizationPolicy.make("ext", .custom, [.to { $0.paths = [.text(.prefix("/a"))] }])
+        let proxy = try PolicyProxy(
+            [custom], to: [backend.port],
+            change: { snapshot in
+                var opa = ExternalAuthorizer(
+                    name: "opa", api: .grpc, service: ObjectName(namespace: "auth", name: "gone"), port: 9000)
+                opa.failsOpen = failsOpen
+                opa.statusOnError = 503
+                opa.timeout = 100
+                snapshot.authorizers["opa"] = opa
+            })
+        #expect(proxy.get("/a").hasPrefix("HTTP/1.1 \(status) "))
+        #expect(proxy.get("/b").hasPrefix("HTTP/1.1 200 "))
+        #expect(proxy.counts("shop/ext[0]") == [failsOpen ? "allow enforce" : "deny enforce": 1])
+    }
 }
