@@ -87,7 +87,8 @@ enum HTTP2Callbacks {
             guard let state = unsafe HTTP2Callbacks.state(user) else { return 0 }
             let room = unsafe state.pointee.outputCapacity - state.pointee.outputCount - HTTP2Callbacks.frameHeader
             let frame = HTTP2Callbacks.payloadLimit(Int(maximumFrame))
-            return max(1, min(room, frame, Int(connectionWindow), Int(streamWindow)))
+            // Two at a time: more are an array.
+            return max(1, min(min(room, frame), min(Int(connectionWindow), Int(streamWindow))))
         }
         unsafe nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, _, header, count, _, user in
             guard let state = unsafe HTTP2Callbacks.state(user), let header = unsafe header,

@@ -126,6 +126,7 @@ extension Worker {
 
     /// A peer that breaks the rules of HTTP/2, or floods: it is told, and its connection ends.
     mutating func refusePeer(_ index: UInt32, _ violation: HTTP2Violation) {
+        guard !tunnels.sessions[index].isEnding else { return }
         statistics.count(violation)
         endTunnel(index, violation == .protocolError ? .protocolError : .enhanceYourCalm)
     }

@@ -174,24 +174,28 @@ extension Worker {
         backlogSent(index)
     }
 
-    mutating func streamClosed(_ event: HTTP2Event) {
-        let index = event.place
-        let session = tunnels.streams[index].session
-        guard session != .max else { return }
-        // A peer's that it has taken back before it was of use to anybody (CVE-2023-44487).
-        let isWasted =
-            event.code != 0 && tunnels.streams[index].isServer && tunnels.streams[index].delivered == 0
-            && tunnels.port[source: index].byteCount == 0 && now &- tunnels.streams[index].started < 1_000_000_000
-        if isWasted, let violation = tunnels.sessions[session].http.countWasted(tick: tick) {
+    /// - Parameter index: `.max`: the stream was refused.
+    mutating func streamClosed(_ event: HTTP2Event, _ index: UInt32, of session: UInt32) {
+        if tunnels.sessions[session].isServer, event.code != 0, isWasted(index),
+            let violation = tunnels.sessions[session].http.countWasted(tick: tick)
+        {
             refusePeer(session, violation)
         }
+        guard index != .max, tunnels.streams[index].session == session else { return }
         // What is kept for the socket still goes there, and is nobody's window any more.
         let kept = tunnels.streams[index].backlog.byteCount
         if kept > 0 { tunnels.sessions[session].http.consume(tunnels.streams[index].number, kept) }
         unlink(index)
         let code = HTTP2ErrorCode(rawValue: event.code)
-        streamEnded(
-            index, isComplete: tunnels.streams[index].hasRemoteEnded && (code == .noError || code == .cancel))
+        let isComplete = tunnels.streams[index].hasRemoteEnded && (code == .noError || code == .cancel)
+        streamEnded(index, isComplete: isComplete && event.kind == .closed)
+    }
+
+    /// A peer has taken a stream back before it was of use to anybody (CVE-2023-44487).
+    private func isWasted(_ index: UInt32) -> Bool {
+        guard index != .max else { return true }
+        return tunnels.streams[index].delivered == 0 && tunnels.port[source: index].byteCount == 0
+            && now &- tunnels.streams[index].started < 1_000_000_000
     }
 
     /// There is no stream any more; the socket may still be there.

@@ -128,24 +128,17 @@ extension Worker {
     private mutating func take(_ event: HTTP2Event, of index: UInt32) {
         if event.kind != .data { passOn(index) }
         switch event.kind {
-        case .data: receive(event, of: index)
         case .head:
-            if event.place == .max {
+            if tunnels.sessions[index].isServer {
                 requestCame(event, of: index)
-            } else {
+            } else if event.place != .max {
                 responseCame(event)
             }
-        case .end: if event.place != .max { remoteEnded(event.place) }
-        case .closed: if event.place != .max { streamClosed(event) }
-        case .notSent:
-            var stream = tunnels.sessions[index].firstStream
-            while stream != .max, tunnels.streams[stream].number != event.stream {
-                stream = tunnels.streams[stream].next
-            }
-            if stream != .max {
-                unlink(stream)
-                streamEnded(stream, isComplete: false)
-            }
+        case .data: receive(event, stream(event, of: index), of: index)
+        case .end:
+            let stream = stream(event, of: index)
+            if stream != .max { remoteEnded(stream) }
+        case .closed, .notSent: streamClosed(event, stream(event, of: index), of: index)
         case .goAway:
             tunnels.sessions[index].isRetired = true
             if tunnels.sessions[index].streams == 0 { endTunnel(index, .noError) }
@@ -154,9 +147,17 @@ extension Worker {
         }
     }
 
+    /// Which stream an event is about; `.max`: none that is there. What came together with the stream's beginning does not
+    /// know its place yet.
+    private func stream(_ event: HTTP2Event, of session: UInt32) -> UInt32 {
+        if event.place != .max { return event.place }
+        var stream = tunnels.sessions[session].firstStream
+        while stream != .max, tunnels.streams[stream].number != event.stream { stream = tunnels.streams[stream].next }
+        return stream
+    }
+
     /// Bytes for the socket of a stream: those that come one after the other go into one call.
-    private mutating func receive(_ event: HTTP2Event, of index: UInt32) {
-        let stream = event.place
+    private mutating func receive(_ event: HTTP2Event, _ stream: UInt32, of index: UInt32) {
         guard stream != .max, tunnels.streams[stream].descriptor >= 0 else {
             // Nobody wants them, but the window is all streams'.
             tunnels.sessions[index].http.consume(event.stream, Int(event.count))

@@ -79,6 +79,8 @@ final class TunnelPair: Sendable {
             engine.publish(
                 TunnelTable(snapshot, identifiers: Self.identifiers, tunnelPort: tunnelPort, ownPorts: [15_008]))
         }
+        // For the workers to take it in.
+        usleep(20_000)
     }
 
     func trust(
@@ -92,6 +94,7 @@ final class TunnelPair: Sendable {
             if engine === client { change(&trust) } else { changeServer(&trust) }
             engine.publish(trust)
         }
+        usleep(20_000)
     }
 
     /// A connection of `web` to a port of `api`, which the kernel has turned to the agent.
