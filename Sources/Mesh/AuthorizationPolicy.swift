@@ -93,7 +93,7 @@ public struct AuthorizationPolicy: Sendable, Equatable {
     public struct Operation: Sendable, Equatable {
         public var ports: [UInt16] = []
         public var notPorts: [UInt16] = []
-        /// Compared without regard to case, and without the port if the pattern has none.
+        /// In lower case: compared without regard to case, and without the port if the pattern has none.
         public var hosts: [StringMatch] = []
         public var notHosts: [StringMatch] = []
         public var methods: [StringMatch] = []
@@ -138,7 +138,8 @@ public struct AuthorizationPolicy: Sendable, Equatable {
     /// A path as policies write it, compared with the normalised path without its query.
     public enum PathMatch: Sendable, Equatable, Hashable {
         case text(StringMatch)
-        /// `/a/{*}/b` or `/a/{**}`: one element, or any number of them.
+        /// `/a/{*}/b` or `/a/{**}`: one element, or any number of them. Of a template that ends with a slash the last
+        /// element is an empty literal.
         case template([TemplateElement])
     }
 
@@ -146,7 +147,7 @@ public struct AuthorizationPolicy: Sendable, Equatable {
         case literal(String)
         /// `{*}`: exactly one element, not empty.
         case one
-        /// `{**}`: any number of elements, at most once in a template.
+        /// `{**}`: any number of elements; the last operator of a template, though literals can follow it.
         case any
     }
 }

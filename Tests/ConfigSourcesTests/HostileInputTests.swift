@@ -13,7 +13,8 @@ struct HostileInputTests {
     @Test("of changed, cut and doubled bytes gives objects or errors, never a crash", arguments: 0..<8)
     func mutations(_ seed: Int) {
         let original = [UInt8](
-            (KubectlOutputTests.list + "\n---\n" + WorkloadTests.shop + "\n" + HTTPMesh.everything).utf8)
+            (KubectlOutputTests.list + "\n---\n" + WorkloadTests.shop + "\n" + HTTPMesh.everything
+                + SecurityManifests.everything).utf8)
         let syntax = [UInt8]("&*!|>{}[]:,-#'\"%@`?\n\t ".utf8)
         var state = UInt64(seed) &* 0x9e37_79b9_7f4a_7c15 | 1
         func random(_ limit: Int) -> Int {
@@ -41,7 +42,8 @@ struct HostileInputTests {
 
     @Test("begins from objects that are right")
     func original() throws {
-        #expect(try load(HTTPMesh.services + HTTPMesh.everything).errors.map(\.description) == [])
+        let text = HTTPMesh.services + HTTPMesh.everything + SecurityManifests.everything
+        #expect(try load(text).errors.map(\.description) == [])
     }
 
     @Test("divided into documents has the lines and numbers that it has as a whole")

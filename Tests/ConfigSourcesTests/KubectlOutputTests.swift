@@ -300,4 +300,27 @@ struct KubectlOutputTests {
         #expect(endpoints.map(\.weight) == [7, 7])
         #expect(try snapshot.workload("shop", "a").cgroup == "/kubepods.slice/a")
     }
+
+    @Test("has policies of identity, tokens and connections in it, which mean what they say")
+    func security() throws {
+        let outcome = try load(SecurityManifests.list)
+        #expect(outcome.errors.map(\.description) == [])
+        let mesh = try #require(outcome.snapshot)
+        let pod = try mesh.workload("shop", "web-6d4cf56db6-abcde")
+        #expect(pod.takesTunnel && !pod.isLocal)
+        #expect(pod.mutualTLS == .strict)
+        #expect(pod.requestPorts == [8080])
+        #expect(pod.namedPorts.map(\.name) == ["http", "grpc"])
+        #expect(mesh.namespaceLabels["shop"]?["istio.io/dataplane-mode"] == "ambient")
+        #expect(
+            try mesh.policy("shop", "web").rules.first?.operations.first?.paths == [
+                .template([.literal("items"), .one])
+            ])
+        #expect(mesh.requestAuthentications.values.first?.rules.first?.forwardsToken == true)
+        #expect(
+            mesh.networkPolicies.values.first?.ingress?.first?.ports == [.init(transport: .tcp, port: .name("http"))])
+        let issues = outcome.statuses.flatMap(\.allConditions).filter { $0.type != .programmed && $0.status != .yes }
+        #expect(issues == [])
+        #expect(outcome.status(.networkPolicy, "shop", "web")?[.programmed]?.status == .unknown)
+    }
 }

@@ -157,7 +157,7 @@ struct ServiceTests {
         #expect(resolved.message == "Workload shop/web-1 has no TCP port named \"grpc\"")
     }
 
-    @Test("every example is right and works as a whole", arguments: ["", "http-route", "virtual-service"])
+    @Test("every example is right and works as a whole", arguments: ["", "http-route", "virtual-service", "security"])
     func examples(_ addition: String) throws {
         let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         let directory = try ConfigDirectory()

@@ -80,4 +80,14 @@ struct WorkloadTests {
         #expect(port.endpoints.map(\.weight) == [1, 9])
         #expect(port.endpoints.map { $0.workload?.name } == ["web-1", "web-2"])
     }
+
+    @Test("takes HBONE unless it says that it does not", arguments: [("HBONE", true), ("None", false)])
+    func tunnel(_ tunnel: String, _ takesTunnel: Bool) throws {
+        #expect(try snapshot(Self.shop).workload("shop", "web-2").takesTunnel)
+        let text = Self.shop.replacing("  node: node-", with: "  tunnel: \(tunnel)\n  node: node-")
+        for name in ["web-1", "web-2"] {
+            #expect(try snapshot(text).workload("shop", name).takesTunnel == takesTunnel)
+        }
+        #expect(try load(text.replacing(tunnel, with: "mTLS")).errors.map(\.path) == ["spec.tunnel", "spec.tunnel"])
+    }
 }

@@ -202,4 +202,16 @@ import Testing
             Self.outcome(zone.lookup(DNSQuestion("40.0.96.127.in-addr.arpa", .ptr), namespace: { "" }))
                 == .addresses(["api.example.com."]))
     }
+
+    @Test func theServiceOfAWorkloadsOwnAddressHasNoName() {
+        let own = Self.service("Workload/web", ["127.96.0.50"])
+        let web = Self.service("web", ["127.96.0.10"])
+        let zone = MeshZone(MeshSnapshot(services: [own.name: own, web.name: web]))
+        func outcome(_ name: String, _ type: DNSType) -> Expected {
+            Self.outcome(zone.lookup(DNSQuestion(name, type), namespace: { "shop" }))
+        }
+        #expect(outcome("web.shop", .a) == .addresses(["127.96.0.10"]))
+        #expect(outcome("Workload/web.shop.svc.cluster.local", .a) == .nameError)
+        #expect(outcome("50.0.96.127.in-addr.arpa", .ptr) == .foreign)
+    }
 }

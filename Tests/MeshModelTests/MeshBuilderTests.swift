@@ -28,6 +28,7 @@ struct MeshBuilderTests {
 
     private struct Generator {
         var random = SplitMix(seed: 1)
+        var kinds = ResourceKind.allCases
 
         mutating func pick<Element>(_ elements: [Element]) -> Element {
             elements[Int(random.next() % UInt64(elements.count))]
@@ -44,7 +45,7 @@ struct MeshBuilderTests {
         }
 
         mutating func key() -> ObjectKey {
-            let kind = pick(ResourceKind.allCases)
+            let kind = pick(kinds)
             switch kind {
             case .namespace: return ObjectKey(kind, ObjectName(namespace: "", name: pick(["n", "istio-system"])))
             case .extensionProvider: return ObjectKey(kind, ObjectName(namespace: "", name: name()))
@@ -69,7 +70,7 @@ struct MeshBuilderTests {
             switch key.kind {
             case .service:
                 var service = ServiceResource()
-                service.addresses = [address()]
+                service.addresses = Set([address(), address()]).sorted()
                 service.ports = [.init(name: "", port: 80, target: pick([.number(80), .name("http")]))]
                 service.ports[0].application = pick([.undeclared, .undeclared, .http, .opaque])
                 service.selector = labels()
@@ -155,7 +156,7 @@ struct MeshBuilderTests {
                     name: key.name, action: pick([.allow, .deny, .custom]), selector: labels(),
                     rules: pick([[], [AuthorizationPolicy.Rule()], [Self.ruleAboutRequests]]))
                 if policy.action == .custom { policy.provider = name() }
-                if policy.selector.isEmpty { policy.targetServices = pick([[], [], [name()]]) }
+                if policy.selector.isEmpty { policy.targetServices = pick([[], [name()]]) }
                 return .authorizationPolicy(
                     AuthorizationPolicyResource(policy: policy, isUsable: pick([true, true, false])))
             case .requestAuthentication:
@@ -189,9 +190,17 @@ struct MeshBuilderTests {
         }()
     }
 
-    @Test("after any changes is what the same objects give from nothing", arguments: 1...40)
-    func incremental(_ seed: UInt64) {
-        var generator = Generator(random: SplitMix(seed: seed))
+    /// Kinds by which rules about requests, and who they are for, change.
+    private static let securityKinds: [ResourceKind] = [
+        .service, .service, .endpointSlice, .pod, .workload, .workload, .authorizationPolicy, .requestAuthentication,
+        .peerAuthentication, .namespace,
+    ]
+
+    @Test(
+        "after any changes is what the same objects give from nothing", arguments: 1...40,
+        [ResourceKind.allCases, securityKinds])
+    func incremental(_ seed: UInt64, _ kinds: [ResourceKind]) {
+        var generator = Generator(random: SplitMix(seed: seed), kinds: kinds)
         var builder = MeshBuilder(options: Self.options)
         var objects: [ObjectKey: MeshObject] = [:]
         for step in 0..<60 {

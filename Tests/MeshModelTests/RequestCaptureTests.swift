@@ -137,7 +137,18 @@ struct RequestCaptureTests {
         var mesh = TestMesh()
         mesh.apply(objects)
         #expect(mesh.service("web")?.ports.first?.http != nil)
-        mesh.apply([.workload("web", [first], node: "node-b")])
+        for takesTunnel in [true, false, true] {
+            // Of another namespace: the policy does not choose it, only the service.
+            mesh.apply([.workload("web", [first], node: "node-b", takesTunnel: takesTunnel, namespace: "other")])
+            #expect((mesh.service("web")?.ports.first?.http == nil) == takesTunnel)
+            #expect(try mesh.workload("web", "other").requestPorts == [])
+        }
+        mesh.apply([], removed: [ObjectKey(.workload, ObjectName(namespace: "other", name: "web"))])
+        var pod = PodResource()
+        (pod.addresses, pod.node) = ([first], "node-b")
+        mesh.apply([.of(.pod, "web", .pod(pod), namespace: "other")])
+        #expect(mesh.service("web")?.ports.first?.http != nil)
+        mesh.apply([.of(.namespace, "other", .namespace(["istio.io/dataplane-mode": "ambient"]))])
         #expect(mesh.service("web")?.ports.first?.http == nil)
     }
 

@@ -1,6 +1,6 @@
 /// Kubernetes' `NetworkPolicy`: which connections pods may take and open, whatever their requests are about. Policies
 /// only allow; a workload that one of them selects for a direction is closed to everything else in that direction.
-/// AuthorizationPolicies apply as well: both have to agree.
+/// AuthorizationPolicies apply as well: both have to agree. A port by SCTP allows nothing.
 /// Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 public struct NetworkPolicy: Sendable, Equatable {
     public var name: ObjectName

@@ -9,7 +9,17 @@ public enum MutualTLSMode: String, Sendable, Equatable {
 }
 
 /// Istio's `PeerAuthentication`. The narrowest one holds: that of a workload over that of its namespace over the mesh's;
-/// `nil` (UNSET) leaves it to the wider one.
+/// `nil` (UNSET) leaves it to the wider one. Of several equally narrow ones the oldest holds.
+///
+/// ```yaml
+/// apiVersion: security.istio.io/v1
+/// kind: PeerAuthentication
+/// metadata: { name: default, namespace: shop }       # in the root namespace without a selector: for the mesh
+/// spec:
+///   selector: { matchLabels: { app: web } }          # all workloads of the namespace when omitted
+///   mtls: { mode: STRICT }                           # or PERMISSIVE (the default), DISABLE, UNSET
+///   portLevelMtls: { 8080: { mode: DISABLE } }       # ports of the workload; only with a selector
+/// ```
 /// Source: https://istio.io/latest/docs/reference/config/security/peer_authentication/
 public struct PeerAuthenticationResource: Sendable, Equatable {
     /// Labels that a workload must have; empty: all of the namespace, or of the mesh in the root namespace.

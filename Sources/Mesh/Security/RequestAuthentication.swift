@@ -1,5 +1,24 @@
 /// Istio's `RequestAuthentication`: which JSON Web Tokens requests may carry. A request with a token that is not valid is
 /// answered with 401; one without a token has no request principal, and passes as far as this is concerned.
+///
+/// ```yaml
+/// apiVersion: security.istio.io/v1
+/// kind: RequestAuthentication
+/// metadata: { name: web, namespace: shop }           # in the root namespace: for the mesh
+/// spec:
+///   selector: { matchLabels: { app: web } }          # or targetRefs: [{ group: "", kind: Service, name: web }]
+///   jwtRules:
+///   - issuer: https://idp.example.com
+///     audiences: [shop]                              # any when omitted
+///     jwksUri: https://idp.example.com/keys          # or http://…, file:///PATH; or jwks: '{"keys": […]}'
+///     fromHeaders: [{ name: x-token, prefix: "Bearer " }]
+///     fromParams: [token]
+///     fromCookies: [session]
+///     forwardOriginalToken: false
+///     outputPayloadToHeader: x-payload
+///     outputClaimToHeaders: [{ header: x-role, claim: realm.role }]
+///     timeout: 5s                                    # of fetching the keys
+/// ```
 /// Source: https://istio.io/latest/docs/reference/config/security/request_authentication/
 public struct RequestAuthentication: Sendable, Equatable {
     public var name: ObjectName
