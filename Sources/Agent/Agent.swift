@@ -156,6 +156,7 @@ public final class Agent {
         // Whoever proves identities or checks them takes new certificates over here.
         identity.onChange = { [unowned self] trust in
             workloadAPI?.update(trust)
+            proxy.publish(trust)
         }
         do throws(AgentError) {
             try identity.start()

@@ -19,6 +19,10 @@ final class ProxyLane {
     private(set) var table: RouteTable?
     /// What `table` was made of.
     private var published: MeshSnapshot?
+    /// What the tunnels' table was made of.
+    var publishedTunnels: MeshSnapshot?
+    /// Ports of this agent, to which no tunnel may lead.
+    let ownPorts: Set<UInt16>
     private let inbound: InboundServices
     private var drained: Set<UInt64> = []
     private var listeners: ProxyListeners?
@@ -41,6 +45,7 @@ final class ProxyLane {
         } catch {
             throw AgentError("--outbound-listen: \(error)")
         }
+        ownPorts = TunnelTable.standardPorts.union([outbound.port, inboundPlace.port, tunnel.port])
         var engineOptions = ProxyOptions()
         engineOptions.workers = options.workers > 0 ? options.workers : max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
         // A failure shows when something is written there.
@@ -127,6 +132,7 @@ final class ProxyLane {
 
     /// Puts the rules of a snapshot in force, before the kernel turns connections to them.
     func publish(_ snapshot: MeshSnapshot) {
+        publishTunnels(snapshot)
         let snapshot = concerning(completed(snapshot))
         // Most changes of a large mesh are no business of the proxy's.
         guard table == nil || snapshot != published else { return }
@@ -230,15 +236,16 @@ final class ProxyLane {
     }
 
     private func opened(_ listening: ProxyListeners.Listening) {
-        guard listening.purpose == .captured else {
-            for descriptor in listening.descriptors { close(descriptor) }
-            return
-        }
         if table == nil { waiting.append(listening) } else { serve(listening) }
     }
 
     private func serve(_ listening: ProxyListeners.Listening) {
-        listenerIDs[listening.netnsCookie, default: []].append(engine.addListener(listening.descriptors, .captured))
+        let kind: ListenerKind =
+            switch listening.purpose {
+            case .captured: .captured
+            case .tunnel: .tunnel
+            }
+        listenerIDs[listening.netnsCookie, default: []].append(engine.addListener(listening.descriptors, kind))
     }
 
     private func closed(_ netnsCookie: UInt64) {
@@ -285,6 +292,11 @@ extension ConnectionOrigin {
         self.init(
             destination: ClientAddress(origin.address, port: origin.port), service: origin.service,
             source: origin.source)
+        if case .tunnel(let backend, let workload) = origin.lane {
+            lane = .tunnel
+            self.backend = backend
+            self.workload = workload
+        }
     }
 }
 

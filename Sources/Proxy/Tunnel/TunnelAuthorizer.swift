@@ -10,7 +10,11 @@ extension Worker {
     /// Whether a peer may connect to a port of a workload of this node: asked when a stream is opened, and again of those
     /// that are open when policies or workloads have changed. What nobody here knows how to decide is not allowed.
     func authorize(_ peer: TunnelPeer, _ inbound: TunnelTable.Inbound, _ target: ClientAddress) -> Bool {
-        guard peer.principal != PeerPrincipals.none, generations.current >= 0, !inbound.isClosed else { return false }
+        guard peer.principal != PeerPrincipals.none, generations.current >= 0, let table = tunnels.table,
+            table.ingress.allows(
+                principal: peers.principal(peer.principal), address: peer.address, workload: inbound.workload,
+                port: target.port)
+        else { return false }
         // The engine decides, about the connection and about each of its requests.
         if inbound.service != 0 { return true }
         let decision = generations[generations.current].authorization.authorizeConnection(

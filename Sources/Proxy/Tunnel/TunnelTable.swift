@@ -34,8 +34,6 @@ public final class TunnelTable: Sendable {
         var workload: UInt64
         /// The service whose rules its requests meet; 0: they are not read.
         var service: UInt64 = 0
-        /// Rules apply that only the kernel knows how to decide.
-        var isClosed = false
     }
 
     /// Of this node's workloads, by their identifiers.
@@ -52,6 +50,7 @@ public final class TunnelTable: Sendable {
     /// The identity that is shown to a peer which has connected to an address.
     let servers: [Place: String]
     let inbound: [Place: Inbound]
+    let ingress: TunnelIngress
     /// Where peers take tunnels, and the ports of this agent, to which no tunnel leads.
     public let tunnelPort: UInt16
     let ownPorts: Set<UInt16>
@@ -75,6 +74,7 @@ public final class TunnelTable: Sendable {
         hosts = builder.hosts()
         servers = builder.servers()
         inbound = builder.inbound()
+        ingress = TunnelIngress(snapshot, identifiers)
         backends = builder.backends(backend)
     }
 

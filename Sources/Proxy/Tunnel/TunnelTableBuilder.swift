@@ -107,8 +107,7 @@ struct TunnelTableBuilder {
     func inbound() -> [Place: TunnelTable.Inbound] {
         var inbound: [Place: TunnelTable.Inbound] = [:]
         for workload in workloads where workload.isLocal {
-            var common = TunnelTable.Inbound(workload: identifier(workload))
-            common.isClosed = isClosed(workload)
+            let common = TunnelTable.Inbound(workload: identifier(workload))
             var ports: [UInt16: TunnelTable.Inbound] = [:]
             if workload.ports.isEmpty { ports[0] = common }
             for port in workload.ports where port.transport == .tcp { ports[port.port] = common }
@@ -130,13 +129,6 @@ struct TunnelTableBuilder {
     private func service(_ name: ObjectName) -> UInt64? {
         guard let port = snapshot.services[name]?.ports.first(where: { $0.http != nil }) else { return nil }
         return identifiers.services[RouteIdentifiers.ServicePort(service: name, port: port.port)]?.first
-    }
-
-    private func isClosed(_ workload: MeshWorkload) -> Bool {
-        snapshot.networkPolicies.values.contains {
-            $0.ingress != nil && $0.name.namespace == workload.name.namespace
-                && $0.podSelector.matches(workload.labels)
-        }
     }
 
     func backends(
