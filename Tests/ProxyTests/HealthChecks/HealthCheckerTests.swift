@@ -31,13 +31,14 @@ struct HealthCheckerTests {
         }
 
         func update(_ set: ClusterSet) {
+            let table = RouteTable(MeshSnapshot(), identifiers: RouteIdentifiers())
             let authorization = AuthorizationTable(MeshSnapshot(), identifiers: RouteIdentifiers())
             keeper.update(
                 ProxyConfiguration(
-                    table: RouteTable(MeshSnapshot(), identifiers: RouteIdentifiers()), clusters: set,
-                    limiters: RateLimiterSet([], quotas: QuotaRecords()), authorization: authorization,
-                    policyCounts: PolicyCounts(authorization, previous: nil),
-                    issuers: TokenIssuers([], previous: nil)))
+                    table: table, clusters: set, limiters: RateLimiterSet([], quotas: QuotaRecords()),
+                    authorization: authorization, policyCounts: PolicyCounts(authorization, previous: nil),
+                    issuers: TokenIssuers([], previous: nil),
+                    providers: ExternalProviders([], table, previous: nil)))
         }
 
         func stop() { keeper.stop() }
