@@ -180,6 +180,8 @@ final class ProxyLane {
         part.generation = 0
         part.services = [:]
         var names = snapshot.services.filter { $0.value.ports.contains { $0.http != nil } }.map(\.key)
+        // Asked by the proxy itself.
+        names += snapshot.authorizers.values.map(\.service)
         while let name = names.popLast() {
             guard part.services[name] == nil, let service = snapshot.services[name] else { continue }
             part.services[name] = service

@@ -70,6 +70,7 @@ public final class ProxyEngine: Sendable {
     private let configuration = Mutex<ProxyConfiguration?>(nil)
     private let keeper: ClusterKeeper
     private let keyKeeper: KeyKeeper
+    private let checkClient: CheckClient
 
     /// - Parameter origins: for listeners of captured connections.
     /// - Throws: when the process has no descriptor left.
@@ -77,12 +78,16 @@ public final class ProxyEngine: Sendable {
         options: ProxyOptions = ProxyOptions(), origins: @escaping OriginLookup = { _ in nil }
     ) throws(ProxyError) {
         self.options = options
+        guard let checkClient = CheckClient() else {
+            throw ProxyError(operation: "create the event of checks", errno: weft_errno())
+        }
+        self.checkClient = checkClient
         var seats: [WorkerSeat] = []
         for number in 0..<max(options.workers, 1) {
             guard let mailbox = WorkerMailbox() else {
                 throw ProxyError(operation: "create a worker's mailbox", errno: weft_errno())
             }
-            seats.append(WorkerSeat(number: number, mailbox: mailbox, origins: origins))
+            seats.append(WorkerSeat(number: number, mailbox: mailbox, origins: origins, checkClient: checkClient))
         }
         guard let keeper = ClusterKeeper(quotaPath: options.quotaPath) else {
             throw ProxyError(operation: "create the health checks' event", errno: weft_errno())
@@ -207,6 +212,7 @@ public final class ProxyEngine: Sendable {
         // Last, so that the quotas have all that the workers counted.
         keeper.stop()
         keyKeeper.stop()
+        checkClient.stop()
     }
 }
 
@@ -228,6 +234,7 @@ struct WorkerSeat: Sendable {
     let statistics = WorkerStatistics()
     let accessLog = AccessLogQueue()
     let origins: OriginLookup
+    let checkClient: CheckClient
 }
 
 /// What a worker's thread begins with.

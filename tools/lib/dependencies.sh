@@ -63,7 +63,7 @@ install_packages() {
 }
 
 # Prints the directory of the Python packages that tests import (PYTHONPATH), and installs them if they are missing.
-python_packages=(spiffe==0.3.2 h2==4.4.1)
+python_packages=(spiffe==0.3.2 h2==4.4.1 xds-protos==1.85.0)
 install_python_packages() {
     local place=${XDG_CACHE_HOME:-$HOME/.cache}/weft/python
     if [ "$(cat "$place/packages" 2>/dev/null)" != "${python_packages[*]}" ]; then

@@ -7,6 +7,8 @@ enum WorkerMail: Sendable {
     case open(ListenerID, descriptor: CInt, ListenerKind)
     case close(ListenerID)
     case adopt(ProxyConfiguration)
+    /// An authorizer that was asked by gRPC has answered, or has not.
+    case checked(CheckReply)
     case adoptTunnels(TunnelTable)
     case adoptTrust(TrustMaterial)
     /// No further requests; those in progress may end.

@@ -21,6 +21,13 @@ extension Worker {
             fail(exchange, provider)
             return
         }
+        if case .grpc = authorizer.api {
+            guard startCall(exchange, provider, timeout: UInt64(authorizer.timeout)) else {
+                fail(exchange, provider)
+                return
+            }
+            return
+        }
         scratch.removeAll()
         writeCheck(exchange, provider)
         guard !scratch.overflowed, startCheck(exchange, provider, timeout: UInt64(authorizer.timeout)) else {
@@ -45,15 +52,65 @@ extension Worker {
             exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
             source: downstreams[index].source, client: downstreams[index].peer)
         exchanges[exchange].isGRPC = view.isGRPC
-        var destination = downstreams[index].local
         let generation = exchanges[exchange].generation
-        if exchanges[exchange].authorizationStage == .endpoint, let endpoint = exchanges[exchange].chosenEndpoint {
-            let pool = generations[generation].pool(exchanges[exchange].cluster, endpoint)
-            destination = ClientAddress(pools[Int(pool)].endpoint)
-        }
         let parties = CheckPeers(
-            principal: principal(index, generation), source: downstreams[index].peer, destination: destination)
+            principal: principal(index, generation), source: downstreams[index].peer, destination: destination(exchange)
+        )
         provider.write(view, parties, into: &scratch)
+    }
+
+    /// Asks by gRPC. False: nobody can be asked.
+    private mutating func startCall(_ exchange: UInt32, _ provider: ExternalProvider, timeout: UInt64) -> Bool {
+        let index = exchanges[exchange].downstream
+        let generation = exchanges[exchange].generation
+        let cluster = Int(provider.cluster)
+        guard
+            case .endpoint(let endpoint) = generations[generation].clusters[cluster].pick(
+                PickWish(), random: random.next(), now: now)
+        else { return false }
+        let input = downstreams[index].input
+        let view = reader.view(
+            exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
+            source: downstreams[index].source, client: downstreams[index].peer)
+        exchanges[exchange].isGRPC = view.isGRPC
+        let parties = CheckPeers(
+            principal: principal(index, generation), source: downstreams[index].peer,
+            destination: destination(exchange))
+        let message = view.checkMessage(parties, identifier: random.next())
+        checkClient.ask(
+            CheckCall(
+                endpoint: pools[Int(generations[generation].pool(cluster, endpoint))].endpoint,
+                authority: provider.host, message: message,
+                // The request itself gives up first.
+                deadline: now + (timeout + 100) * 1_000_000,
+                mailbox: mailbox, exchange: exchange, generation: exchanges.generation(exchange)))
+        return true
+    }
+
+    /// Where the request is about to go, or what the client connected to.
+    private func destination(_ exchange: UInt32) -> ClientAddress {
+        let generation = exchanges[exchange].generation
+        guard exchanges[exchange].authorizationStage == .endpoint, let endpoint = exchanges[exchange].chosenEndpoint
+        else { return downstreams[exchanges[exchange].downstream].local }
+        return ClientAddress(pools[Int(generations[generation].pool(exchanges[exchange].cluster, endpoint))].endpoint)
+    }
+
+    /// A call is over.
+    mutating func conclude(_ reply: CheckReply) {
+        let exchange = reply.exchange
+        guard isWaiting(exchange, reply.generation) else { return }
+        checks.changes.removeAll()
+        checks.body.removeAll()
+        checks.changes.append(reply.changes)
+        checks.body.append(reply.body)
+        obey(reply.verdict, isLate: false, exchange, provider(exchange))
+    }
+
+    /// Whether the exchange is the one that asked, and still waits for the answer.
+    private func isWaiting(_ exchange: UInt32, _ generation: UInt32) -> Bool {
+        exchanges.isLive(exchange) && exchanges.generation(exchange) == generation
+            && exchanges[exchange].phase == .waiting && exchanges[exchange].pause == .authorization
+            && exchanges[exchange].askedProvider >= 0
     }
 
     /// The peer's SPIFFE id without its scheme, as long as its connection and the configuration; empty: it has none.
@@ -134,10 +191,7 @@ extension Worker {
     mutating func concludeCheck(_ index: UInt32, _ method: HTTPMethod, _ record: RequestRecord) {
         let exchange = downstreams[index].parent
         defer { buffers.give(&downstreams[index].answer) }
-        guard exchanges.isLive(exchange), exchanges.generation(exchange) == downstreams[index].parentGeneration,
-            exchanges[exchange].phase == .waiting, exchanges[exchange].pause == .authorization,
-            exchanges[exchange].askedProvider >= 0
-        else { return }
+        guard isWaiting(exchange, downstreams[index].parentGeneration) else { return }
         let provider = provider(exchange)
         let answer = downstreams[index].answer
         checks.changes.removeAll()

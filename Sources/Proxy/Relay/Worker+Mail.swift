@@ -10,6 +10,7 @@ extension Worker {
             case .adopt(let configuration): pendingConfiguration = configuration
             case .adoptTunnels(let table): pendingTunnels = table
             case .adoptTrust(let material): pendingTrust = material
+            case .checked(let reply): conclude(reply)
             case .drain: drain()
             case .stop: isStopping = true
             }

@@ -290,6 +290,8 @@ extension Worker {
     private mutating func resumeAuthorization(_ exchange: UInt32) {
         guard exchanges[exchange].askedProvider < 0 else {
             provider(exchange).counters.reference.value.timeouts.wrappingAdd(1, ordering: .relaxed)
+            // It still waits for what becomes of it.
+            exchanges[exchange].pause = .authorization
             authorizerFailed(exchange)
             return
         }

@@ -9,6 +9,7 @@ struct Worker: ~Copyable {
     let statistics: WorkerStatistics
     let accessLog: AccessLogQueue
     let origins: OriginLookup
+    let checkClient: CheckClient
     var poller: Poller
     var buffers: BufferPool
     var downstreams: Slab<Downstream>
@@ -56,6 +57,7 @@ struct Worker: ~Copyable {
         statistics = seat.statistics
         accessLog = seat.accessLog
         origins = seat.origins
+        checkClient = seat.checkClient
         buffers = BufferPool(smallCount: options.smallBuffersPerWorker, largeCount: options.largeBuffersPerWorker)
         let connections = options.connectionsPerWorker
         tokens = TokenAuthenticator(users: connections)
