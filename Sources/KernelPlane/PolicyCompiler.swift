@@ -3,6 +3,11 @@ import WeftABI
 
 /// Turns the AuthorizationPolicies of a snapshot into policy groups: one for each different set that applies to some
 /// workload.
+///
+/// The kernel decides about connections. A rule about requests is the proxy's at the workload's `requestPorts`, and is
+/// decided here at all others, as Istio does for plain TCP: ALLOW never matches, DENY does whatever the requests would be.
+/// At `requestPorts` ALLOW lets through what its sources and ports match, for the proxy to decide. CUSTOM policies are DENY
+/// where nobody can be asked. Policies for services (`targetServices`) and RequestAuthentications are the proxy's alone.
 struct PolicyCompiler {
     private(set) var groups: [UInt64: CompiledPolicy] = [:]
     /// Policies that the kernel cannot hold, with the reason.
@@ -16,6 +21,8 @@ struct PolicyCompiler {
         var policies: [ObjectName]
         /// Only for sets that speak of the destination's address.
         var addresses: [IPAddress]
+        /// Only for sets that speak of requests.
+        var requestPorts: Set<UInt16>
     }
 
     init(_ snapshot: MeshSnapshot) {
@@ -39,20 +46,21 @@ struct PolicyCompiler {
         guard !applicable.isEmpty else { return 0 }
         let key = GroupKey(
             policies: applicable.map(\.name),
-            addresses: applicable.contains(where: \.mentionsDestinationAddress) ? workload.addresses : [])
+            addresses: applicable.contains(where: \.mentionsDestinationAddress) ? workload.addresses : [],
+            requestPorts: applicable.contains(where: \.concernsRequests) ? workload.requestPorts : [])
         if let known = groupOfSet[key] { return known }
 
-        let group = compile(applicable, addresses: workload.addresses)
+        let group = compile(applicable, for: workload)
         groups[group.id] = group
         groupOfSet[key] = group.id
         return group.id
     }
 
-    private mutating func compile(_ policies: [AuthorizationPolicy], addresses: [IPAddress]) -> CompiledPolicy {
+    private mutating func compile(_ policies: [AuthorizationPolicy], for workload: MeshWorkload) -> CompiledPolicy {
         var clauses: [CompiledPolicy.Clause] = []
         for policy in policies {
             for (index, rule) in policy.rules.enumerated() {
-                clauses += Self.clauses(of: rule, policy: policy, index: index, addresses: addresses)
+                clauses += Self.clauses(of: rule, policy: policy, index: index, workload: workload)
             }
         }
         let description = policies.map(\.name.description).joined(separator: ",")
@@ -73,9 +81,10 @@ struct PolicyCompiler {
             identities: identities)
     }
 
-    /// A rule is `any(from) AND any(to) AND all(when)`: one clause for each pair of a source and an operation.
+    /// A rule is `any(from) AND any(to) AND all(when)`: one clause for each pair of a source and an operation. Of a pair that
+    /// concerns requests it is what a connection can be told by.
     private static func clauses(
-        of rule: AuthorizationPolicy.Rule, policy: AuthorizationPolicy, index: Int, addresses: [IPAddress]
+        of rule: AuthorizationPolicy.Rule, policy: AuthorizationPolicy, index: Int, workload: MeshWorkload
     ) -> [CompiledPolicy.Clause] {
         var base = CompiledPolicy.Clause(effect: policy.effect, rule: ruleName(policy.name, index))
         for condition in rule.conditions {
@@ -86,21 +95,35 @@ struct PolicyCompiler {
             case .destinationPort(let values, let notValues): base.port.add(values, not: notValues)
             case .remoteIP, .connectionSNI, .requestHeader, .requestPrincipal, .requestAudiences, .requestPresenter,
                 .requestClaim:
-                // A connection has no such attribute.
-                if policy.action != .deny { return [] }
+                // A connection has no such attribute: it is decided for the pairs below.
+                break
             case .destinationIP(let values, let notValues):
                 // Known now: the group belongs to workloads with these addresses.
                 func contained(_ blocks: [IPBlock]) -> Bool {
-                    blocks.contains { block in addresses.contains { block.contains($0) } }
+                    blocks.contains { block in workload.addresses.contains { block.contains($0) } }
                 }
                 if (!values.isEmpty && !contained(values)) || contained(notValues) { return [] }
             }
         }
+        let requestPorts = workload.requestPorts.sorted()
+        let conditionsConcernRequests = rule.conditions.contains(where: \.concernsRequests)
         let sources = rule.sources.isEmpty ? [AuthorizationPolicy.Source()] : rule.sources
         let operations = rule.operations.isEmpty ? [AuthorizationPolicy.Operation()] : rule.operations
         return sources.flatMap { source in
-            operations.map { operation in
+            operations.compactMap { operation in
                 var clause = base
+                let concernsRequests =
+                    conditionsConcernRequests || source.concernsRequests || operation.concernsRequests
+                switch policy.action {
+                case .custom: clause.port.add([], not: requestPorts)
+                case .deny: if concernsRequests { clause.port.add([], not: requestPorts) }
+                case .allow where concernsRequests:
+                    guard !requestPorts.isEmpty else { return nil }
+                    clause.port.add(requestPorts, not: [])
+                // Nothing is decided, and the proxy counts.
+                case .audit where concernsRequests: return nil
+                case .allow, .audit: break
+                }
                 clause.principal.add(source.principals, not: source.notPrincipals)
                 clause.namespace.add(source.namespaces, not: source.notNamespaces)
                 clause.address.add(source.ipBlocks, not: source.notIPBlocks)

@@ -40,22 +40,40 @@ struct PolicyCompilerTests {
             && !source.notIPBlocks.contains { $0.contains(connection.address) }
     }
 
-    private static func matches(_ rule: AuthorizationPolicy.Rule, _ connection: Connection) -> Bool {
-        (rule.sources.isEmpty || rule.sources.contains { matches($0, connection) })
-            && (rule.operations.isEmpty
-                || rule.operations.contains { operation in
-                    (operation.ports.isEmpty || operation.ports.contains(connection.port))
-                        && !operation.notPorts.contains(connection.port)
-                })
+    /// What a connection matches of a rule, and whether that says something of requests, for each way in which it matches.
+    private static func matches(_ rule: AuthorizationPolicy.Rule, _ connection: Connection) -> [Bool] {
+        let sources = rule.sources.isEmpty ? [AuthorizationPolicy.Source()] : rule.sources
+        let operations = rule.operations.isEmpty ? [AuthorizationPolicy.Operation()] : rule.operations
+        return sources.filter { matches($0, connection) }.flatMap { source in
+            operations.filter { operation in
+                (operation.ports.isEmpty || operation.ports.contains(connection.port))
+                    && !operation.notPorts.contains(connection.port)
+            }.map { operation in
+                source.concernsRequests || operation.concernsRequests
+                    || rule.conditions.contains(where: \.concernsRequests)
+            }
+        }
     }
 
-    private static func isDenied(_ policies: [AuthorizationPolicy], _ connection: Connection) -> Bool {
+    /// - Parameter isRead: whether requests are read at the connection's port.
+    private static func isDenied(
+        _ policies: [AuthorizationPolicy], _ connection: Connection, isRead: Bool
+    ) -> Bool {
         let enforced = policies.filter { !$0.isShadow }
-        func hit(_ action: AuthorizationPolicy.Action) -> Bool {
-            enforced.contains { $0.action == action && $0.rules.contains { matches($0, connection) } }
+        /// Whether a rule of that action matches: by what a connection has, or by what requests have.
+        func hit(_ action: AuthorizationPolicy.Action, requests: Bool) -> Bool {
+            enforced.contains { policy in
+                policy.action == action && policy.rules.contains { matches($0, connection).contains(requests) }
+            }
         }
-        if hit(.deny) { return true }
-        return enforced.contains { $0.action == .allow } && !hit(.allow)
+        if hit(.deny, requests: false) { return true }
+        // What the proxy cannot ask of requests that nobody reads counts as if it matched.
+        if !isRead && (hit(.deny, requests: true) || hit(.custom, requests: true) || hit(.custom, requests: false)) {
+            return true
+        }
+        guard enforced.contains(where: { $0.action == .allow }) else { return false }
+        // Where requests are read, the proxy says the rest.
+        return !hit(.allow, requests: false) && !(isRead && hit(.allow, requests: true))
     }
 
     // MARK: The bitmaps, looked up as the programs do
@@ -107,21 +125,30 @@ struct PolicyCompilerTests {
                         if chance(20) { source.notNamespaces = [.exact(Self.namespaces.randomElement() ?? "")] }
                         if chance(40) { source.ipBlocks = Array(blocks.shuffled().prefix(2)) }
                         if chance(20) { source.notIPBlocks = Array(blocks.dropLast().shuffled().prefix(1)) }
+                        if chance(15) { source.requestPrincipals = [.present] }
+                        if chance(10) { source.notRemoteIPBlocks = Array(blocks.prefix(1)) }
                         return source
                     }
                     let operations = (0..<Int.random(in: 0...2, using: &random)).map { _ in
                         var operation = AuthorizationPolicy.Operation()
                         if chance(60) { operation.ports = [Self.ports.randomElement() ?? 80] }
                         if chance(20) { operation.notPorts = [Self.ports.randomElement() ?? 80] }
+                        if chance(20) { operation.methods = [.exact("GET")] }
+                        if chance(10) { operation.notPaths = [.text(.prefix("/admin"))] }
                         return operation
                     }
-                    return AuthorizationPolicy.Rule(sources: sources, operations: operations)
+                    let header = AuthorizationPolicy.Condition.requestHeader(
+                        name: "x", values: [.present], notValues: [])
+                    return AuthorizationPolicy.Rule(
+                        sources: sources, operations: operations, conditions: chance(10) ? [header] : [])
                 }
+                let actions: [AuthorizationPolicy.Action] = [.allow, .allow, .deny, .deny, .custom, .audit]
                 let name = ObjectName(namespace: "shop", name: "p\(index)")
                 policies[name] = AuthorizationPolicy(
-                    name: name, action: chance(50) ? .allow : .deny, isShadow: chance(15), rules: rules)
+                    name: name, action: actions.randomElement() ?? .allow, isShadow: chance(15), rules: rules)
             }
-            let target = Self.workload("shop", "target")
+            var target = Self.workload("shop", "target")
+            target.requestPorts = Set(Self.ports.filter { _ in chance(50) })
             var workloads = [target.name: target]
             for namespace in Self.namespaces {
                 for account in Self.accounts {
@@ -142,14 +169,33 @@ struct PolicyCompilerTests {
                         let decision = Self.decide(group, connection)
                         #expect(
                             (decision.verdict == WEFT_VERDICT_DENY.rawValue)
-                                == Self.isDenied(Array(policies.values), connection),
-                            "\(policies) \(connection)")
+                                == Self.isDenied(
+                                    Array(policies.values), connection, isRead: target.requestPorts.contains(port)),
+                            "\(policies) \(connection) \(target.requestPorts)")
                         checked += 1
                     }
                 }
             }
         }
         #expect(checked > 10_000)
+    }
+
+    /// The same policies mean something else where requests are read at another port.
+    @Test func groupsDifferByWhereRequestsAreRead() throws {
+        var (a, b, c) = (Self.workload("shop", "a"), Self.workload("shop", "b"), Self.workload("shop", "c"))
+        (a.requestPorts, b.requestPorts, c.requestPorts) = ([80], [443], [80])
+        var operation = AuthorizationPolicy.Operation()
+        operation.methods = [.exact("GET")]
+        let name = ObjectName(namespace: "shop", name: "p")
+        let workloads = Dictionary(uniqueKeysWithValues: [a, b, c].map { ($0.name, $0) })
+        var policy = AuthorizationPolicy(name: name, rules: [.init(operations: [operation])])
+        var compiler = PolicyCompiler(MeshSnapshot(workloads: workloads, policies: [name: policy]))
+        #expect(compiler.group(for: a) == compiler.group(for: c))
+        #expect(compiler.group(for: a) != compiler.group(for: b))
+
+        policy.rules = []
+        compiler = PolicyCompiler(MeshSnapshot(workloads: workloads, policies: [name: policy]))
+        #expect(compiler.group(for: a) == compiler.group(for: b))
     }
 
     @Test func allowWithoutRulesDeniesAllAndDenyWithoutRulesNothing() {
