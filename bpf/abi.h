@@ -203,8 +203,12 @@ struct weft_affinity {
 struct weft_proxy {
 	struct weft_address outbound4; /* for IPv4 sockets, and IPv6 sockets that use a mapped address */
 	struct weft_address outbound6;
+	struct weft_address dns4; /* of the agent's own resolver, as above */
+	struct weft_address dns6;
 	__be16 outbound_port;
-	__u8 reserved[6];
+	__be16 tunnel_port; /* at which it takes tunnels for local workloads; 0: it takes none */
+	__be16 dns_port;    /* 0: names are asked where the application asks them */
+	__u8 reserved[2];
 };
 
 enum weft_capture_flags {
@@ -213,7 +217,8 @@ enum weft_capture_flags {
 
 /* One destination that a captured connection's requests may be sent to; one stands for all with the same policies. */
 struct weft_capture_guard {
-	__u64 workload;
+	struct weft_address address;
+	__u64 workload; /* 0: the address belongs to no known workload */
 	__be16 port;
 	__u8 reserved[6];
 };
@@ -246,18 +251,39 @@ struct weft_origin {
 	__u64 started_ns;
 };
 
-/* `inbound_ports`: ports of local workloads at which connections from outside of the mesh go to the agent. */
+/* `inbound_ports`: ports of local workloads with rules of their own for connections from outside of the mesh. */
 struct weft_inbound_key {
 	__u64 workload;
 	__be16 port;
 	__u8 reserved[6];
 };
 
-/* Keys of `inbound_socks`: the agent's listening sockets for them. */
-enum weft_inbound_socket {
-	WEFT_INBOUND_IPV4 = 0,
+/* Whether a port asks for mutual TLS. */
+enum weft_port_tls {
+	WEFT_PORT_TLS_INHERITED = 0, /* as its workload does: WEFT_WORKLOAD_STRICT */
+	WEFT_PORT_TLS_STRICT = 1,
+	WEFT_PORT_TLS_OPTIONAL = 2,
+};
+
+struct weft_inbound_port {
+	__u64 service; /* whose rules the requests meet: the connection goes to the agent; 0: it does not */
+	__u8 tls;      /* enum weft_port_tls */
+	__u8 reserved[7];
+};
+
+/* Keys of `inbound_socks`: the agent's listening sockets in a network namespace. */
+enum weft_inbound_kind {
+	WEFT_INBOUND_IPV4 = 0, /* for `inbound_ports` with a service */
 	WEFT_INBOUND_IPV6 = 1,
-	WEFT_INBOUND_SOCKETS = 2,
+	WEFT_INBOUND_TUNNEL_IPV4 = 2,
+	WEFT_INBOUND_TUNNEL_IPV6 = 3,
+	WEFT_INBOUND_KINDS = 4,
+};
+
+struct weft_inbound_socket_key {
+	__u64 netns_cookie;
+	__u32 kind; /* enum weft_inbound_kind */
+	__u32 reserved;
 };
 
 /* ------------------------------------------------------------------------------------------------ workloads */
@@ -265,13 +291,18 @@ enum weft_inbound_socket {
 enum weft_workload_flags {
 	WEFT_WORKLOAD_LOCAL = 1,
 	WEFT_WORKLOAD_INBOUND = 2, /* `inbound_ports` has ports of it */
-	WEFT_WORKLOAD_TUNNEL = 4,  /* its node is another, and an agent there takes tunnels for it, at whatever port */
+	WEFT_WORKLOAD_STRICT =
+	    8, /* plaintext from outside of its node is refused, but where `inbound_ports` allows it */
+	WEFT_WORKLOAD_TUNNEL = 4, /* its node is another, and an agent there takes tunnels for it, at whatever port */
 };
 
 /* `workloads`, by workload id. */
 struct weft_workload {
-	__u64 identity;              /* id of the namespace and service account: what policies speak of */
-	__u64 policy;                /* policy group that guards connections to it; 0: none applies */
+	__u64 identity; /* id of the namespace and service account: what AuthorizationPolicies speak of */
+	__u64 peer;     /* id of what NetworkPolicies can tell of it: one for all that they cannot tell apart */
+	__u64 policy;   /* group of the AuthorizationPolicies that guard connections to it; 0: none applies */
+	__u64 ingress;  /* group of the NetworkPolicies that do; 0: none applies */
+	__u64 egress;   /* group of the NetworkPolicies for its own connections; 0: none applies */
 	struct weft_address address; /* its first address of each kind decides ipBlocks before a source is bound */
 	__u32 flags;
 	__u32 reserved;
@@ -307,12 +338,15 @@ enum weft_policy_flags {
 	WEFT_POLICY_BY_ADDRESS = 8,  /* some clause asks for the source's address */
 	WEFT_POLICY_BY_PORT = 16,    /* some clause asks for the destination port */
 	WEFT_POLICY_HAS_SHADOW = 32, /* some clause is of a dry-run or AUDIT policy */
+	WEFT_POLICY_OF_NETWORK =
+	    64, /* NetworkPolicies: the identity is weft_workload.peer, ports are in policy_ranges */
 };
 
 /*
- * `policies`, by group id: all AuthorizationPolicies that apply to a set of workloads, as clauses (conjunctions over
- * identity, address and port). A clause matches when its bit is set in the bitmap of each dimension; lib/policy.h holds
- * the decision.
+ * `policies`, by group id: all AuthorizationPolicies, or all NetworkPolicies for one direction, that apply to a set of
+ * workloads, as clauses (conjunctions over identity, address and port). Identity and address are those of the other
+ * end: the source, or the destination in a group for egress. A clause matches when its bit is set in the bitmap of each
+ * dimension; lib/policy.h holds the decision.
  */
 struct weft_policy {
 	struct weft_clauses deny;
@@ -348,6 +382,16 @@ struct weft_policy_address_key {
 	__u32 prefix_length;
 	__u32 policy_words[2]; /* the group id as it lies in memory; two words keep the key free of padding */
 	__u32 address[4];
+};
+
+/* Longest-prefix key: WEFT_POLICY_RANGE_BASE bits of group id and protocol, then the prefix of the port. */
+#define WEFT_POLICY_RANGE_BASE 80
+struct weft_policy_range_key {
+	__u32 prefix_length;
+	__u32 policy_words[2]; /* as above */
+	__u8 protocol;
+	__u8 reserved;
+	__be16 port;
 };
 
 /* `policy_rules`: which rule a clause came from. */
@@ -647,15 +691,18 @@ WEFT_ASSERT(sizeof(struct weft_slot) == 24, "weft_slot");
 WEFT_ASSERT(sizeof(struct weft_backend) == 48, "weft_backend");
 WEFT_ASSERT(sizeof(struct weft_backend_load) == 16, "weft_backend_load");
 WEFT_ASSERT(sizeof(struct weft_affinity_key) == 40, "weft_affinity_key");
-WEFT_ASSERT(sizeof(struct weft_proxy) == 40, "weft_proxy");
-WEFT_ASSERT(sizeof(struct weft_capture) == 264, "weft_capture");
+WEFT_ASSERT(sizeof(struct weft_proxy) == 72, "weft_proxy");
+WEFT_ASSERT(sizeof(struct weft_capture) == 520, "weft_capture");
 WEFT_ASSERT(sizeof(struct weft_origin) == 80, "weft_origin");
 WEFT_ASSERT(sizeof(struct weft_inbound_key) == 16, "weft_inbound_key");
-WEFT_ASSERT(sizeof(struct weft_workload) == 40, "weft_workload");
+WEFT_ASSERT(sizeof(struct weft_inbound_port) == 16, "weft_inbound_port");
+WEFT_ASSERT(sizeof(struct weft_inbound_socket_key) == 16, "weft_inbound_socket_key");
+WEFT_ASSERT(sizeof(struct weft_workload) == 64, "weft_workload");
 WEFT_ASSERT(sizeof(struct weft_endpoint_key) == 32, "weft_endpoint_key");
 WEFT_ASSERT(sizeof(struct weft_clauses) == 32, "weft_clauses");
 WEFT_ASSERT(sizeof(struct weft_policy) == 344, "weft_policy");
 WEFT_ASSERT(sizeof(struct weft_policy_address_key) == 28, "weft_policy_address_key");
+WEFT_ASSERT(sizeof(struct weft_policy_range_key) == 16, "weft_policy_range_key");
 WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
 WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
 WEFT_ASSERT(sizeof(struct weft_connection) == 120, "weft_connection");

@@ -9,8 +9,10 @@
 
 #include "guard.h"
 
-/* Whether somebody takes captured connections at the route's peer, in the namespace of the socket that connects. */
-static __noinline int proxy_listens(struct bpf_sock_addr *ctx, const struct route *route)
+#define DNS_PORT 53
+
+/* Whether somebody listens at the route's peer, in the namespace of the socket that connects. */
+static __noinline int agent_listens(struct bpf_sock_addr *ctx, const struct route *route)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u32 size = sizeof(tuple.ipv6);
@@ -28,10 +30,13 @@ static __noinline int proxy_listens(struct bpf_sock_addr *ctx, const struct rout
 		tuple.ipv6.daddr[3] = weft_address_word(&route->peer, 3);
 		tuple.ipv6.dport = route->peer_port;
 	}
-	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (route->protocol == IPPROTO_UDP)
+		sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return 0;
-	listens = sk->state == TCP_LISTEN_STATE;
+	listens = route->protocol == IPPROTO_UDP || sk->state == TCP_LISTEN_STATE;
 	bpf_sk_release(sk);
 	return listens;
 }
@@ -41,6 +46,7 @@ static __always_inline void turn_to(const struct weft_proxy *agent, struct route
 {
 	route->peer = weft_address_is_v4(&route->asked) ? agent->outbound4 : agent->outbound6;
 	route->peer_port = agent->outbound_port;
+	route->translated = 1;
 }
 
 /*
@@ -78,10 +84,31 @@ static __noinline int capture(struct bpf_sock_addr *ctx, struct route *route)
 		return 0;
 	}
 	turn_to(agent, route);
-	if ((capture->flags & WEFT_CAPTURE_FAIL_OPEN) && !proxy_listens(ctx, route))
+	if ((capture->flags & WEFT_CAPTURE_FAIL_OPEN) && !agent_listens(ctx, route))
 		return 1;
 	if (!route->peer_port)
 		route->error = ECONNREFUSED;
+	return 0;
+}
+
+/*
+ * Turns a question for names to the agent, which answers for the mesh's own and asks its upstream for the others. Where
+ * no agent listens the question goes where it was meant to go.
+ */
+static __noinline int ask_agent(struct bpf_sock_addr *ctx, struct route *route)
+{
+	__u32 zero = 0;
+	struct weft_proxy *agent = bpf_map_lookup_elem(&proxy, &zero);
+
+	if (!agent || !agent->dns_port)
+		return 0;
+	route->peer = weft_address_is_v4(&route->asked) ? agent->dns4 : agent->dns6;
+	route->peer_port = agent->dns_port;
+	route->translated = agent_listens(ctx, route);
+	if (!route->translated) {
+		route->peer = route->asked;
+		route->peer_port = route->asked_port;
+	}
 	return 0;
 }
 

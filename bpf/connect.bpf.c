@@ -154,12 +154,6 @@ static __always_inline int connect_route(struct bpf_sock_addr *ctx, struct route
 	return route->tracked ? track(ctx, route) : 0;
 }
 
-/* Whether the peer is not what the application asked for. */
-static __always_inline int is_translated(const struct route *route)
-{
-	return route->service || route->lane == WEFT_LANE_TUNNEL;
-}
-
 static __always_inline void write_address6(struct bpf_sock_addr *ctx, const struct weft_address *address, __be16 port)
 {
 	ctx->user_ip6[0] = weft_address_word(address, 0);
@@ -197,7 +191,7 @@ int connect4(struct bpf_sock_addr *ctx)
 	error = connect_route(ctx, &route);
 	if (error)
 		return refuse(error);
-	if (is_translated(&route)) {
+	if (route.translated) {
 		if (!weft_address_is_v4(&route.peer))
 			return refuse(ECONNREFUSED);
 		ctx->user_ip4 = weft_address_to_v4(&route.peer);
@@ -220,7 +214,7 @@ int connect6(struct bpf_sock_addr *ctx)
 	error = connect_route(ctx, &route);
 	if (error)
 		return refuse(error);
-	if (is_translated(&route))
+	if (route.translated)
 		write_address6(ctx, &route.peer, route.peer_port);
 	return PROCEED;
 }
@@ -307,8 +301,8 @@ static __noinline int track_peer(struct weft_udp_socket *socket, const struct ro
 			place = i;
 		}
 	}
-	/* What is no service needs no translation: it takes a free place or none. */
-	if (!route->service && oldest)
+	/* What is not translated needs no translation back: it takes a free place or none. */
+	if (!route->translated && oldest)
 		place = -1;
 	if (!known && place >= 0 && place < WEFT_UDP_PEERS) {
 		struct weft_udp_peer *peer = &socket->peers[place];
@@ -374,7 +368,7 @@ static __noinline int send_route(struct bpf_sock_addr *ctx, struct route *route)
 	if (route->error)
 		return route->error;
 	/* What goes past the mesh is not followed datagram by datagram. */
-	if (!route->tracked || (!route->service && !route->destination))
+	if (!route->tracked || (!route->translated && !route->destination))
 		return 0;
 	if (connected && route->backend == backend)
 		return 0;
@@ -401,7 +395,7 @@ int sendmsg4(struct bpf_sock_addr *ctx)
 	error = send_route(ctx, &route);
 	if (error)
 		return refuse(error);
-	if (route.service) {
+	if (route.translated) {
 		if (!weft_address_is_v4(&route.peer))
 			return refuse(ECONNREFUSED);
 		ctx->user_ip4 = weft_address_to_v4(&route.peer);
@@ -422,7 +416,7 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 	error = send_route(ctx, &route);
 	if (error)
 		return refuse(error);
-	if (route.service)
+	if (route.translated)
 		write_address6(ctx, &route.peer, route.peer_port);
 	return PROCEED;
 }

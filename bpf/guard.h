@@ -6,30 +6,60 @@
 #include "verdict.h"
 
 /*
- * Whether a source may not connect to some destination that its requests to a captured service may be sent to.
- * `request` has the source, and gets the destination that decided; one rule is counted, that of this destination. A
- * service without an entry guards nothing.
+ * Whether a source's own NetworkPolicies forbid some destination of a captured service. `request` has the source as its
+ * workload, and gets the destination that decided as its peer; one rule is counted, that of this destination.
  */
-static __always_inline int capture_denied(__u64 service, struct verdict_request *request, struct verdict *verdict)
+static __always_inline int capture_egress_denied(const struct weft_capture *capture, struct verdict_request *request,
+                                                 struct verdict *verdict)
 {
-	struct weft_capture *capture = bpf_map_lookup_elem(&captures, &service);
 	__u8 quiet = request->quiet;
 
-	if (!capture || !capture->guard_count)
+	if (!request->workload || !capture->guard_count)
 		return 0;
 	/* Found without counting, then decided once more. */
+	request->quiet = 1;
+	request->address_known = 1;
+	for (__u32 i = 0; i < WEFT_CAPTURE_GUARDS; i++) {
+		if (i >= capture->guard_count)
+			break;
+		request->peer = capture->guards[i].workload;
+		request->address = capture->guards[i].address;
+		request->port = capture->guards[i].port;
+		egress_verdict(request, verdict);
+		if (verdict->denied)
+			break;
+	}
+	request->quiet = quiet;
+	if (!quiet)
+		egress_verdict(request, verdict);
+	request->address_known = 0;
+	return verdict->denied;
+}
+
+/*
+ * Whether a source may not connect to some destination that its requests to a captured service may be sent to.
+ * `request` has the source as its peer, and gets the destination that decided as its workload.
+ */
+static __always_inline int capture_denied(const struct weft_capture *capture, struct verdict_request *request,
+                                          struct verdict *verdict)
+{
+	__u8 quiet = request->quiet;
+
+	request->workload = 0;
 	request->quiet = 1;
 	for (__u32 i = 0; i < WEFT_CAPTURE_GUARDS; i++) {
 		if (i >= capture->guard_count)
 			break;
-		request->destination = capture->guards[i].workload;
+		if (!capture->guards[i].workload)
+			continue;
+		request->workload = capture->guards[i].workload;
 		request->port = capture->guards[i].port;
 		policy_verdict(request, verdict);
 		if (verdict->denied)
 			break;
 	}
 	request->quiet = quiet;
-	if (!quiet)
+	if (!quiet && request->workload)
 		policy_verdict(request, verdict);
 	return verdict->denied;
 }

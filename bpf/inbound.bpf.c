@@ -2,9 +2,9 @@
 /*
  * What arrives at workloads.
  *
- * sk_lookup: policy for TCP connections that no connect() hook of this node has decided, because their client is on
- * another node or outside of the cgroup, and the way to the agent for those with rules about requests. Attached only
- * while the mesh has a policy or such a port.
+ * sk_lookup: policy, and the demand for mutual TLS, for connections that no hook of this node has decided, because
+ * their client is on another node or outside of the cgroup, and the way to the agent for those with rules about
+ * requests and for tunnels. Attached in every network namespace with a workload that has such rules, and only there.
  *
  * cgroup_skb: TCP keeps its own books and passes at once; datagrams are counted here, because nobody else does.
  * Attached only while the mesh has a UDP service.
@@ -13,12 +13,14 @@
 
 #include "identity.h"
 #include "socket.h"
+#include "strict.h"
 #include "tuple.h"
 #include "verdict.h"
 
 char _license[] SEC("license") = "GPL";
 
 #define PASS 1
+#define NOBODY_LISTENS -1
 #define IPV4_MINIMUM 20
 #define IPV6_HEADER 40
 #define UDP_HEADER 8
@@ -149,14 +151,14 @@ int datagram_in(struct __sk_buff *skb)
 const volatile __u64 attached_netns_cookie;
 
 /* Counts and reports a refusal at the destination. */
-static __noinline int report_inbound(const struct verdict_request *request, const struct verdict *verdict,
+static __noinline int report_inbound(const struct verdict_request *request, __u64 rule,
                                      const struct weft_tuple_key *ends)
 {
 	struct weft_traffic_key key = {
-		.destination = request->destination,
+		.destination = request->workload,
 		.lane = WEFT_LANE_KERNEL,
 		.reporter = WEFT_REPORTER_DESTINATION,
-		.protocol = IPPROTO_TCP,
+		.protocol = request->protocol,
 	};
 	struct weft_traffic *counters = traffic_of(&key);
 	struct weft_flow *flow;
@@ -172,67 +174,125 @@ static __noinline int report_inbound(const struct verdict_request *request, cons
 	flow->started_ns = bpf_ktime_get_ns();
 	flow->ended_ns = flow->started_ns;
 	flow->netns_cookie = attached_netns_cookie;
-	flow->destination = request->destination;
-	flow->rule = verdict->rule;
+	flow->destination = request->workload;
+	flow->rule = rule;
 	flow->source_address = ends->client_address;
 	flow->source_port = ends->client_port;
 	flow->service_address = ends->server_address;
 	flow->service_port = ends->server_port;
 	flow->peer_address = ends->server_address;
 	flow->peer_port = ends->server_port;
-	flow->protocol = IPPROTO_TCP;
+	flow->protocol = request->protocol;
 	flow->lane = WEFT_LANE_KERNEL;
 	flow->event = WEFT_FLOW_DENIED;
 	flow->reporter = WEFT_REPORTER_DESTINATION;
 	flow->error = EPERM;
-	flow_submit(flow);
+	/* Every datagram of a refused client comes here: they are not worth waking the agent for. */
+	if (request->protocol == IPPROTO_UDP)
+		bpf_ringbuf_submit(flow, BPF_RB_NO_WAKEUP);
+	else
+		flow_submit(flow);
 	return 0;
 }
 
 /*
- * Gives a connection to the agent if the requests at this port are its business. The socket that the agent accepts has
- * the address that the client connected to.
+ * Gives a connection to one of the agent's listeners in this namespace. The socket that the agent accepts has the
+ * address that the client connected to. Returns NOBODY_LISTENS, or the verdict.
  */
-static __noinline int steer(struct bpf_sk_lookup *ctx, const struct verdict_request *request)
+static __noinline int give_to_agent(struct bpf_sk_lookup *ctx, __u32 kind)
 {
-	struct weft_inbound_key key = { .workload = request->destination, .port = request->port };
-	__u32 index = ctx->family == AF_INET ? WEFT_INBOUND_IPV4 : WEFT_INBOUND_IPV6;
-	__u64 *service = bpf_map_lookup_elem(&inbound_ports, &key);
-	struct weft_capture *capture;
+	struct weft_inbound_socket_key key = { .netns_cookie = attached_netns_cookie, .kind = kind };
 	struct bpf_sock *listener;
-	__u64 id;
 	int error;
 
-	if (!service)
-		return SK_PASS;
-	listener = bpf_map_lookup_elem(&inbound_socks, &index);
-	if (listener) {
-		error = bpf_sk_assign(ctx, listener, 0);
-		bpf_sk_release(listener);
-		return error ? SK_DROP : SK_PASS;
-	}
+	/* Behind the kind for IPv4 there is that for IPv6. */
+	if (ctx->family != AF_INET)
+		key.kind += WEFT_INBOUND_IPV6;
+	listener = bpf_map_lookup_elem(&inbound_socks, &key);
+	if (!listener)
+		return NOBODY_LISTENS;
+	error = bpf_sk_assign(ctx, listener, 0);
+	bpf_sk_release(listener);
+	return error ? SK_DROP : SK_PASS;
+}
+
+/* What has rules about requests at its port goes to the agent. `service`: whose rules they are. */
+static __noinline int steer(struct bpf_sk_lookup *ctx, __u64 service)
+{
+	int verdict = give_to_agent(ctx, WEFT_INBOUND_IPV4);
+	struct weft_capture *capture;
+
+	if (verdict != NOBODY_LISTENS)
+		return verdict;
 	/* Nobody is there to apply the rules. */
-	id = *service;
-	capture = bpf_map_lookup_elem(&captures, &id);
+	capture = bpf_map_lookup_elem(&captures, &service);
 	return capture && capture->flags & WEFT_CAPTURE_FAIL_OPEN ? SK_PASS : SK_DROP;
 }
 
+/* Whether somebody's own sendmsg() or connect() on this node has decided about a datagram from this address. */
+static __always_inline int is_of_this_node(const struct weft_address *remote)
+{
+	struct weft_workload *client;
+	__u64 id;
+
+	if (weft_address_is_loopback(remote))
+		return 1;
+	/* As for TCP: the owner of the whole address, whatever the port. */
+	id = workload_of_address(remote, 0, IPPROTO_TCP, attached_netns_cookie);
+	client = id ? bpf_map_lookup_elem(&workloads, &id) : NULL;
+	return client && client->flags & WEFT_WORKLOAD_LOCAL;
+}
+
+static __always_inline int has_inbound_rules(const struct weft_workload *workload, __u32 protocol)
+{
+	if (protocol == IPPROTO_UDP)
+		return workload->ingress != 0;
+	return workload->policy || workload->ingress ||
+	       workload->flags & (WEFT_WORKLOAD_INBOUND | WEFT_WORKLOAD_STRICT);
+}
+
+/* The rest of `inbound`, for what no hook of this node has decided. */
+static __noinline int decide_inbound(struct bpf_sk_lookup *ctx, struct verdict_request *request,
+                                     const struct weft_tuple_key *ends, __u32 flags)
+{
+	struct weft_inbound_port *port = NULL;
+	struct verdict verdict = {};
+
+	if (request->protocol == IPPROTO_TCP) {
+		port = inbound_port(request->workload, request->port, flags);
+		if (is_strict(port, flags)) {
+			count_rule(strict_rule, WEFT_VERDICT_DENY, WEFT_MODE_ENFORCE);
+			report_inbound(request, strict_rule, ends);
+			return SK_DROP;
+		}
+	}
+	policy_verdict(request, &verdict);
+	if (verdict.denied) {
+		report_inbound(request, verdict.rule, ends);
+		return SK_DROP;
+	}
+	return port && port->service ? steer(ctx, port->service) : SK_PASS;
+}
+
 /*
- * Runs when a SYN looks for its listener. A plain client has no identity: its address can satisfy ipBlocks, and nothing
- * that asks for a principal or a namespace. Dropping answers with a reset, before the workload sees a byte.
+ * Runs when a SYN, or a datagram of nobody that a socket is connected to, looks for its socket. A plain client has no
+ * identity: its address can satisfy ipBlocks and the selectors of NetworkPolicies, and nothing that asks for a
+ * principal. Dropping answers with a reset, before the workload sees a byte.
  */
 SEC("sk_lookup")
 int inbound_policy(struct bpf_sk_lookup *ctx)
 {
 	struct verdict_request request = {};
-	struct verdict verdict = {};
 	struct weft_tuple_key ends;
 	struct weft_address local, remote;
 	__be16 local_port = bpf_htons(ctx->local_port);
 	struct weft_workload *workload;
 	struct weft_tuple tuple = {};
+	struct weft_proxy *agent;
+	__u32 flags = 0;
+	__u32 zero = 0;
 
-	if (ctx->protocol != IPPROTO_TCP)
+	if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP)
 		return SK_PASS;
 	if (ctx->family == AF_INET) {
 		local = weft_address_v4(ctx->local_ip4);
@@ -242,28 +302,43 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 		remote =
 		    weft_address_v6(ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]);
 	}
-	request.destination = workload_of_address(&local, local_port, IPPROTO_TCP, attached_netns_cookie);
-	if (!request.destination || request.destination == WEFT_WORKLOAD_AGENT)
+	request.protocol = ctx->protocol;
+	request.workload = workload_of_address(&local, local_port, request.protocol, attached_netns_cookie);
+	if (!request.workload || request.workload == WEFT_WORKLOAD_AGENT)
 		return SK_PASS;
-	workload = bpf_map_lookup_elem(&workloads, &request.destination);
-	if (workload && (!(workload->flags & WEFT_WORKLOAD_LOCAL) ||
-	                 (!workload->policy && !(workload->flags & WEFT_WORKLOAD_INBOUND))))
-		return SK_PASS;
+	workload = bpf_map_lookup_elem(&workloads, &request.workload);
+	if (workload) {
+		flags = workload->flags;
+		if (!(flags & WEFT_WORKLOAD_LOCAL))
+			return SK_PASS;
+		/* What comes through a tunnel is decided when it leaves it. */
+		agent = bpf_map_lookup_elem(&proxy, &zero);
+		if (agent && agent->tunnel_port && agent->tunnel_port == local_port &&
+		    request.protocol == IPPROTO_TCP) {
+			int verdict = give_to_agent(ctx, WEFT_INBOUND_TUNNEL_IPV4);
 
-	/* A client of this node has been decided in its connect(), with its identity; so have those of the agent. */
+			if (verdict != NOBODY_LISTENS)
+				return verdict;
+		}
+		if (!has_inbound_rules(workload, request.protocol))
+			return SK_PASS;
+	}
+
 	tuple_key(&ends, &remote, ctx->remote_port, &local, local_port, attached_netns_cookie);
-	if (tuple_find(&ends, &tuple) &&
-	    (tuple.destination == request.destination || tuple.source == WEFT_WORKLOAD_AGENT))
-		return SK_PASS;
-	request.source = tuple.source;
-
-	request.source_address = remote;
+	if (request.protocol == IPPROTO_UDP) {
+		if (is_of_this_node(&remote))
+			return SK_PASS;
+		request.network_only = 1;
+	} else {
+		/* A client of this node has been decided in its connect(), with its identity; so have those of the
+		 * agent. */
+		if (tuple_find(&ends, &tuple) &&
+		    (tuple.destination == request.workload || tuple.source == WEFT_WORKLOAD_AGENT))
+			return SK_PASS;
+		request.peer = tuple.source;
+	}
+	request.address = remote;
 	request.address_known = 1;
 	request.port = local_port;
-	policy_verdict(&request, &verdict);
-	if (verdict.denied) {
-		report_inbound(&request, &verdict, &ends);
-		return SK_DROP;
-	}
-	return verdict.destination_flags & WEFT_WORKLOAD_INBOUND ? steer(ctx, &request) : SK_PASS;
+	return decide_inbound(ctx, &request, &ends, flags);
 }

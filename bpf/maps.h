@@ -78,13 +78,13 @@ struct {
 	__uint(max_entries, 16384);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct weft_inbound_key);
-	__type(value, __u64); /* service id */
+	__type(value, struct weft_inbound_port);
 } inbound_ports SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, WEFT_INBOUND_SOCKETS);
-	__type(key, __u32);
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 4096);
+	__type(key, struct weft_inbound_socket_key);
 	__type(value, __u64);
 } inbound_socks SEC(".maps");
 
@@ -144,6 +144,14 @@ struct {
 	__type(key, struct weft_policy_address_key);
 	__type(value, struct weft_clauses);
 } policy_prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weft_policy_range_key);
+	__type(value, struct weft_clauses);
+} policy_ranges SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -23,7 +23,8 @@ struct route {
 	__s32 error;             /* errno to refuse with; 0: allowed */
 	__u32 quiet;             /* decide only: the connection has been counted before */
 	__u32 destination_flags; /* enum weft_workload_flags */
-	__u32 direct;            /* past the proxy, which is not there */
+	__u16 direct;            /* past the proxy, which is not there */
+	__u16 translated;        /* the peer is not what was asked for */
 	__u64 source;
 	__u64 service;
 	__u64 destination;
@@ -51,20 +52,20 @@ static __noinline int source_address(const struct weft_address *bound, const str
 	struct weft_workload *source;
 
 	if (!weft_address_is_unspecified(bound)) {
-		request->source_address = *bound;
+		request->address = *bound;
 		request->address_known = 1;
 		return 0;
 	}
 	if (weft_address_is_loopback(&route->peer)) {
-		request->source_address =
+		request->address =
 		    weft_address_is_v4(&route->peer) ? weft_address_v4(bpf_htonl(0x7f000001)) : route->peer;
 		request->address_known = 1;
 		return 0;
 	}
-	source = bpf_map_lookup_elem(&workloads, &request->source);
+	source = bpf_map_lookup_elem(&workloads, &request->peer);
 	if (source && !weft_address_is_unspecified(&source->address) &&
 	    weft_address_is_v4(&source->address) == weft_address_is_v4(&route->peer)) {
-		request->source_address = source->address;
+		request->address = source->address;
 		request->address_known = 1;
 	}
 	return 0;
@@ -80,6 +81,7 @@ static __noinline int report_refusal(const struct route *route, const struct wef
 		.lane = route->lane,
 		.reporter = WEFT_REPORTER_SOURCE,
 		.protocol = route->protocol,
+		.address_class = route->address_class,
 	};
 	struct weft_traffic *counters = traffic_of(&key);
 	struct weft_flow *flow;
@@ -111,6 +113,7 @@ static __noinline int report_refusal(const struct route *route, const struct wef
 	flow->peer_port = route->peer_port;
 	flow->protocol = route->protocol;
 	flow->lane = route->lane;
+	flow->address_class = route->address_class;
 	flow->event = route->error == EPERM ? WEFT_FLOW_DENIED : WEFT_FLOW_NO_BACKEND;
 	flow->error = route->error;
 	flow_submit(flow);
@@ -161,6 +164,7 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 	}
 
 	route->tracked = 1;
+	route->translated = 1;
 	route->service = service->id;
 	route->lane = route->direct ? WEFT_LANE_KERNEL : service->lane;
 	if (route->lane == WEFT_LANE_PROXY)
@@ -198,12 +202,72 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 
 #include "capture.h"
 
+/* Policy for a connection that the agent takes: the places that its requests may go to have to allow it. */
+static __noinline int judge_capture(struct route *route, const struct weft_address *bound)
+{
+	__u64 service = route->service;
+	struct weft_capture *capture = bpf_map_lookup_elem(&captures, &service);
+	struct verdict_request request = {
+		.workload = route->source,
+		.protocol = route->protocol,
+		.quiet = route->quiet,
+	};
+	struct verdict verdict = {};
+
+	if (!capture)
+		return 0;
+	if (capture_egress_denied(capture, &request, &verdict)) {
+		route->destination = request.peer;
+		route->error = EPERM;
+	} else {
+		request.peer = route->source;
+		source_address(bound, route, &request);
+		if (capture_denied(capture, &request, &verdict)) {
+			route->destination = request.workload;
+			route->error = EPERM;
+		}
+	}
+	route->rule = verdict.rule;
+	return 0;
+}
+
+/* Policy for a connection with its destination: that of the source's own connections, then that of the destination. */
+static __noinline int judge(struct route *route, const struct weft_address *bound)
+{
+	struct verdict_request request = {
+		.workload = route->source,
+		.peer = route->destination,
+		.address = route->peer,
+		.port = route->peer_port,
+		.protocol = route->protocol,
+		.address_known = 1,
+		.quiet = route->quiet,
+	};
+	struct verdict verdict = {};
+
+	if (route->source) {
+		egress_verdict(&request, &verdict);
+		route->rule = verdict.rule;
+	}
+	if (!verdict.denied && route->destination) {
+		request.workload = route->destination;
+		request.peer = route->source;
+		request.address_known = 0;
+		source_address(bound, route, &request);
+		policy_verdict(&request, &verdict);
+		route->destination_flags = verdict.destination_flags;
+		if (verdict.rule)
+			route->rule = verdict.rule;
+	}
+	if (verdict.denied)
+		route->error = EPERM;
+	return 0;
+}
+
 /* Decides everything about one destination; `asked`, `backend` (a wish, or 0) and `quiet` are filled by the caller. */
 static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 {
-	struct verdict_request request = {};
 	struct weft_address bound;
-	struct verdict verdict = {};
 	struct bpf_sock *sk = ctx->sk;
 
 	if (!sk)
@@ -227,28 +291,18 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 		find_destination(route, &bound);
 	}
 
-	if (!route->error && route->lane == WEFT_LANE_PROXY) {
-		request.source = route->source;
-		source_address(&bound, route, &request);
-		if (capture_denied(route->service, &request, &verdict)) {
-			route->destination = request.destination;
-			route->error = EPERM;
-		}
-		route->rule = verdict.rule;
+	if (!route->error) {
+		if (route->lane == WEFT_LANE_PROXY)
+			judge_capture(route, &bound);
+		else
+			judge(route, &bound);
 	}
-	if (!route->error && route->destination) {
-		request.source = route->source;
-		request.destination = route->destination;
-		request.port = route->peer_port;
-		request.quiet = route->quiet;
-		source_address(&bound, route, &request);
-		policy_verdict(&request, &verdict);
-		route->rule = verdict.rule;
-		route->destination_flags = verdict.destination_flags;
-		if (verdict.denied)
-			route->error = EPERM;
-		else if ((verdict.destination_flags & WEFT_WORKLOAD_TUNNEL) && route->protocol == IPPROTO_TCP)
+	if (!route->error) {
+		if (route->destination_flags & WEFT_WORKLOAD_TUNNEL && route->protocol == IPPROTO_TCP)
 			enter_tunnel(route);
+		else if (route->asked_port == bpf_htons(DNS_PORT) && route->lane == WEFT_LANE_PASSTHROUGH &&
+		         route->source)
+			ask_agent(ctx, route);
 	}
 	if (route->error)
 		report_refusal(route, &bound);

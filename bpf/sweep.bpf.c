@@ -11,6 +11,7 @@
 
 #include "guard.h"
 #include "socket.h"
+#include "strict.h"
 #include "verdict.h"
 
 char _license[] SEC("license") = "GPL";
@@ -125,17 +126,22 @@ static __always_inline int is_workload(__u64 id)
 static __noinline int capture_doom(const struct weft_connection *connection, const struct weft_address *local,
                                    struct weft_doomed *doomed)
 {
-	struct verdict_request request = {
-		.source = connection->source,
-		.source_address = *local,
-		.address_known = 1,
-		.quiet = 1,
-	};
+	__u64 service = connection->service;
+	struct weft_capture *capture = bpf_map_lookup_elem(&captures, &service);
+	struct verdict_request request = { .protocol = IPPROTO_TCP, .quiet = 1 };
 	struct verdict verdict = {};
 
 	/* A service that has left the lane, or the mesh, guards nothing any more. */
-	if (!capture_denied(connection->service, &request, &verdict))
+	if (!capture)
 		return 0;
+	request.workload = is_workload(connection->source) ? connection->source : 0;
+	if (!capture_egress_denied(capture, &request, &verdict)) {
+		request.peer = connection->source;
+		request.address = *local;
+		request.address_known = 1;
+		if (!capture_denied(capture, &request, &verdict))
+			return 0;
+	}
 	doomed->rule = verdict.rule;
 	return WEFT_DOOM_POLICY;
 }
@@ -148,16 +154,17 @@ static __noinline int tunnel_doom(const struct weft_connection *connection, cons
                                   struct weft_doomed *doomed)
 {
 	struct verdict_request request = {
-		.source = connection->source,
-		.destination = connection->destination,
-		.source_address = *local,
+		.workload = connection->source,
+		.peer = connection->destination,
+		.address = connection->service_address,
 		.port = connection->service_port,
+		.protocol = IPPROTO_TCP,
 		.address_known = 1,
 		.quiet = 1,
 	};
 	struct verdict verdict = {};
 
-	if (!is_workload(request.destination))
+	if (!is_workload(connection->destination))
 		return 0;
 	if (connection->backend) {
 		__u64 id = connection->backend;
@@ -165,20 +172,54 @@ static __noinline int tunnel_doom(const struct weft_connection *connection, cons
 
 		if (!backend)
 			return 0;
+		request.address = backend->address;
 		request.port = backend->port;
 	}
-	if (weft_address_is_loopback(local)) {
-		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &request.source);
+	if (is_workload(connection->source))
+		egress_verdict(&request, &verdict);
+	if (!verdict.denied) {
+		request.workload = connection->destination;
+		request.peer = connection->source;
+		request.address = *local;
+		if (weft_address_is_loopback(local)) {
+			struct weft_workload *source = bpf_map_lookup_elem(&workloads, &request.peer);
 
-		request.address_known = source && !weft_address_is_unspecified(&source->address);
-		if (request.address_known)
-			request.source_address = source->address;
+			request.address_known = source && !weft_address_is_unspecified(&source->address);
+			if (request.address_known)
+				request.address = source->address;
+		}
+		policy_verdict(&request, &verdict);
 	}
-	policy_verdict(&request, &verdict);
 	if (!verdict.denied)
 		return 0;
 	doomed->rule = verdict.rule;
 	return WEFT_DOOM_POLICY;
+}
+
+/* Whether the NetworkPolicies of a client no longer allow its connection. */
+static __noinline int egress_denied(const struct weft_connection *connection, struct weft_doomed *doomed)
+{
+	struct verdict_request request = {
+		.workload = connection->source,
+		.peer = connection->destination,
+		.address = connection->peer_address,
+		.port = connection->peer_port,
+		.protocol = connection->protocol,
+		.address_known = 1,
+		.quiet = 1,
+	};
+	struct verdict verdict = {};
+
+	if (connection->role != WEFT_ROLE_CLIENT || !is_workload(request.workload))
+		return 0;
+	if (connection->lane == WEFT_LANE_PASSTHROUGH) {
+		/* A question for names may have gone to the agent instead. */
+		request.address = connection->service_address;
+		request.port = connection->service_port;
+	}
+	egress_verdict(&request, &verdict);
+	doomed->rule = verdict.rule;
+	return verdict.denied;
 }
 
 /* Why an open connection has to end; 0 if it may stay. */
@@ -197,6 +238,8 @@ static __noinline int doom_of(const struct weft_connection *connection, const st
 		return capture_doom(connection, local, doomed);
 	if (connection->lane == WEFT_LANE_TUNNEL)
 		return tunnel_doom(connection, local, doomed);
+	if (egress_denied(connection, doomed))
+		return WEFT_DOOM_POLICY;
 	/*
 	 * The client's end decides for local pairs; the server's end for clients of other nodes. A workload that is no
 	 * longer configured guards nothing: refusing what is unknown is for new connections.
@@ -204,10 +247,11 @@ static __noinline int doom_of(const struct weft_connection *connection, const st
 	if (connection->destination && is_workload(connection->destination) &&
 	    (connection->role == WEFT_ROLE_CLIENT || !(connection->flags & WEFT_SOCKET_LOCAL_PEER))) {
 		struct verdict_request request = {
-			.source = connection->source,
-			.destination = connection->destination,
-			.source_address = connection->role == WEFT_ROLE_CLIENT ? *local : connection->peer_address,
+			.workload = connection->destination,
+			.peer = connection->source,
+			.address = connection->role == WEFT_ROLE_CLIENT ? *local : connection->peer_address,
 			.port = connection->role == WEFT_ROLE_CLIENT ? connection->peer_port : connection->service_port,
+			.protocol = connection->protocol,
 			.address_known = 1,
 			.quiet = 1,
 		};
@@ -216,6 +260,12 @@ static __noinline int doom_of(const struct weft_connection *connection, const st
 		policy_verdict(&request, &verdict);
 		if (verdict.denied) {
 			doomed->rule = verdict.rule;
+			return WEFT_DOOM_POLICY;
+		}
+		if (connection->role == WEFT_ROLE_SERVER &&
+		    is_strict(inbound_port(request.workload, request.port, verdict.destination_flags),
+		              verdict.destination_flags)) {
+			doomed->rule = strict_rule;
 			return WEFT_DOOM_POLICY;
 		}
 	}

@@ -64,7 +64,9 @@ static __always_inline void tuple_leave(const struct weft_tuple_key *key, __u64 
 {
 	struct weft_tuple_place *place = tuple_place(key);
 
-	if (!place || __sync_val_compare_and_swap(&place->owner, cookie, 0) != cookie)
+	/* The place may have the other tuple of the same socket. */
+	if (!place || !weft_tuple_equal(&place->key, key) ||
+	    __sync_val_compare_and_swap(&place->owner, cookie, 0) != cookie)
 		bpf_map_delete_elem(&tuples, key);
 }
 

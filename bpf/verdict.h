@@ -7,12 +7,14 @@
 #include "lib/policy.h"
 
 struct verdict_request {
-	__u64 source;      /* workload id; 0: unknown */
-	__u64 destination; /* workload id */
-	struct weft_address source_address;
-	__be16 port; /* of the destination workload, not of the service */
+	__u64 workload;              /* whose policies are asked: the destination, or the source for its egress */
+	__u64 peer;                  /* workload id of the other end; 0: unknown */
+	struct weft_address address; /* of the other end */
+	__be16 port;                 /* of the destination workload, not of the service */
+	__u8 protocol;
 	__u8 address_known;
-	__u8 quiet; /* decide only: count nothing */
+	__u8 network_only; /* NetworkPolicies only */
+	__u8 quiet;        /* decide only: count nothing */
 };
 
 struct verdict {
@@ -43,105 +45,111 @@ static __noinline __u64 rule_of_clause(__u64 policy, __u32 clause)
 	return rule ? *rule : 0;
 }
 
-/* Where the request stands in each dimension. Dimensions that no clause asks for cost no lookup. */
-static __noinline void policy_facts(const struct weft_policy *policy, __u64 group,
-                                    const struct verdict_request *request, struct weft_policy_facts *facts)
+/* The clauses that the other end's identity satisfies. */
+static __always_inline void match_identity(const struct weft_policy *policy, __u64 group,
+                                           const struct verdict_request *request, struct weft_clauses *matched)
 {
 	const struct weft_clauses *found;
+	struct weft_workload *peer;
+	__u64 id = request->peer;
 
-	facts->identity = policy->identity_unknown;
-	if ((policy->flags & WEFT_POLICY_BY_IDENTITY) && request->source) {
-		__u64 id = request->source;
-		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &id);
+	*matched = policy->identity_unknown;
+	if (!(policy->flags & WEFT_POLICY_BY_IDENTITY) || !id)
+		return;
+	peer = bpf_map_lookup_elem(&workloads, &id);
+	if (peer && peer->identity) {
+		struct weft_policy_identity_key key = {
+			.policy = group,
+			.identity = policy->flags & WEFT_POLICY_OF_NETWORK ? peer->peer : peer->identity,
+		};
 
-		if (source && source->identity) {
-			struct weft_policy_identity_key key = { .policy = group, .identity = source->identity };
-
-			found = bpf_map_lookup_elem(&policy_ids, &key);
-			facts->identity = found ? *found : policy->identity_default;
-		}
-	}
-
-	facts->port = policy->port_default;
-	if (policy->flags & WEFT_POLICY_BY_PORT) {
-		struct weft_policy_port_key key = { .policy = group, .port = request->port };
-
-		found = bpf_map_lookup_elem(&policy_ports, &key);
-		if (found)
-			facts->port = *found;
-	}
-
-	facts->address = policy->address_default;
-	if (policy->flags & WEFT_POLICY_BY_ADDRESS) {
-		if (request->address_known) {
-			struct weft_policy_address_key key = {
-				.prefix_length = WEFT_POLICY_PREFIX_BASE + 128,
-				.policy_words = { (__u32)group, group >> 32 },
-				.address = {
-					weft_address_word(&request->source_address, 0),
-					weft_address_word(&request->source_address, 1),
-					weft_address_word(&request->source_address, 2),
-					weft_address_word(&request->source_address, 3),
-				},
-			};
-
-			found = bpf_map_lookup_elem(&policy_prefixes, &key);
-			if (found)
-				facts->address = *found;
-		} else {
-			facts->address = policy->address_unknown;
-		}
+		found = bpf_map_lookup_elem(&policy_ids, &key);
+		*matched = found ? *found : policy->identity_default;
 	}
 }
 
-/*
- * Decides a connection to a workload. A workload or group that is named but missing denies: what is not loaded yet
- * never means open.
- */
-VERIFIED_ALONE int policy_verdict(const struct verdict_request *request, struct verdict *verdict)
+static __always_inline const struct weft_clauses *match_port(const struct weft_policy *policy, __u64 group,
+                                                             const struct verdict_request *request)
 {
-	struct weft_workload *destination;
-	struct weft_policy_facts facts;
-	struct weft_decision decision;
-	struct weft_policy *policy;
-	__u64 group, id;
+	const struct weft_clauses *found;
 
-	if (!request || !verdict)
-		return 0;
-	verdict->rule = 0;
-	verdict->denied = 0;
-	verdict->destination_flags = 0;
-	id = request->destination;
-	destination = bpf_map_lookup_elem(&workloads, &id);
-	if (!destination) {
-		count_node(WEFT_COUNT_FAIL_CLOSED);
-		verdict->denied = 1;
-		return 0;
+	if (!(policy->flags & WEFT_POLICY_BY_PORT))
+		return &policy->port_default;
+	if (policy->flags & WEFT_POLICY_OF_NETWORK) {
+		struct weft_policy_range_key key = {
+			.prefix_length = WEFT_POLICY_RANGE_BASE + 16,
+			.policy_words = { (__u32)group, group >> 32 },
+			.protocol = request->protocol,
+			.port = request->port,
+		};
+
+		found = bpf_map_lookup_elem(&policy_ranges, &key);
+	} else {
+		struct weft_policy_port_key key = { .policy = group, .port = request->port };
+
+		found = bpf_map_lookup_elem(&policy_ports, &key);
 	}
-	verdict->destination_flags = destination->flags;
-	group = destination->policy;
-	if (!group)
-		return 0;
-	policy = bpf_map_lookup_elem(&policies, &group);
+	return found ? found : &policy->port_default;
+}
+
+static __always_inline const struct weft_clauses *match_address(const struct weft_policy *policy, __u64 group,
+                                                                const struct verdict_request *request)
+{
+	const struct weft_clauses *found;
+	struct weft_policy_address_key key = {
+		.prefix_length = WEFT_POLICY_PREFIX_BASE + 128,
+		.policy_words = { (__u32)group, group >> 32 },
+	};
+
+	if (!(policy->flags & WEFT_POLICY_BY_ADDRESS))
+		return &policy->address_default;
+	if (!request->address_known)
+		return &policy->address_unknown;
+	key.address[0] = weft_address_word(&request->address, 0);
+	key.address[1] = weft_address_word(&request->address, 1);
+	key.address[2] = weft_address_word(&request->address, 2);
+	key.address[3] = weft_address_word(&request->address, 3);
+	found = bpf_map_lookup_elem(&policy_prefixes, &key);
+	return found ? found : &policy->address_default;
+}
+
+/* The clauses that a connection satisfies. Dimensions that no clause asks for cost no lookup. */
+static __noinline void match_clauses(const struct weft_policy *policy, __u64 group,
+                                     const struct verdict_request *request, struct weft_clauses *matched)
+{
+	match_identity(policy, group, request, matched);
+	weft_clauses_narrow(matched, match_port(policy, group, request));
+	weft_clauses_narrow(matched, match_address(policy, group, request));
+}
+
+/* Adds what one group decides to a verdict that has not denied yet. */
+static __noinline int decide_group(__u64 group, const struct verdict_request *request, struct verdict *verdict)
+{
+	struct weft_policy *policy = bpf_map_lookup_elem(&policies, &group);
+	struct weft_decision decision;
+	struct weft_clauses matched;
+	__u64 rule = 0;
+
 	if (!policy) {
 		count_node(WEFT_COUNT_FAIL_CLOSED);
 		verdict->denied = 1;
 		return 0;
 	}
-
-	policy_facts(policy, group, request, &facts);
-	weft_policy_decide(policy, &facts, &decision);
+	match_clauses(policy, group, request, &matched);
+	weft_policy_decide_matched(policy, &matched, &decision);
 
 	verdict->denied = decision.verdict == WEFT_VERDICT_DENY;
 	if (decision.clause != WEFT_NO_CLAUSE)
-		verdict->rule = rule_of_clause(group, decision.clause);
+		rule = rule_of_clause(group, decision.clause);
 	else if (verdict->denied)
-		verdict->rule = policy->implicit_rule;
+		rule = policy->implicit_rule;
+	if (rule)
+		verdict->rule = rule;
 	if (request->quiet)
 		return 0;
 
-	if (verdict->rule)
-		count_rule(verdict->rule, decision.verdict, WEFT_MODE_ENFORCE);
+	if (rule)
+		count_rule(rule, decision.verdict, WEFT_MODE_ENFORCE);
 	if (policy->flags & WEFT_POLICY_HAS_SHADOW) {
 		if (decision.audit_clause != WEFT_NO_CLAUSE)
 			count_rule(rule_of_clause(group, decision.audit_clause), WEFT_VERDICT_AUDIT, WEFT_MODE_ENFORCE);
@@ -151,6 +159,62 @@ VERIFIED_ALONE int policy_verdict(const struct verdict_request *request, struct 
 		else if (decision.shadow_verdict != decision.verdict)
 			count_rule(policy->shadow_implicit_rule, decision.shadow_verdict, WEFT_MODE_SHADOW);
 	}
+	return 0;
+}
+
+/*
+ * Decides a connection to a workload, whose NetworkPolicies and AuthorizationPolicies have to agree. A workload or
+ * group that is named but missing denies: what is not loaded yet never means open.
+ */
+VERIFIED_ALONE int policy_verdict(const struct verdict_request *request, struct verdict *verdict)
+{
+	struct weft_workload *destination;
+	__u64 id;
+
+	if (!request || !verdict)
+		return 0;
+	verdict->rule = 0;
+	verdict->denied = 0;
+	verdict->destination_flags = 0;
+	id = request->workload;
+	destination = bpf_map_lookup_elem(&workloads, &id);
+	if (!destination) {
+		count_node(WEFT_COUNT_FAIL_CLOSED);
+		verdict->denied = 1;
+		return 0;
+	}
+	verdict->destination_flags = destination->flags;
+	/* What a workload says to itself is no network's business. */
+	if (destination->ingress && request->peer != id)
+		decide_group(destination->ingress, request, verdict);
+	if (destination->policy && !verdict->denied && !request->network_only)
+		decide_group(destination->policy, request, verdict);
+	return 0;
+}
+
+/* Decides whether a workload may open a connection: to another one, or to an address of none. */
+VERIFIED_ALONE int egress_verdict(const struct verdict_request *request, struct verdict *verdict)
+{
+	struct weft_workload *source;
+	__u64 id;
+
+	if (!request || !verdict)
+		return 0;
+	verdict->rule = 0;
+	verdict->denied = 0;
+	verdict->destination_flags = 0;
+	id = request->workload;
+	if (!id || request->peer == id)
+		return 0;
+	source = bpf_map_lookup_elem(&workloads, &id);
+	if (!source) {
+		count_node(WEFT_COUNT_FAIL_CLOSED);
+		verdict->denied = 1;
+		return 0;
+	}
+	/* The loopback address of nobody else is its own. */
+	if (source->egress && (request->peer || !weft_address_is_loopback(&request->address)))
+		decide_group(source->egress, request, verdict);
 	return 0;
 }
 

@@ -103,6 +103,7 @@ final class MetricsScrape {
                 usage("policy_ids", try maps.policyIdentities.count(), maps.policyIdentities.maxEntries),
                 usage("policy_ports", try maps.policyPorts.count(), maps.policyPorts.maxEntries),
                 usage("policy_prefixes", try maps.policyPrefixes.count(), maps.policyPrefixes.maxEntries),
+                usage("policy_ranges", try maps.policyRanges.count(), maps.policyRanges.maxEntries),
                 usage("policy_rules", try maps.policyRules.count(), maps.policyRules.maxEntries),
                 usage("names", try maps.names.count(), maps.names.maxEntries),
                 usage("backend_load", try maps.backendLoad.count(), maps.backendLoad.maxEntries),

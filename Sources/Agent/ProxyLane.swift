@@ -29,7 +29,7 @@ final class ProxyLane {
     private var listenerIDs: [UInt64: [ListenerID]] = [:]
     /// What arrives before the first configuration waits in the sockets' queues.
     private var waiting: [ProxyListeners.Listening] = []
-    private var inboundSockets: [[CInt]] = []
+    private var unknownToKernel: [ProxyListeners.Listening] = []
     /// Ports that were in the proxy lane once: connections that were captured then go on, and their requests need a rule.
     private var everProxied: Set<RouteIdentifiers.ServicePort> = []
     private let logger = Logger(label: "weftd.proxy")
@@ -89,25 +89,19 @@ final class ProxyLane {
         self.listeners = listeners
         listeners.refresh(cgroups: [])
         if let failure = listeners.failures.values.first { throw AgentError(failure) }
-        try listenInbound(plane)
+        handOver(plane)
     }
 
-    private func listenInbound(_ plane: KernelPlane) throws(AgentError) {
-        let place = addresses.inbound
-        switch ProxyListeners.listen(at: place, count: engine.options.workers) {
-        case .failure(let error):
-            let text = unsafe String(cString: strerror(error.code))
-            throw AgentError("cannot listen at \(place.address) port \(place.port): \(text)")
-        case .success(let descriptors):
-            inboundSockets.append(descriptors)
+    /// Gives the kernel the listeners for connections from outside of the node that have come since the last time.
+    private func handOver(_ plane: KernelPlane) {
+        for listening in unknownToKernel {
             do throws(BPFError) {
-                let isIPv4 = place.address.isIPv4
-                try plane.setInboundListeners(
-                    ipv4: isIPv4 ? descriptors.first : nil, ipv6: isIPv4 ? nil : descriptors.first)
+                try plane.setListener(listening)
             } catch {
-                throw AgentError("\(error)")
+                logger.error("connections from outside of the node cannot be taken: \(error)")
             }
         }
+        unknownToKernel = []
     }
 
     /// Takes no further connections, and ends those that are open after their present request.
@@ -121,7 +115,7 @@ final class ProxyLane {
 
     func stop() {
         engine.stop()
-        for descriptor in (waiting.map(\.descriptors) + (table == nil ? inboundSockets : [])).joined() {
+        for descriptor in waiting.map(\.descriptors).joined() {
             close(descriptor)
         }
         waiting = []
@@ -144,7 +138,6 @@ final class ProxyLane {
         if self.table == nil {
             for listening in waiting { serve(listening) }
             waiting = []
-            for descriptors in inboundSockets { _ = engine.addListener(descriptors, .captured) }
         }
         self.table = table
         for id in drained { mark(id, isDraining: true) }
@@ -230,6 +223,7 @@ final class ProxyLane {
             logger.error("quotas will not survive a restart: \(problem)")
         }
         guard changed else { return }
+        handOver(plane)
         do throws(BPFError) {
             try plane.setProxyNamespaces(listeners.cookies)
         } catch {
@@ -238,13 +232,14 @@ final class ProxyLane {
     }
 
     private func opened(_ listening: ProxyListeners.Listening) {
+        unknownToKernel.append(listening)
         if table == nil { waiting.append(listening) } else { serve(listening) }
     }
 
     private func serve(_ listening: ProxyListeners.Listening) {
         let kind: ListenerKind =
             switch listening.purpose {
-            case .captured: .captured
+            case .captured, .inbound: .captured
             case .tunnel: .tunnel
             }
         listenerIDs[listening.netnsCookie, default: []].append(engine.addListener(listening.descriptors, kind))
@@ -256,6 +251,7 @@ final class ProxyLane {
             for descriptor in listening.descriptors { close(descriptor) }
         }
         waiting.removeAll { $0.netnsCookie == netnsCookie }
+        unknownToKernel.removeAll { $0.netnsCookie == netnsCookie }
     }
 }
 

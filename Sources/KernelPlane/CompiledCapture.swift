@@ -18,14 +18,17 @@ struct CompiledCapture: Sendable {
             let guards = unsafe bytes.assumingMemoryBound(to: weft_capture_guard.self)
             for (index, destination) in destinations.enumerated() {
                 unsafe guards[index].workload = destination.workload
+                unsafe guards[index].address = destination.address.abi
                 unsafe guards[index].port = destination.port.bigEndian
             }
         }
     }
 
-    /// A workload, as far as policies can tell it from others.
+    /// A place that requests may go to.
     struct Destination: Hashable {
+        /// 0: of no known workload.
         var workload: UInt64
+        var address: IPAddress
         var port: UInt16
     }
 }
@@ -54,12 +57,13 @@ extension MeshSnapshot {
     ) -> (captures: [UInt64: CompiledCapture], failures: [ObjectName]) {
         var captures: [UInt64: CompiledCapture] = [:]
         var failures: [ObjectName] = []
+        let egress = EgressPolicies(compiled, policies)
         for service in services.values {
             for port in service.ports where port.isProxied {
                 let targets = service.targets(of: port)
                 // Where a target has no endpoint left, requests go to its fallback.
                 let destinations = guarded(
-                    (targets + targets.compactMap(fallback)).flatMap(endpoints), compiled, policies)
+                    (targets + targets.compactMap(fallback)).flatMap(endpoints), compiled, policies, egress: egress)
                 guard let capture = CompiledCapture(service, port, destinations: destinations) else {
                     failures.append(service.name)
                     continue
@@ -76,22 +80,63 @@ extension MeshSnapshot {
 
     /// One destination for each different outcome that policies can have among the endpoints.
     private func guarded(
-        _ endpoints: [MeshEndpoint], _ compiled: [ObjectName: CompiledWorkload], _ policies: [UInt64: CompiledPolicy]
+        _ endpoints: [MeshEndpoint], _ compiled: [ObjectName: CompiledWorkload], _ policies: [UInt64: CompiledPolicy],
+        egress: EgressPolicies
     ) -> [CompiledCapture.Destination] {
-        var seen: Set<CompiledCapture.Destination> = []
+        /// What policies can tell endpoints apart by.
+        struct Kind: Hashable {
+            var policy: UInt64
+            var ingress: UInt64
+            var peer: UInt64
+            var port: UInt16
+            var blocks: [IPBlock]
+        }
+        var seen: Set<Kind> = []
         var result: [CompiledCapture.Destination] = []
         for endpoint in endpoints {
-            guard let workload = endpoint.workload.flatMap({ compiled[$0] }), workload.value.policy != 0 else {
-                continue
-            }
+            let workload = endpoint.workload.flatMap { compiled[$0] }
+            let groups = [workload?.value.policy ?? 0, workload?.value.ingress ?? 0]
+            guard groups != [0, 0] || egress.exist else { continue }
             let asksForPort =
-                policies[workload.value.policy].map { $0.header.flags & WEFT_POLICY_BY_PORT.rawValue != 0 } ?? true
-            let kind = CompiledCapture.Destination(
-                workload: workload.value.policy, port: asksForPort ? endpoint.port : 0)
+                egress.askForPort
+                || groups.contains { group in
+                    policies[group].map { $0.header.flags & WEFT_POLICY_BY_PORT.rawValue != 0 } ?? (group != 0)
+                }
+            let kind = Kind(
+                policy: groups[0], ingress: groups[1], peer: egress.exist ? workload?.value.peer ?? 0 : 0,
+                port: asksForPort ? endpoint.port : 0,
+                blocks: egress.blocks.filter { $0.contains(endpoint.address) })
             guard seen.insert(kind).inserted else { continue }
-            result.append(CompiledCapture.Destination(workload: workload.id, port: endpoint.port))
+            result.append(
+                CompiledCapture.Destination(
+                    workload: workload?.id ?? 0, address: endpoint.address, port: endpoint.port))
         }
         return result
+    }
+}
+
+/// What NetworkPolicies for connections of this node's workloads look at.
+private struct EgressPolicies {
+    var exist = false
+    var askForPort = false
+    var blocks: [IPBlock] = []
+
+    init(_ compiled: [ObjectName: CompiledWorkload], _ policies: [UInt64: CompiledPolicy]) {
+        var seen: Set<IPBlock> = []
+        for group in Set(compiled.values.map(\.value.egress)) where group != 0 {
+            exist = true
+            guard let policy = policies[group] else { continue }
+            if policy.header.flags & WEFT_POLICY_BY_PORT.rawValue != 0 { askForPort = true }
+            for prefix in policy.prefixes {
+                let words = prefix.key.address
+                let address = IPAddress(
+                    weft_address(
+                        high: UInt64(words.0) | UInt64(words.1) << 32, low: UInt64(words.2) | UInt64(words.3) << 32))
+                let length = UInt8(prefix.key.prefix_length - UInt32(WEFT_POLICY_PREFIX_BASE))
+                seen.insert(IPBlock(address: address, prefixLength: length))
+            }
+        }
+        blocks = Array(seen)
     }
 }
 

@@ -8,10 +8,12 @@ public struct CompiledMaps: Sendable {
     var policies: [UInt64: CompiledPolicy]
     /// By service identifier: what is in the proxy lane.
     var captures: [UInt64: CompiledCapture]
-    /// Ports at which connections from outside of the mesh go to the agent, and whose rules they meet.
-    var inboundPorts: [(key: weft_inbound_key, service: UInt64)]
+    /// Names of rules that no policy group has.
+    var ruleNames: [CompiledName] = []
     /// Policies that the kernel cannot hold, with the reason.
     var failures: [ObjectName: String]
+    /// The same for NetworkPolicies.
+    var networkFailures: [ObjectName: String]
     /// Captured services whose connections the kernel refuses, because it cannot hold all that they may lead to.
     var captureFailures: [ObjectName]
     var generation: UInt64
@@ -28,6 +30,9 @@ public struct CompiledMaps: Sendable {
         }
         return scoped
     }
+
+    /// What `inbound_ports` holds.
+    var inboundPorts: [CompiledWorkload.InboundPort] { workloads.values.flatMap(\.inboundPorts) }
 
     private let sources: [ObjectName: MeshService]
     private let drains: DrainDeadlines
@@ -61,19 +66,28 @@ public struct CompiledMaps: Sendable {
         self.services = services
 
         var compiler = PolicyCompiler(snapshot)
+        var networkCompiler = NetworkPolicyCompiler(snapshot)
         var workloads: [ObjectName: CompiledWorkload] = [:]
         let shared = CompiledWorkload.sharedAddresses(snapshot.workloads.values)
         for (name, workload) in snapshot.workloads {
             workloads[name] = CompiledWorkload(
                 workload, trustDomain: snapshot.trustDomain, policy: compiler.group(for: workload),
-                sharedAddresses: shared, isTunnelling: isCapturing)
+                sharedAddresses: shared,
+                network: CompiledWorkload.NetworkGroups(
+                    peer: networkCompiler.peer(of: workload), ingress: networkCompiler.group(.ingress, of: workload),
+                    egress: workload.isLocal ? networkCompiler.group(.egress, of: workload) : 0),
+                inboundPorts: workload.inboundPorts(snapshot, isCapturing: isCapturing),
+                isTunnelling: isCapturing)
         }
         self.workloads = workloads
-        policies = compiler.groups
+        policies = compiler.groups.merging(networkCompiler.groups) { first, _ in first }
         failures = compiler.failures
+        networkFailures = networkCompiler.failures
         (captures, captureFailures) =
             isCapturing ? snapshot.compiledCaptures(workloads, policies: policies) : ([:], [])
-        inboundPorts = isCapturing ? snapshot.compiledInboundPorts(workloads) : []
+        if workloads.values.contains(where: \.demandsMutualTLS) {
+            ruleNames.append(CompiledName(Identifier.strictRule, WEFT_NAME_RULE, Identifier.strictRuleName))
+        }
         hasDatagrams =
             snapshot.services.values.contains { $0.ports.contains { $0.transport == .udp } }
             || snapshot.workloads.values.contains { $0.ports.contains { $0.transport == .udp } }

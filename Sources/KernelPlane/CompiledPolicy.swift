@@ -49,6 +49,8 @@ struct CompiledPolicy: Sendable {
     var identities: [(key: weft_policy_identity_key, value: weft_clauses)] = []
     var ports: [(key: weft_policy_port_key, value: weft_clauses)] = []
     var prefixes: [(key: weft_policy_address_key, value: weft_clauses)] = []
+    /// Of NetworkPolicies, in place of `ports`.
+    var ranges: [(key: weft_policy_range_key, value: weft_clauses)] = []
     var rules: [(key: weft_policy_rule_key, value: UInt64)] = []
     var names: [CompiledName] = []
 
@@ -160,9 +162,17 @@ struct CompiledPolicy: Sendable {
         header.address_unknown = weft_clauses(clauses) { clause in
             clause.address.isEmpty || clause.effect == .deny || clause.effect == .shadowDeny
         }
-        // Within a listed block, outside of the more specific ones, every address satisfies the same clauses: those of
-        // the blocks that cover the block.
-        var listed = Set(clauses.flatMap { ($0.address.anyOf + $0.address.noneOf).joined() })
+        addPrefixes(Set(clauses.flatMap { ($0.address.anyOf + $0.address.noneOf).joined() })) { index, isCovering in
+            clauses[index].address.isSatisfied(isCovering)
+        }
+    }
+
+    /// Makes the entries for the blocks that clauses speak of. Within a block, outside of the more specific ones, every
+    /// address satisfies the same clauses: those of the blocks that cover the block.
+    mutating func addPrefixes(
+        _ blocks: Set<IPBlock>, _ isSatisfied: (_ clause: Int, _ isCovering: (IPBlock) -> Bool) -> Bool
+    ) {
+        var listed = blocks
         // IPv4 addresses lie inside ::/0 in the trie, but a block of IPv6 addresses does not speak of them.
         let mapped = IPBlock(address: IPAddress(v4: 0), prefixLength: 96)
         if listed.contains(where: {
@@ -179,10 +189,12 @@ struct CompiledPolicy: Sendable {
                 UInt32(truncatingIfNeeded: words.high), UInt32(truncatingIfNeeded: words.high >> 32),
                 UInt32(truncatingIfNeeded: words.low), UInt32(truncatingIfNeeded: words.low >> 32)
             )
-            let value = weft_clauses(clauses) { clause in
-                clause.address.isSatisfied { other in
+            var value = weft_clauses()
+            for index in 0..<Int(header.clause_count) {
+                let isSet = isSatisfied(index) { other in
                     other.prefixLength <= block.prefixLength && other.contains(block.address)
                 }
+                if isSet { value.insert(index) }
             }
             prefixes.append((key, value))
         }
@@ -201,7 +213,7 @@ struct ContentHash {
 
 extension weft_clauses {
     /// The bitmap of the clauses for which `isSet` holds.
-    init(_ clauses: [CompiledPolicy.Clause], isSet: (CompiledPolicy.Clause) -> Bool) {
+    init<Clause>(_ clauses: [Clause], isSet: (Clause) -> Bool) {
         self.init()
         for (index, clause) in clauses.enumerated() where isSet(clause) { insert(index) }
     }

@@ -11,14 +11,27 @@ struct CompiledWorkload: Sendable {
     /// Path of its cgroup below the cgroup v2 mount; nil for a remote workload.
     var cgroup: String?
     var names: [CompiledName]
+    /// What `inbound_ports` holds of it.
+    var inboundPorts: [InboundPort]
+
+    /// What NetworkPolicies mean for it; see `weft_workload`.
+    struct NetworkGroups {
+        var peer: UInt64 = 0
+        var ingress: UInt64 = 0
+        var egress: UInt64 = 0
+    }
+
+    typealias InboundPort = (key: weft_inbound_key, value: weft_inbound_port)
 
     /// - Parameters:
     ///   - sharedAddresses: those that several workloads have; they are found by port only.
+    ///   - inboundPorts: see `MeshWorkload.inboundPorts(_:isCapturing:)`.
     ///   - isTunnelling: whether this node's agent takes connections that go through tunnels.
     init(
         _ workload: MeshWorkload, trustDomain: String, policy: UInt64, sharedAddresses: Set<IPAddress>,
-        isTunnelling: Bool = false
+        network: NetworkGroups = NetworkGroups(), inboundPorts: [InboundPort] = [], isTunnelling: Bool = false
     ) {
+        self.inboundPorts = inboundPorts
         let spiffeID = workload.spiffeID(trustDomain: trustDomain)
         id = Identifier.workload(workload.name)
         let identity = Identifier.identity(spiffeID)
@@ -29,9 +42,13 @@ struct CompiledWorkload: Sendable {
         value = weft_workload()
         value.identity = identity
         value.policy = policy
+        value.peer = network.peer
+        value.ingress = network.ingress
+        value.egress = network.egress
         value.address = workload.addresses.first { !$0.isLoopback }?.abi ?? weft_address()
         value.flags = workload.isLocal ? WEFT_WORKLOAD_LOCAL.rawValue : 0
-        if workload.isLocal && !workload.inboundHTTP.isEmpty { value.flags |= WEFT_WORKLOAD_INBOUND.rawValue }
+        if workload.isLocal && workload.mutualTLS == .strict { value.flags |= WEFT_WORKLOAD_STRICT.rawValue }
+        if !inboundPorts.isEmpty { value.flags |= WEFT_WORKLOAD_INBOUND.rawValue }
         if isTunnelling && workload.isTunnelled { value.flags |= WEFT_WORKLOAD_TUNNEL.rawValue }
         cgroup = workload.isLocal ? workload.cgroup : nil
 
@@ -62,6 +79,19 @@ struct CompiledWorkload: Sendable {
         return scoped
     }
 
+    /// Whether plaintext from outside of the node is refused at some port.
+    var demandsMutualTLS: Bool {
+        value.flags & WEFT_WORKLOAD_STRICT.rawValue != 0
+            || inboundPorts.contains { UInt32($0.value.tls) == WEFT_PORT_TLS_STRICT.rawValue }
+    }
+
+    /// Whether connections that no hook of this node has decided meet rules at it.
+    var hasInboundRules: Bool {
+        value.flags & WEFT_WORKLOAD_LOCAL.rawValue != 0
+            && (value.policy != 0 || value.ingress != 0
+                || value.flags & (WEFT_WORKLOAD_INBOUND.rawValue | WEFT_WORKLOAD_STRICT.rawValue) != 0)
+    }
+
     var hasLoopbackAddress: Bool { endpoints.contains { IPAddress($0.address).isLoopback } }
 
     static func sharedAddresses(_ workloads: some Collection<MeshWorkload>) -> Set<IPAddress> {
@@ -79,24 +109,5 @@ extension MeshWorkload {
     /// asks for mutual TLS is reached through a tunnel, and those that do without it then are as well.
     var isTunnelled: Bool {
         !isLocal && takesTunnel && (mutualTLS != .disable || portMutualTLS.values.contains { $0 != .disable })
-    }
-}
-
-extension MeshSnapshot {
-    func compiledInboundPorts(
-        _ compiled: [ObjectName: CompiledWorkload]
-    ) -> [(key: weft_inbound_key, service: UInt64)] {
-        workloads.values.filter(\.isLocal).flatMap { workload in
-            workload.inboundHTTP.compactMap { port, service in
-                guard let id = compiled[workload.name]?.id,
-                    let frontend = services[service]?.ports.first(where: \.isProxied)
-                else { return nil }
-                let isIPv4 = services[service]?.addresses.first?.isIPv4 ?? true
-                let key = weft_inbound_key(workload: id, port: port.bigEndian, reserved: (0, 0, 0, 0, 0, 0))
-                return (
-                    key, Identifier.service(service, port: frontend.port, transport: .tcp, isIPv4: isIPv4)
-                )
-            }
-        }
     }
 }

@@ -26,6 +26,10 @@ public enum Identifier {
 
     public static func rule(_ text: String) -> UInt64 { of(WEFT_NAME_RULE, text) }
 
+    /// What refusals of plaintext are counted for.
+    static let strictRuleName = "PeerAuthentication STRICT"
+    static var strictRule: UInt64 { rule(strictRuleName) }
+
     /// Of the text that says why a service is in the proxy lane.
     public static func reason(service: UInt64) -> UInt64 {
         weft_mix(service ^ UInt64(WEFT_NAME_REASON.rawValue))

@@ -16,6 +16,7 @@ struct Inherited: Sendable {
     private var policyIdentities: [weft_policy_identity_key]
     private var policyPorts: [weft_policy_port_key]
     private var policyPrefixes: [weft_policy_address_key]
+    private var policyRanges: [weft_policy_range_key]
     private var policyRules: [weft_policy_rule_key]
 
     init(_ maps: borrowing PinnedMaps) throws(BPFError) {
@@ -31,6 +32,7 @@ struct Inherited: Sendable {
         policyIdentities = try maps.policyIdentities.keys()
         policyPorts = try maps.policyPorts.keys()
         policyPrefixes = try maps.policyPrefixes.keys()
+        policyRanges = try maps.policyRanges.keys()
         policyRules = try maps.policyRules.keys()
     }
 
@@ -79,7 +81,8 @@ struct Inherited: Sendable {
         for key in workloads where !keptWorkloads.contains(key) { _ = try? maps.workloads.delete(key) }
 
         for key in policies where compiled.policies[key] == nil { _ = try? maps.policies.delete(key) }
-        // A group that is kept has the same content, as its identifier is made from it; only identities may differ.
+        // A group that is kept has the same content, as its identifier is made from it; only identities and
+        // addresses of workloads may differ.
         var keptIdentities: Set<ABIBytes<weft_policy_identity_key>> = []
         for policy in compiled.policies.values {
             keptIdentities.formUnion(policy.identities.map { ABIBytes($0.key) })
@@ -89,9 +92,13 @@ struct Inherited: Sendable {
         }
         for key in policyPorts where compiled.policies[key.policy] == nil { _ = try? maps.policyPorts.delete(key) }
         for key in policyRules where compiled.policies[key.policy] == nil { _ = try? maps.policyRules.delete(key) }
-        for key in policyPrefixes {
+        let keptPrefixes = Set(compiled.policies.values.flatMap { $0.prefixes.map { ABIBytes($0.key) } })
+        for key in policyPrefixes where !keptPrefixes.contains(ABIBytes(key)) {
+            _ = try? maps.policyPrefixes.delete(key)
+        }
+        for key in policyRanges {
             let policy = UInt64(key.policy_words.0) | UInt64(key.policy_words.1) << 32
-            if compiled.policies[policy] == nil { _ = try? maps.policyPrefixes.delete(key) }
+            if compiled.policies[policy] == nil { _ = try? maps.policyRanges.delete(key) }
         }
     }
 }

@@ -53,7 +53,7 @@ public final class KernelPlane {
     private let datagramSweepLink: Link
     private let datagramIn: Program
     private let datagramOut: Program
-    private let inboundPolicy: Program
+    private var inboundPolicies: InboundPolicies
     private var agentLinks: Loader.AgentLinks?
     /// The id of the agent's own cgroup; 0 without a proxy.
     private let agentCgroup: UInt64
@@ -107,7 +107,7 @@ public final class KernelPlane {
         datagramSweepLink = parts.datagramSweep
         datagramIn = parts.datagramIn
         datagramOut = parts.datagramOut
-        inboundPolicy = parts.inboundPolicy
+        inboundPolicies = InboundPolicies(pins: pins, options: options)
         reconciler = try MapReconciler(PinnedMaps(pins))
         compiled = CompiledMaps.empty
 
@@ -157,16 +157,21 @@ public final class KernelPlane {
         try reconciler.setOwnListeners(proxy.addresses.endpoints(own: ownNamespace, namespaces: cookies))
     }
 
-    /// Hands over the listening sockets for clients outside of the mesh; nil takes them back. Of several sockets that
-    /// share a place (SO_REUSEPORT) one suffices.
-    public func setInboundListeners(ipv4: CInt?, ipv6: CInt?) throws(BPFError) {
-        for (key, descriptor) in [(WEFT_INBOUND_IPV4, ipv4), (WEFT_INBOUND_IPV6, ipv6)] {
-            if let descriptor {
-                try reconciler.maps.inboundSockets.set(key.rawValue, UInt64(descriptor))
-            } else {
-                _ = try? reconciler.maps.inboundSockets.delete(key.rawValue)
-            }
+    /// Hands over what the agent listens with (see `ProxyListeners`) for connections that come from outside of the node;
+    /// the kernel forgets sockets that are closed.
+    public func setListener(_ listening: ProxyListeners.Listening) throws(BPFError) {
+        let kind: weft_inbound_kind
+        switch (listening.purpose, listening.place.address.isIPv4) {
+        case (.captured, _): return
+        case (.inbound, true): kind = WEFT_INBOUND_IPV4
+        case (.inbound, false): kind = WEFT_INBOUND_IPV6
+        case (.tunnel, true): kind = WEFT_INBOUND_TUNNEL_IPV4
+        case (.tunnel, false): kind = WEFT_INBOUND_TUNNEL_IPV6
         }
+        // Of several sockets that share a place (SO_REUSEPORT) one suffices.
+        guard let descriptor = listening.descriptors.first else { return }
+        let key = weft_inbound_socket_key(netns_cookie: listening.netnsCookie, kind: kind.rawValue, reserved: 0)
+        try reconciler.maps.inboundSockets.set(key, UInt64(descriptor))
     }
 
     /// The cgroups of the local workloads: their processes may be in network namespaces that need a listener.
@@ -212,13 +217,14 @@ public final class KernelPlane {
         compiled = next
         let failures = program()
         isProgrammed = true
-        for name in next.policies.values.flatMap(\.names) where UInt32(name.kind) == WEFT_NAME_RULE.rawValue {
+        for name in next.policies.values.flatMap(\.names) + next.ruleNames
+        where UInt32(name.kind) == WEFT_NAME_RULE.rawValue {
             ruleNames[name.id] = name.text
         }
         settings.generation = snapshot.generation
         try reconciler.maps.settings.set(0, settings)
         try attachDatagramPrograms(compiled.hasDatagrams)
-        try attachInboundPolicy(!compiled.policies.isEmpty || !compiled.inboundPorts.isEmpty)
+        try attachInboundPolicies()
         return failures
     }
 
@@ -242,6 +248,7 @@ public final class KernelPlane {
         if found != namespaces {
             namespaces = found
             _ = program()
+            try attachInboundPolicies()
         } else {
             try enrol(reconciler.maps)
         }
@@ -258,10 +265,11 @@ public final class KernelPlane {
         try maps.settings.set(0, settings)
     }
 
-    /// The network namespaces, other than the agent's, of local workloads that have a loopback address.
+    /// The network namespaces, other than the agent's, of local workloads for which they matter: loopback addresses mean
+    /// something in one only, and what comes in is met where it arrives.
     private func findNamespaces(of compiled: borrowing CompiledMaps) -> [UInt64: UInt64] {
         var found: [UInt64: UInt64] = [:]
-        for workload in compiled.workloads.values where workload.hasLoopbackAddress {
+        for workload in compiled.workloads.values where workload.hasLoopbackAddress || workload.hasInboundRules {
             guard let cgroup = workload.cgroup,
                 let cookie = NetworkNamespace.cookie(ofCgroup: options.cgroupMount + cgroup), cookie != ownNamespace
             else { continue }
@@ -270,17 +278,14 @@ public final class KernelPlane {
         return found
     }
 
-    /// What meets connections at their destination costs every new one a lookup, so it is there only when there is a policy
-    /// or a port whose connections go to the agent.
-    private func attachInboundPolicy(_ wanted: Bool) throws(BPFError) {
-        let path = pins.link("inbound_policy")
-        let isAttached = FileSystem.exists(path)
-        if wanted && !isAttached {
-            let namespace = FileSystem.openFile("/proc/thread-self/ns/net")
-            try inboundPolicy.attach(toNetworkNamespace: namespace).pin(at: path)
-        } else if !wanted && isAttached {
-            try Link.unpin(path)
+    /// What meets connections at their destination costs every new one a lookup, so it is there only where a workload has
+    /// rules for them.
+    private func attachInboundPolicies() throws(BPFError) {
+        var wanted: [UInt64: String] = [:]
+        for workload in compiled.workloads.values where workload.hasInboundRules {
+            wanted[namespaces[workload.id] ?? ownNamespace] = workload.cgroup.map { options.cgroupMount + $0 } ?? ""
         }
+        try inboundPolicies.attach(in: wanted, own: ownNamespace)
     }
 
     private func attachDatagramPrograms(_ wanted: Bool) throws(BPFError) {

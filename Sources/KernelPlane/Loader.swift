@@ -24,7 +24,6 @@ enum Loader {
         var datagramSweep: Link
         var datagramIn: Program
         var datagramOut: Program
-        var inboundPolicy: Program
     }
 
     final class AgentLinks {
@@ -52,10 +51,10 @@ enum Loader {
     ) throws(BPFError) -> Loaded {
         let connect = try open(.connect, pins, options).load()
         let lifecycle = try open(.lifecycle, pins, options).load()
-        var inboundObject = try open(.inbound, pins, options)
-        try inboundObject.setReadOnlyData("attached_netns_cookie", to: NetworkNamespace.currentCookie)
-        let inbound = try inboundObject.load()
-        let sweep = try open(.sweep, pins, options).load()
+        let inbound = try open(.inbound, pins, options).load()
+        var sweepObject = try open(.sweep, pins, options)
+        try sweepObject.setReadOnlyData("strict_rule", to: Identifier.strictRule)
+        let sweep = try sweepObject.load()
 
         let settings = try sweep.descriptor(ofMap: "settings")
         let sockets = try sweep.descriptor(ofMap: "sockets")
@@ -89,25 +88,7 @@ enum Loader {
         return Loaded(
             Parts(
                 aged: agedLink, settle: settleLink, sweep: sweepLink, datagramSweep: datagramSweepLink,
-                datagramIn: datagramIn, datagramOut: datagramOut,
-                inboundPolicy: try takeOverInboundPolicy(inbound, pins)))
-    }
-
-    /// The link of an earlier agent gets the new program, unless it belongs to another network namespace than this one's.
-    private static func takeOverInboundPolicy(
-        _ object: borrowing LoadedObject, _ pins: PinDirectory
-    ) throws(BPFError) -> Program {
-        let program = try object.program("inbound_policy")
-        let pin = pins.link(program.name)
-        guard FileSystem.exists(pin) else { return program }
-        let link = try Link.openPinned(pin)
-        let namespace = try link.information.networkNamespace ?? 0
-        if UInt64(namespace) == FileSystem.inode("/proc/thread-self/ns/net") {
-            try link.replaceProgram(with: program)
-        } else {
-            try Link.unpin(pin)
-        }
-        return program
+                datagramIn: datagramIn, datagramOut: datagramOut))
     }
 
     /// The programs of the agent's own sockets, attached to its cgroup for as long as the links are held: they mean
@@ -122,7 +103,7 @@ enum Loader {
         return AgentLinks(lifecycle: lifecycle, options: options)
     }
 
-    private static func open(
+    static func open(
         _ image: ObjectImage, _ pins: PinDirectory, _ options: KernelPlane.Options
     ) throws(BPFError) -> OpenObject {
         var object = try OpenObject(name: image.name, image: image.bytes)

@@ -4,7 +4,7 @@ import WeftABI
 
 /// What could not be programmed, and for which object.
 public struct ProgrammingFailure: Sendable, Equatable {
-    /// `Service`, `Workload` or `AuthorizationPolicy`.
+    /// `Service`, `Workload`, `AuthorizationPolicy` or `NetworkPolicy`.
     public var kind: String
     public var name: ObjectName
     /// Names the map, and its limit if it is full.
@@ -20,7 +20,7 @@ struct MapReconciler: ~Copyable {
     private var workloads: [ObjectName: CompiledWorkload] = [:]
     private var policies: [UInt64: CompiledPolicy] = [:]
     private var captures: [UInt64: CompiledCapture] = [:]
-    private var inboundPorts: [ABIBytes<weft_inbound_key>: (key: weft_inbound_key, service: UInt64)] = [:]
+    private var inboundPorts: [ABIBytes<weft_inbound_key>: CompiledWorkload.InboundPort] = [:]
     private var ownListeners: Set<ABIBytes<weft_endpoint_key>> = []
     private var sharedNames: [UInt64: CompiledName] = [:]
     /// Keys that were found in pinned maps and that nobody has claimed yet.
@@ -43,14 +43,19 @@ struct MapReconciler: ~Copyable {
         for (policy, reason) in compiled.failures {
             failures.append(ProgrammingFailure(kind: "AuthorizationPolicy", name: policy, message: reason))
         }
+        for (policy, reason) in compiled.networkFailures {
+            failures.append(ProgrammingFailure(kind: "NetworkPolicy", name: policy, message: reason))
+        }
         applyNames(of: compiled)
         let unusable = addPolicies(compiled.policies)
+        failures += addInboundPorts(compiled.workloads)
         failures += addWorkloads(compiled.workloads, unusablePolicies: unusable)
         failures += enrol(maps)
         failures += addCaptures(compiled)
         var refused = applyServices(compiled.services, generation: compiled.generation)
         removeCaptures(notIn: compiled)
         removeWorkloads(notIn: compiled.workloads)
+        removeInboundPorts(notIn: compiled.inboundPorts)
         removePolicies(notIn: compiled.policies)
         if let leftovers = inherited {
             leftovers.removeAll(from: maps, keeping: compiled, ownListeners: ownListeners)
@@ -230,19 +235,10 @@ struct MapReconciler: ~Copyable {
                 }
             }
         }
-        for entry in compiled.inboundPorts where inboundPorts[ABIBytes(entry.key)]?.service != entry.service {
-            guard (try? maps.inboundPorts.set(entry.key, entry.service)) != nil else { continue }
-            inboundPorts[ABIBytes(entry.key)] = entry
-        }
         return failures
     }
 
     private mutating func removeCaptures(notIn compiled: borrowing CompiledMaps) {
-        let ports = Set(compiled.inboundPorts.map { ABIBytes($0.key) })
-        for (bytes, entry) in inboundPorts where !ports.contains(bytes) {
-            _ = try? maps.inboundPorts.delete(entry.key)
-            inboundPorts[bytes] = nil
-        }
         for id in captures.keys where compiled.captures[id] == nil {
             _ = try? maps.captures.delete(id)
             _ = try? maps.names.delete(Identifier.reason(service: id))
@@ -298,6 +294,32 @@ struct MapReconciler: ~Copyable {
         return failures
     }
 
+    /// Before the workloads whose flags lead to them.
+    private mutating func addInboundPorts(_ desired: [ObjectName: CompiledWorkload]) -> [ProgrammingFailure] {
+        var failures: [ProgrammingFailure] = []
+        for (name, workload) in desired {
+            for entry in workload.inboundPorts {
+                let bytes = ABIBytes(entry.key)
+                if let known = inboundPorts[bytes], ABIBytes(known.value) == ABIBytes(entry.value) { continue }
+                do throws(BPFError) {
+                    try maps.inboundPorts.set(entry.key, entry.value)
+                    inboundPorts[bytes] = entry
+                } catch {
+                    failures.append(ProgrammingFailure(kind: "Workload", name: name, message: error.description))
+                }
+            }
+        }
+        return failures
+    }
+
+    private mutating func removeInboundPorts(notIn desired: [CompiledWorkload.InboundPort]) {
+        let kept = Set(desired.map { ABIBytes($0.key) })
+        for (bytes, entry) in inboundPorts where !kept.contains(bytes) {
+            _ = try? maps.inboundPorts.delete(entry.key)
+            inboundPorts[bytes] = nil
+        }
+    }
+
     // MARK: Policies
 
     /// Adds groups and refreshes their identities: bitmaps and rules first, the header last.
@@ -317,9 +339,10 @@ struct MapReconciler: ~Copyable {
                 for entry in old?.identities ?? [] where !kept.contains(entry.key.identity) {
                     _ = try? maps.policyIdentities.delete(entry.key)
                 }
+                try refreshPrefixes(of: new, over: old)
                 if old == nil {
                     for entry in new.ports { try maps.policyPorts.set(entry.key, entry.value) }
-                    for entry in new.prefixes { try maps.policyPrefixes.set(entry.key, entry.value) }
+                    for entry in new.ranges { try maps.policyRanges.set(entry.key, entry.value) }
                     for entry in new.rules { try maps.policyRules.set(entry.key, entry.value) }
                     try maps.policies.set(id, new.header)
                 }
@@ -336,6 +359,19 @@ struct MapReconciler: ~Copyable {
         return unusable
     }
 
+    /// Addresses of workloads come and go with them.
+    private func refreshPrefixes(of new: CompiledPolicy, over old: CompiledPolicy?) throws(BPFError) {
+        let known = Dictionary(
+            uniqueKeysWithValues: (old?.prefixes ?? []).map { (ABIBytes($0.key), $0.value.array) })
+        for entry in new.prefixes where known[ABIBytes(entry.key)] != entry.value.array {
+            try maps.policyPrefixes.set(entry.key, entry.value)
+        }
+        let kept = Set(new.prefixes.map { ABIBytes($0.key) })
+        for entry in old?.prefixes ?? [] where !kept.contains(ABIBytes(entry.key)) {
+            _ = try? maps.policyPrefixes.delete(entry.key)
+        }
+    }
+
     private mutating func removePolicies(notIn desired: [UInt64: CompiledPolicy]) {
         for (id, old) in policies where desired[id] == nil {
             remove(old)
@@ -348,6 +384,7 @@ struct MapReconciler: ~Copyable {
         for entry in policy.identities { _ = try? maps.policyIdentities.delete(entry.key) }
         for entry in policy.ports { _ = try? maps.policyPorts.delete(entry.key) }
         for entry in policy.prefixes { _ = try? maps.policyPrefixes.delete(entry.key) }
+        for entry in policy.ranges { _ = try? maps.policyRanges.delete(entry.key) }
         for entry in policy.rules { _ = try? maps.policyRules.delete(entry.key) }
     }
 
@@ -363,6 +400,7 @@ struct MapReconciler: ~Copyable {
         for policy in compiled.policies.values {
             for name in policy.names { desired[name.id] = name }
         }
+        for name in compiled.ruleNames { desired[name.id] = name }
         for (id, name) in desired where sharedNames[id] != name {
             try? maps.names.set(id, name.abi)
             sharedNames[id] = name

@@ -12,13 +12,19 @@ enum NetworkNamespace {
         return weft_netns_cookie(descriptor)
     }
 
-    /// The cookie of the namespace in which a cgroup's processes are; nil if it has none. A sub-cgroup counts.
+    /// Leads to the calling thread's namespace.
+    static let own = "/proc/thread-self/ns/net"
+
+    /// A file that leads to the namespace in which a cgroup's processes are; nil if it has none. A sub-cgroup counts.
+    static func file(ofCgroup path: String) -> String? {
+        firstProcess(of: path, depth: 4).map { "/proc/\($0)/ns/net" }
+    }
+
+    /// The cookie of that namespace.
     static func cookie(ofCgroup path: String) -> UInt64? {
-        guard let process = firstProcess(of: path, depth: 4) else { return nil }
-        let file = "/proc/\(process)/ns/net"
-        guard let inode = FileSystem.inode(file) else { return nil }
-        if inode == FileSystem.inode("/proc/thread-self/ns/net") { return currentCookie }
-        let own = FileSystem.openFile("/proc/thread-self/ns/net")
+        guard let file = file(ofCgroup: path), let inode = FileSystem.inode(file) else { return nil }
+        if inode == FileSystem.inode(own) { return currentCookie }
+        let own = FileSystem.openFile(Self.own)
         let other = FileSystem.openFile(file)
         guard own.rawValue >= 0, other.rawValue >= 0, weft_enter_netns(other.rawValue) == 0 else { return nil }
         defer { weft_enter_netns(own.rawValue) }
@@ -41,7 +47,7 @@ enum NetworkNamespace {
     ///
     /// - Returns: nil if it cannot be entered.
     static func inside<Result>(file: borrowing FileDescriptor, _ body: () -> Result) -> Result? {
-        let own = FileSystem.openFile("/proc/thread-self/ns/net")
+        let own = FileSystem.openFile(Self.own)
         guard own.rawValue >= 0, weft_enter_netns(file.rawValue) == 0 else { return nil }
         defer { weft_enter_netns(own.rawValue) }
         return body()
@@ -72,7 +78,7 @@ enum NetworkNamespace {
     static func visit(_ cookies: Set<UInt64>, _ body: () -> Void) -> Int {
         var wanted = cookies
         if wanted.remove(currentCookie) != nil { body() }
-        let own = FileSystem.openFile("/proc/thread-self/ns/net")
+        let own = FileSystem.openFile(Self.own)
         guard !wanted.isEmpty, own.rawValue >= 0 else { return wanted.count }
         var seen: Set<UInt64> = []
         for process in FileSystem.entries(of: "/proc") where CInt(process) != nil {

@@ -11,9 +11,9 @@ public final class PinnedMaps: Sendable {
     public let maglev: MapOfMaps<UInt64>
     public let captures: Map<UInt64, weft_capture>
     public let proxy: Map<UInt32, weft_proxy>
-    public let inboundPorts: Map<weft_inbound_key, UInt64>
+    public let inboundPorts: Map<weft_inbound_key, weft_inbound_port>
     /// Written with descriptors, read as socket cookies.
-    public let inboundSockets: Map<UInt32, UInt64>
+    public let inboundSockets: Map<weft_inbound_socket_key, UInt64>
     public let workloads: Map<UInt64, weft_workload>
     public let addresses: Map<weft_endpoint_key, UInt64>
     public let cgroups: Map<UInt64, UInt64>
@@ -21,6 +21,7 @@ public final class PinnedMaps: Sendable {
     public let policyIdentities: Map<weft_policy_identity_key, weft_clauses>
     public let policyPorts: Map<weft_policy_port_key, weft_clauses>
     public let policyPrefixes: Map<weft_policy_address_key, weft_clauses>
+    public let policyRanges: Map<weft_policy_range_key, weft_clauses>
     public let policyRules: Map<weft_policy_rule_key, UInt64>
     public let names: Map<UInt64, weft_name>
     public let settings: Map<UInt32, weft_settings>
@@ -40,7 +41,8 @@ public final class PinnedMaps: Sendable {
     public static let names: [String] = [
         "services", "slots", "backends", "maglev", "captures", "inbound_ports", "workloads", "addresses", "cgroups",
         "policies", "policy_ids",
-        "policy_ports", "policy_prefixes", "policy_rules", "names", "backend_load", "service_state", "affinity",
+        "policy_ports", "policy_prefixes", "policy_ranges", "policy_rules", "names", "backend_load", "service_state",
+        "affinity",
         "cgroup_cache", "traffic", "rule_counters", "tuples", "origins",
     ]
 
@@ -73,6 +75,7 @@ public final class PinnedMaps: Sendable {
         policyIdentities = try map("policy_ids")
         policyPorts = try map("policy_ports")
         policyPrefixes = try map("policy_prefixes")
+        policyRanges = try map("policy_ranges")
         policyRules = try map("policy_rules")
         names = try map("names")
         settings = try map("settings")

@@ -45,11 +45,21 @@ public struct ProxyAddresses: Sendable, Equatable {
         self.tunnel = tunnel
     }
 
+    /// Where those connections are taken in a network namespace: the kernel hands them over whatever the listener's own
+    /// address is, so in another than the agent's, and for the other address family, that is the loopback one.
+    func inboundPlaces(isOwn: Bool) -> [Place] {
+        let loopback = [IPAddress(v4: 0x7f00_0001), IPAddress(high: 0, low: 1 << 56)]
+        guard isOwn else { return loopback.map { Place(address: $0, port: inbound.port) } }
+        let others = loopback.filter { $0.isIPv4 != inbound.address.isIPv4 }
+        return [inbound] + others.map { Place(address: $0, port: inbound.port) }
+    }
+
     var abi: weft_proxy {
         var proxy = weft_proxy()
         proxy.outbound4 = outbound4.address.abi
         proxy.outbound6 = outbound6.address.abi
         proxy.outbound_port = outbound4.port.bigEndian
+        proxy.tunnel_port = tunnel.port.bigEndian
         return proxy
     }
 
@@ -72,11 +82,11 @@ public struct ProxyAddresses: Sendable, Equatable {
                 return key
             }
         }
-        let here = [outbound4, outbound6, inbound, tunnel].flatMap { key($0, scope: own) }
+        let here = ([outbound4, outbound6, tunnel] + inboundPlaces(isOwn: true)).flatMap { key($0, scope: own) }
         let everywhere = Place(address: IPAddress(v4: 0), port: tunnel.port)
         return here
             + namespaces.filter { $0 != own }.flatMap { namespace in
-                [outbound4, outbound6, everywhere].flatMap { key($0, scope: namespace) }
+                ([outbound4, outbound6, everywhere] + inboundPlaces(isOwn: false)).flatMap { key($0, scope: namespace) }
             }
     }
 }

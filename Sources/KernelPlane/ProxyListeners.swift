@@ -10,6 +10,8 @@ public final class ProxyListeners {
     public enum Purpose: Sendable {
         /// Connections that the kernel has turned to the agent.
         case captured
+        /// Connections of clients outside of the mesh to ports with rules about requests.
+        case inbound
         /// Tunnels from other nodes.
         case tunnel
     }
@@ -22,8 +24,6 @@ public final class ProxyListeners {
         public var place: ProxyAddresses.Place
         public var descriptors: [CInt]
     }
-
-    private static let own = "/proc/thread-self/ns/net"
 
     private let addresses: ProxyAddresses
     private let workers: Int
@@ -57,7 +57,7 @@ public final class ProxyListeners {
     public func refresh(cgroups: [String]) -> Bool {
         var wanted: [UInt64: String] = [:]
         for cgroup in cgroups { NetworkNamespace.collect(ofCgroup: cgroup, into: &wanted) }
-        if let inode = FileSystem.inode(Self.own) { wanted[inode] = Self.own }
+        if let inode = FileSystem.inode(NetworkNamespace.own) { wanted[inode] = NetworkNamespace.own }
         var changed = false
         for (inode, cookie) in namespaces where wanted[inode] == nil {
             namespaces[inode] = nil
@@ -83,7 +83,7 @@ public final class ProxyListeners {
     private func open(_ file: String) -> UInt64? {
         let namespace = FileSystem.openFile(file)
         guard namespace.rawValue >= 0, let inode = FileSystem.inode(file) else { return nil }
-        let isOwn = file == Self.own
+        let isOwn = file == NetworkNamespace.own
         let outcome = NetworkNamespace.inside(file: namespace) {
             () -> (UInt64, [Listening], (place: ProxyAddresses.Place, code: CInt)?) in
             let cookie = NetworkNamespace.currentCookie
@@ -124,6 +124,7 @@ public final class ProxyListeners {
         let everywhere = [IPAddress(v4: 0), IPAddress(high: 0, low: 0)]
         let tunnelAddresses = isOwn && !tunnel.address.isUnspecified ? [tunnel.address] : everywhere
         return [(.captured, addresses.outbound4), (.captured, addresses.outbound6)]
+            + addresses.inboundPlaces(isOwn: isOwn).map { (.inbound, $0) }
             + tunnelAddresses.map { (.tunnel, ProxyAddresses.Place(address: $0, port: tunnel.port)) }
     }
 

@@ -127,7 +127,7 @@ struct CompiledCaptureTests {
         let entry = try #require(compiled.inboundPorts.first)
         #expect(entry.key.workload == Identifier.workload(web))
         #expect(entry.key.port == UInt16(8080).bigEndian)
-        #expect(entry.service == Identifier.service(web, port: 80, transport: .tcp, isIPv4: true))
+        #expect(entry.value.service == Identifier.service(web, port: 80, transport: .tcp, isIPv4: true))
         let flags = try #require(compiled.workloads[web]?.value.flags)
         #expect(flags == WEFT_WORKLOAD_LOCAL.rawValue | WEFT_WORKLOAD_INBOUND.rawValue)
 
@@ -145,7 +145,9 @@ struct CompiledCaptureTests {
         #expect(addresses.outbound6.port == 15001)
         let keys = addresses.endpoints(own: 7, namespaces: [7, 8])
         #expect(Set(keys.filter { $0.scope == 7 }.map { UInt16(bigEndian: $0.port) }) == [15001, 15006, 15008])
-        #expect(keys.filter { $0.scope == 8 }.map { UInt16(bigEndian: $0.port) } == [15001, 15001, 15008, 15008])
+        #expect(
+            keys.filter { $0.scope == 8 }.map { UInt16(bigEndian: $0.port) }
+                == [15001, 15001, 15008, 15008, 15006, 15006])
         #expect(throws: ProxyAddresses.Invalid.self) {
             try ProxyAddresses(
                 outbound: .init(address: IPAddress(v4: 0), port: 15001), inbound: inbound, tunnel: inbound)

@@ -307,8 +307,10 @@ struct CaptureTests {
             closed: { cookie in listening.close(cookie) })
         defer { listeners.close() }
         listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh))
-        // Of each family for what is captured, and one for tunnels; in other namespaces those are taken at all addresses.
-        #expect(listening.opened.map(\.purpose) == [.captured, .captured, .tunnel])
+        // Of each family for what is captured and for what comes from outside, and one for tunnels; in other namespaces
+        // those are taken at all addresses.
+        let purposes: [ProxyListeners.Purpose] = [.captured, .captured, .inbound, .inbound, .tunnel]
+        #expect(listening.opened.map(\.purpose) == purposes)
         let own = try #require(listening.opened.first?.netnsCookie)
 
         let go = "\(sandbox.directory)/go"
@@ -327,8 +329,8 @@ struct CaptureTests {
                 """)
         #expect(line(output) == "ECONNREFUSED")
         #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
-        #expect(listening.opened.map(\.purpose).dropFirst(3) == [.captured, .captured, .tunnel, .tunnel])
-        #expect(listening.opened.dropFirst(5).allSatisfy { $0.place.address.isUnspecified })
+        #expect(Array(listening.opened.map(\.purpose).dropFirst(5)) == purposes + [.tunnel])
+        #expect(listening.opened.dropFirst(9).allSatisfy { $0.place.address.isUnspecified })
         #expect(listening.opened.allSatisfy { $0.descriptors.count == 2 })
         try plane.setProxyNamespaces(listeners.cookies)
         #expect(FileManager.default.createFile(atPath: go, contents: nil))
@@ -337,7 +339,7 @@ struct CaptureTests {
         process.waitUntilExit()
 
         #expect(listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
-        #expect(listening.opened.map(\.netnsCookie) == [own, own, own])
+        #expect(listening.opened.map(\.netnsCookie) == purposes.map { _ in own })
         #expect(!listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: mesh)))
     }
 

@@ -20,6 +20,7 @@ struct TableMaps {
     var policyIdentities: [(weft_policy_identity_key, weft_clauses)] = []
     var policyPorts: [(weft_policy_port_key, weft_clauses)] = []
     var policyPrefixes: [(weft_policy_address_key, weft_clauses)] = []
+    var policyRanges: [(weft_policy_range_key, weft_clauses)] = []
     var policyRules: [(weft_policy_rule_key, UInt64)] = []
     var names: [(UInt64, weft_name)] = []
     var affinity: [(weft_affinity_key, weft_affinity)] = []
@@ -31,7 +32,7 @@ struct TableMaps {
             captures: table(captures), proxy: table([(0, proxy)]), inboundPorts: table([]),
             workloads: table(workloads), addresses: table(addresses), cgroups: table([]), policies: table(policies),
             policyIdentities: table(policyIdentities), policyPorts: table(policyPorts),
-            policyPrefixes: prefixes(policyPrefixes), policyRules: table(policyRules), names: table(names),
+            policyPrefixes: prefixes(policyPrefixes), policyRanges: ranges(policyRanges), policyRules: table(policyRules), names: table(names),
             settings: table([(0, settings)]), backendLoad: table(loads), serviceState: table([]),
             affinity: table(affinity),
             cgroupCache: table([]), traffic: table([]), ruleCounters: table(ruleCounters), nodeCounters: table([]),
@@ -105,21 +106,30 @@ private func table<Key: BitwiseCopyable, Value>(_ entries: [(Key, Value)]) -> Ma
         })
 }
 
-/// The longest prefix that covers the key.
 private func prefixes(
     _ entries: [(weft_policy_address_key, weft_clauses)]
 ) -> MapReader<weft_policy_address_key, weft_clauses> {
     var reader = table(entries)
-    reader.get = { key in
-        entries.filter { entry, _ in
-            let bits = Int(entry.prefix_length)
-            let (a, b) = (Array(bytes(entry).dropFirst(4)), Array(bytes(key).dropFirst(4)))
-            return (0..<bits).allSatisfy { bit in
-                (a[bit / 8] ^ b[bit / 8]) & (0x80 >> UInt8(bit % 8)) == 0
-            }
-        }.max { $0.0.prefix_length < $1.0.prefix_length }?.1
-    }
+    reader.get = { key in longestPrefix(of: key, in: entries) { Int($0.prefix_length) } }
     return reader
+}
+
+private func ranges(
+    _ entries: [(weft_policy_range_key, weft_clauses)]
+) -> MapReader<weft_policy_range_key, weft_clauses> {
+    var reader = table(entries)
+    reader.get = { key in longestPrefix(of: key, in: entries) { Int($0.prefix_length) } }
+    return reader
+}
+
+/// The entry with the longest prefix that covers the key; the length is the key's first field.
+private func longestPrefix<Key: BitwiseCopyable>(
+    of key: Key, in entries: [(Key, weft_clauses)], _ length: (Key) -> Int
+) -> weft_clauses? {
+    entries.filter { entry, _ in
+        let (a, b) = (Array(bytes(entry).dropFirst(4)), Array(bytes(key).dropFirst(4)))
+        return (0..<length(entry)).allSatisfy { bit in (a[bit / 8] ^ b[bit / 8]) & (0x80 >> UInt8(bit % 8)) == 0 }
+    }.max { length($0.0) < length($1.0) }?.1
 }
 
 private func bytes<Key: BitwiseCopyable>(_ key: Key) -> [UInt8] { unsafe withUnsafeBytes(of: key) { unsafe Array($0) } }

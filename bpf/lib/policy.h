@@ -59,22 +59,25 @@ static inline __u32 weft_first_clause(const struct weft_clauses *bits, const str
 	return WEFT_NO_CLAUSE;
 }
 
-static inline void weft_policy_decide(const struct weft_policy *policy, const struct weft_policy_facts *facts,
-                                      struct weft_decision *decision)
+/* Leaves in `matched` what one more dimension satisfies as well. */
+static inline void weft_clauses_narrow(struct weft_clauses *matched, const struct weft_clauses *dimension)
 {
-	struct weft_clauses matched;
+	for (__u32 word = 0; word < WEFT_POLICY_WORDS; word++)
+		matched->words[word] &= dimension->words[word];
+}
+
+/* `matched`: the clauses that the connection satisfies in every dimension. */
+static inline void weft_policy_decide_matched(const struct weft_policy *policy, const struct weft_clauses *matched,
+                                              struct weft_decision *decision)
+{
 	__u32 clause;
 
-	for (__u32 word = 0; word < WEFT_POLICY_WORDS; word++)
-		matched.words[word] =
-		    facts->identity.words[word] & facts->address.words[word] & facts->port.words[word];
-
 	decision->verdict = WEFT_VERDICT_ALLOW;
-	decision->clause = weft_first_clause(&matched, &policy->deny);
+	decision->clause = weft_first_clause(matched, &policy->deny);
 	if (decision->clause != WEFT_NO_CLAUSE) {
 		decision->verdict = WEFT_VERDICT_DENY;
 	} else if (policy->flags & WEFT_POLICY_HAS_ALLOW) {
-		decision->clause = weft_first_clause(&matched, &policy->allow);
+		decision->clause = weft_first_clause(matched, &policy->allow);
 		if (decision->clause == WEFT_NO_CLAUSE)
 			decision->verdict = WEFT_VERDICT_DENY;
 	}
@@ -85,16 +88,16 @@ static inline void weft_policy_decide(const struct weft_policy *policy, const st
 	if (!(policy->flags & WEFT_POLICY_HAS_SHADOW))
 		return;
 
-	decision->audit_clause = weft_first_clause(&matched, &policy->audit);
+	decision->audit_clause = weft_first_clause(matched, &policy->audit);
 	/* A denial that is enforced already needs no shadow verdict. */
 	if (decision->clause != WEFT_NO_CLAUSE && decision->verdict == WEFT_VERDICT_DENY)
 		return;
-	clause = weft_first_clause(&matched, &policy->shadow_deny);
+	clause = weft_first_clause(matched, &policy->shadow_deny);
 	if (clause != WEFT_NO_CLAUSE) {
 		decision->shadow_verdict = WEFT_VERDICT_DENY;
 		decision->shadow_clause = clause;
 	} else if (policy->flags & WEFT_POLICY_HAS_SHADOW_ALLOW) {
-		clause = weft_first_clause(&matched, &policy->shadow_allow);
+		clause = weft_first_clause(matched, &policy->shadow_allow);
 		decision->shadow_clause = clause;
 		if (clause != WEFT_NO_CLAUSE) {
 			decision->shadow_verdict = WEFT_VERDICT_ALLOW;
@@ -103,6 +106,16 @@ static inline void weft_policy_decide(const struct weft_policy *policy, const st
 			decision->shadow_verdict = WEFT_VERDICT_DENY;
 		}
 	}
+}
+
+static inline void weft_policy_decide(const struct weft_policy *policy, const struct weft_policy_facts *facts,
+                                      struct weft_decision *decision)
+{
+	struct weft_clauses matched = facts->identity;
+
+	weft_clauses_narrow(&matched, &facts->address);
+	weft_clauses_narrow(&matched, &facts->port);
+	weft_policy_decide_matched(policy, &matched, decision);
 }
 
 #endif

@@ -70,8 +70,10 @@ private struct PolicyRules {
                     action: "-", isShadow: UInt32(key.mode) == WEFT_MODE_SHADOW.rawValue, isImplicit: false)
             }
         }
-        for (id, workload) in try maps.workloads.entries() where workload.policy != 0 {
-            guarded[workload.policy, default: []].insert(resolver.name(id))
+        for (id, workload) in try maps.workloads.entries() {
+            for group in [workload.policy, workload.ingress, workload.egress] where group != 0 {
+                guarded[group, default: []].insert(resolver.name(id))
+            }
         }
     }
 

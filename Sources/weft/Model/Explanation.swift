@@ -48,7 +48,7 @@ struct Explanation {
                 try explain(workload: workload)
             }
         } else {
-            explainPassthrough()
+            try explainPassthrough()
         }
     }
 
@@ -161,12 +161,24 @@ struct Explanation {
     }
 
     private func decision(for backend: Backend) throws -> PolicyDecision? {
-        guard backend.entry.workload != 0 else { return nil }
         let peer = backend.endpoint
+        if let egress = try egress(to: backend.entry.workload, address: peer.address, port: peer.port), egress.isDenied
+        {
+            return egress
+        }
+        guard backend.entry.workload != 0 else { return nil }
         return try PolicyDecision(
             PolicyDecision.Question(
                 source: source.workload, destination: backend.entry.workload,
-                sourceAddress: source.address(towards: peer.address, maps), port: peer.port), in: maps)
+                sourceAddress: source.address(towards: peer.address, maps), port: peer.port,
+                transport: destination.transport), in: maps)
+    }
+
+    /// What the source's own NetworkPolicies say.
+    private func egress(to workload: UInt64, address: IPAddress, port: UInt16) throws -> PolicyDecision? {
+        try PolicyDecision(
+            egressOf: source.workload, to: workload, address: address, port: port, transport: destination.transport,
+            in: maps)
     }
 
     private mutating func summarize(_ possible: [Candidate]) {
@@ -269,11 +281,18 @@ struct Explanation {
     /// Each place that a request may be sent to has to allow the source.
     private mutating func explainGuards(_ capture: weft_capture) throws {
         let address = try source.address(towards: destination.address, maps)
-        let decisions = try capture.guarded.map { place in
-            let question = PolicyDecision.Question(
-                source: source.workload, destination: place.workload, sourceAddress: address,
-                port: UInt16(bigEndian: place.port))
-            return (place, try PolicyDecision(question, in: maps))
+        let decisions = try capture.guarded.flatMap { place in
+            let port = UInt16(bigEndian: place.port)
+            var decisions: [PolicyDecision] = []
+            if let egress = try egress(to: place.workload, address: IPAddress(place.address), port: port) {
+                decisions.append(egress)
+            }
+            if place.workload != 0 {
+                let question = PolicyDecision.Question(
+                    source: source.workload, destination: place.workload, sourceAddress: address, port: port)
+                decisions.append(try PolicyDecision(question, in: maps))
+            }
+            return decisions.map { (place, $0) }
         }
         if let (place, denial) = decisions.first(where: { $0.1.isDenied }) {
             outcome = .denied
@@ -298,10 +317,15 @@ struct Explanation {
     private mutating func explain(workload: UInt64) throws {
         lane = "kernel"
         add("workload", "\(destination) is no service but an address of workload \(resolver.name(workload))")
-        let decision = try PolicyDecision(
+        var decision = try PolicyDecision(
             PolicyDecision.Question(
                 source: source.workload, destination: workload,
-                sourceAddress: source.address(towards: destination.address, maps), port: destination.port), in: maps)
+                sourceAddress: source.address(towards: destination.address, maps), port: destination.port,
+                transport: destination.transport), in: maps)
+        if let egress = try egress(to: workload, address: destination.address, port: destination.port), egress.isDenied
+        {
+            decision = egress
+        }
         if decision.isDenied {
             outcome = .denied
             add("policy", "\(decision.sentence(resolver)); connect() fails with EPERM", .bad)
@@ -316,10 +340,16 @@ struct Explanation {
         }
     }
 
-    private mutating func explainPassthrough() {
+    private mutating func explainPassthrough() throws {
         var address = weft_address(destination.address)
         let addressClass = Terms.addressClass(UInt8(unsafe weft_address_class_of(&address).rawValue))
         add("destination", "\(destination) is neither a service nor an address of a workload")
+        if let egress = try egress(to: 0, address: destination.address, port: destination.port) {
+            if egress.isDenied { outcome = .denied }
+            add(
+                "policy", egress.sentence(resolver) + (egress.isDenied ? "; connect() fails with EPERM" : ""),
+                egress.isDenied ? .bad : .good)
+        }
         add(
             "lane",
             "passthrough: the connection is left alone"

@@ -3,7 +3,9 @@ import Mesh
 import WeftABI
 
 extension MapTable {
-    static var policyTables: [MapTable] { [policies, policyIdentities, policyPorts, policyPrefixes, policyRules] }
+    static var policyTables: [MapTable] {
+        [policies, policyIdentities, policyPorts, policyPrefixes, policyRanges, policyRules]
+    }
 
     private static let policies = MapTable(
         "policies", "Policy groups: the clauses that guard a set of workloads", keyForm: "0x0123456789abcdef",
@@ -63,7 +65,7 @@ extension MapTable {
         })
 
     private static let policyPrefixes = MapTable(
-        "policy_prefixes", "Clauses that a source address satisfies",
+        "policy_prefixes", "Clauses that an address of the other end satisfies",
         keyForm: "POLICY@10.0.0.7 (the longest prefix that covers it)",
         reader: { $0.policyPrefixes },
         parse: { text, resolver in
@@ -74,6 +76,26 @@ extension MapTable {
         fields: { key, bits, resolver in
             [
                 Field("policy", resolver.value(key.policy)), Field("block", .string(key.block)),
+                clauses("clauses", bits),
+            ]
+        })
+
+    private static let policyRanges = MapTable(
+        "policy_ranges", "Clauses of NetworkPolicies that a destination port satisfies",
+        keyForm: "POLICY@8080/tcp (the longest prefix that covers it)",
+        reader: { $0.policyRanges },
+        parse: { text, resolver in
+            guard let (policy, rest) = split(text), let slash = rest.firstIndex(of: "/"),
+                let port = UInt16(rest[..<slash]),
+                let transport = parseTransport(String(rest[rest.index(after: slash)...]))
+            else { return nil }
+            return try weft_policy_range_key(
+                policy: resolver.id(policy, .policy), transport: transport, port: port)
+        },
+        key: { key, resolver in "\(resolver.name(key.policy))@\(key.ports)" },
+        fields: { key, bits, resolver in
+            [
+                Field("policy", resolver.value(key.policy)), Field("ports", .string(key.ports)),
                 clauses("clauses", bits),
             ]
         })
@@ -115,6 +137,26 @@ extension weft_policy_port_key {
         self.init()
         self.policy = policy
         self.port = port.bigEndian
+    }
+}
+
+extension weft_policy_range_key {
+    /// The key that finds the longest prefix for a port.
+    init(policy: UInt64, transport: UInt8, port: UInt16) {
+        self.init(
+            prefix_length: UInt32(WEFT_POLICY_RANGE_BASE) + 16,
+            policy_words: (UInt32(truncatingIfNeeded: policy), UInt32(policy >> 32)), protocol: transport, reserved: 0,
+            port: port.bigEndian)
+    }
+
+    var policy: UInt64 { UInt64(policy_words.1) << 32 | UInt64(policy_words.0) }
+
+    /// `80/tcp`, `8192-8319/tcp`.
+    var ports: String {
+        let first = UInt16(bigEndian: port)
+        let last = first | UInt16(truncatingIfNeeded: 0xffff >> (prefix_length - UInt32(WEFT_POLICY_RANGE_BASE)))
+        return
+            "\(first)\(last == first ? "" : "-\(last)")/\(self.protocol == TransportProtocol.udp.number ? "udp" : "tcp")"
     }
 }
 

@@ -38,7 +38,7 @@ extension MapTable {
         })
 
     private static let inboundPorts = MapTable(
-        "inbound_ports", "Ports whose connections from outside of the mesh go through the proxy",
+        "inbound_ports", "Ports with rules of their own for connections from outside of the mesh",
         keyForm: "shop/web-1#8080",
         reader: { $0.inboundPorts },
         parse: { text, resolver in
@@ -48,11 +48,13 @@ extension MapTable {
             return weft_inbound_key(workload: workload, port: port.bigEndian, reserved: (0, 0, 0, 0, 0, 0))
         },
         key: { key, resolver in "\(resolver.name(key.workload))#\(UInt16(bigEndian: key.port))" },
-        fields: { key, service, resolver in
-            [
+        fields: { key, port, resolver in
+            let modes = ["inherited", "strict", "optional"]
+            return [
                 Field("workload", resolver.value(key.workload)),
                 Field("port", Value(UInt16(bigEndian: key.port))),
-                resolver.serviceField(service),
+                resolver.serviceField(port.service),
+                Field("mutualTLS", .string(Int(port.tls) < modes.count ? modes[Int(port.tls)] : "?"), title: "MTLS"),
             ]
         })
 

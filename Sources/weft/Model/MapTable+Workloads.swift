@@ -18,6 +18,10 @@ extension MapTable {
                 .hidden("id", .identifier(id)),
                 Field("identity", resolver.value(workload.identity)),
                 Field("policy", resolver.value(workload.policy)),
+                Field("ingress", resolver.value(workload.ingress)),
+                Field("egress", resolver.value(workload.egress)),
+                .hidden("tunnel", .bool(workload.flags & WEFT_WORKLOAD_TUNNEL.rawValue != 0)),
+                .hidden("strict", .bool(workload.flags & WEFT_WORKLOAD_STRICT.rawValue != 0)),
                 Field("address", address.isUnspecified ? .null : .string("\(address)")),
                 Field("local", .bool(isLocal)),
             ]

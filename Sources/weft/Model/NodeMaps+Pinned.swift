@@ -23,6 +23,7 @@ extension NodeMaps {
         policyIdentities = pinned("policy_ids", in: directory)
         policyPorts = pinned("policy_ports", in: directory)
         policyPrefixes = pinned("policy_prefixes", in: directory)
+        policyRanges = pinned("policy_ranges", in: directory)
         policyRules = pinned("policy_rules", in: directory)
         names = pinned("names", in: directory)
         settings = pinned("settings", in: directory)

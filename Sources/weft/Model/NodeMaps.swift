@@ -31,7 +31,7 @@ struct NodeMaps {
     var maglev: MapReader<UInt64, [UInt64]>
     var captures: MapReader<UInt64, weft_capture>
     var proxy: MapReader<UInt32, weft_proxy>
-    var inboundPorts: MapReader<weft_inbound_key, UInt64>
+    var inboundPorts: MapReader<weft_inbound_key, weft_inbound_port>
     var workloads: MapReader<UInt64, weft_workload>
     var addresses: MapReader<weft_endpoint_key, UInt64>
     var cgroups: MapReader<UInt64, UInt64>
@@ -39,6 +39,7 @@ struct NodeMaps {
     var policyIdentities: MapReader<weft_policy_identity_key, weft_clauses>
     var policyPorts: MapReader<weft_policy_port_key, weft_clauses>
     var policyPrefixes: MapReader<weft_policy_address_key, weft_clauses>
+    var policyRanges: MapReader<weft_policy_range_key, weft_clauses>
     var policyRules: MapReader<weft_policy_rule_key, UInt64>
     var names: MapReader<UInt64, weft_name>
     var settings: MapReader<UInt32, weft_settings>

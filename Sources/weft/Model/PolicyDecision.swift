@@ -13,6 +13,16 @@ struct PolicyDecision: Equatable {
         var sourceAddress: IPAddress?
         /// Of the destination workload, in host order.
         var port: UInt16
+        /// As in the IP header.
+        var transport = TransportProtocol.tcp.number
+    }
+
+    /// The same as one group sees it: its clauses speak of the other end.
+    private struct GroupQuestion {
+        var peer: UInt64
+        var address: IPAddress?
+        var port: UInt16
+        var transport: UInt8
     }
 
     enum Reason: Equatable {
@@ -42,23 +52,58 @@ struct PolicyDecision: Equatable {
         var rule: UInt64
     }
 
-    /// Asks the maps.
+    private init(isDenied: Bool, reason: Reason) {
+        (self.isDenied, self.reason, rule, auditRule) = (isDenied, reason, 0, 0)
+    }
+
+    /// Asks the maps: the destination's NetworkPolicies, then its AuthorizationPolicies, which have to agree.
     init(_ question: Question, in maps: NodeMaps) throws {
+        guard let destination = try maps.workloads.get(question.destination) else {
+            self.init(isDenied: true, reason: .incomplete)
+            return
+        }
+        let asked = GroupQuestion(
+            peer: question.source, address: question.sourceAddress, port: question.port, transport: question.transport)
+        var network: PolicyDecision?
+        if destination.ingress != 0, question.source != question.destination {
+            network = try PolicyDecision(asked, group: destination.ingress, in: maps)
+        }
+        if let network, network.isDenied || destination.policy == 0 {
+            self = network
+        } else if destination.policy != 0 {
+            self = try PolicyDecision(asked, group: destination.policy, in: maps)
+            if rule == 0, let network { (rule, reason) = (network.rule, network.reason) }
+        } else {
+            self.init(isDenied: false, reason: .noPolicy)
+        }
+    }
+
+    /// What the source's own NetworkPolicies say to a connection; nil if none applies.
+    ///
+    /// - Parameter destination: 0: the address belongs to no workload.
+    init?(
+        egressOf source: UInt64, to destination: UInt64, address: IPAddress, port: UInt16, transport: UInt8,
+        in maps: NodeMaps
+    ) throws {
+        guard source != 0, source != destination else { return nil }
+        guard let workload = try maps.workloads.get(source) else {
+            self.init(isDenied: true, reason: .incomplete)
+            return
+        }
+        guard workload.egress != 0, destination != 0 || !address.isLoopback else { return nil }
+        try self.init(
+            GroupQuestion(peer: destination, address: address, port: port, transport: transport),
+            group: workload.egress,
+            in: maps)
+    }
+
+    private init(_ question: GroupQuestion, group: UInt64, in maps: NodeMaps) throws {
         rule = 0
         auditRule = 0
-        guard let destination = try maps.workloads.get(question.destination) else {
+        guard var policy = try maps.policies.get(group) else {
             (isDenied, reason) = (true, .incomplete)
             return
         }
-        guard destination.policy != 0 else {
-            (isDenied, reason) = (false, .noPolicy)
-            return
-        }
-        guard var policy = try maps.policies.get(destination.policy) else {
-            (isDenied, reason) = (true, .incomplete)
-            return
-        }
-        let group = destination.policy
         var facts = try Self.facts(policy, group, question, maps)
         var decision = weft_decision()
         unsafe weft_policy_decide(&policy, &facts, &decision)
@@ -84,25 +129,29 @@ struct PolicyDecision: Equatable {
         shadow = Shadow(isDenied: shadowDenied, rule: shadowRule)
     }
 
-    /// Where the connection stands in each dimension, as `policy_facts` of bpf/verdict.h finds it.
+    /// Where the connection stands in each dimension, as `match_clauses` of bpf/verdict.h finds it.
     private static func facts(
-        _ policy: weft_policy, _ group: UInt64, _ question: Question, _ maps: NodeMaps
+        _ policy: weft_policy, _ group: UInt64, _ question: GroupQuestion, _ maps: NodeMaps
     ) throws -> weft_policy_facts {
         func asks(_ flag: weft_policy_flags) -> Bool { policy.flags & flag.rawValue != 0 }
         var facts = weft_policy_facts(
             identity: policy.identity_unknown, address: policy.address_default, port: policy.port_default)
-        if asks(WEFT_POLICY_BY_IDENTITY), question.source != 0,
-            let identity = try maps.workloads.get(question.source)?.identity, identity != 0
+        if asks(WEFT_POLICY_BY_IDENTITY), question.peer != 0,
+            let peer = try maps.workloads.get(question.peer), peer.identity != 0
         {
-            let key = weft_policy_identity_key(policy: group, identity: identity)
+            let key = weft_policy_identity_key(
+                policy: group, identity: asks(WEFT_POLICY_OF_NETWORK) ? peer.peer : peer.identity)
             facts.identity = try maps.policyIdentities.get(key) ?? policy.identity_default
         }
-        if asks(WEFT_POLICY_BY_PORT) {
+        if asks(WEFT_POLICY_BY_PORT), asks(WEFT_POLICY_OF_NETWORK) {
+            let key = weft_policy_range_key(policy: group, transport: question.transport, port: question.port)
+            facts.port = try maps.policyRanges.get(key) ?? policy.port_default
+        } else if asks(WEFT_POLICY_BY_PORT) {
             let key = weft_policy_port_key(policy: group, port: question.port)
             facts.port = try maps.policyPorts.get(key) ?? policy.port_default
         }
         if asks(WEFT_POLICY_BY_ADDRESS) {
-            if let address = question.sourceAddress {
+            if let address = question.address {
                 let key = weft_policy_address_key(policy: group, address: weft_address(address))
                 facts.address = try maps.policyPrefixes.get(key) ?? policy.address_default
             } else {
@@ -128,7 +177,7 @@ extension PolicyDecision {
         case .noDenialMatched: "no DENY rule matches, and no ALLOW policy applies"
         case .noAllowMatched:
             rule == 0 ? "an ALLOW policy applies and no rule of it matches" : "by \(resolver.name(rule))"
-        case .incomplete: "the destination's entries are not loaded, so the programs refuse"
+        case .incomplete: "its entries are not loaded, so the programs refuse"
         }
     }
 
