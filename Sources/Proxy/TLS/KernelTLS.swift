@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Whether the kernel can take the encryption over (`tls` module).
