@@ -135,6 +135,9 @@ public final class Agent {
             }
             // The programs wake the agent for refusals, and before the ring is full; the rest waits for the timer.
             try reactor.register(ring.fd, .readable) { [unowned self] _ in collectFlows() }
+            for queue in proxy.engine.flows {
+                try reactor.register(queue.wakeup, .readable) { [unowned self] _ in collectFlows() }
+            }
             startTimers()
             logger.info(
                 plane.adopted ? "running with the programs of an earlier agent" : "running",
@@ -330,14 +333,15 @@ public final class Agent {
         }
     }
 
-    /// Takes the records that the programs have written.
+    /// Takes the records that the programs and the proxy's workers have written.
     func collectFlows() {
         // A producer that is faster than this reader must not keep the reactor from everything else.
         let taken = ring.consume(limit: Self.flowBatch) { record in
             guard record.byteCount >= MemoryLayout<weft_flow>.size else { return }
             flows.append(unsafe record.unsafeLoadUnaligned(as: weft_flow.self))
         }
-        if taken >= Self.flowBatch { reactor.after(.milliseconds(1)) { [unowned self] in collectFlows() } }
+        let most = proxy.engine.flows.map { $0.drain(limit: Self.flowBatch) { flows.append($0) } }.max() ?? 0
+        if max(taken, most) >= Self.flowBatch { reactor.after(.milliseconds(1)) { [unowned self] in collectFlows() } }
     }
 
     private func checkHook() {

@@ -36,10 +36,12 @@ final class MetricsScrape {
                 node: try Self.nodeCounters(maps)
             )
         }
-        traffic.update(readings.traffic, directory: agent.directory, now: now)
+        let engine = agent.proxy.engine
+        traffic.update(
+            readings.traffic, workers: engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now)
         policy.update(readings.rules, directory: agent.directory, now: now)
-        policy.update(agent.proxy.engine.policyCounts?.readings ?? [], now: now)
-        requests.update(agent.proxy.engine.statistics, directory: agent.directory, now: now)
+        policy.update(engine.policyCounts?.readings ?? [], now: now)
+        requests.update(engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now)
         if counted.isEmpty || now - countedAt > Self.countInterval {
             counted = try Self.countEntries(agent.plane)
             countedAt = now
@@ -62,6 +64,7 @@ final class MetricsScrape {
         own.features = agent.features.all.map { ($0.name, $0.isPresent) }
         own.take(nodeCounters: readings.node)
         own.losses.append(("access_log", agent.accessLog?.lost ?? 0))
+        own.losses.append(("tunnel_flows", engine.flows.reduce(0) { $0 &+ $1.lost }))
         own.write(to: &writer)
         writeState(agent, &writer)
         IdentityMetrics(agent.identity, limit: maxSeries).write(to: &writer)

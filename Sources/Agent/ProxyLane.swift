@@ -280,8 +280,10 @@ private final class InboundServices: Sendable {
         guard unsafe weft_local_endpoint(socket, &local) == 0 else { return nil }
         let place = ProxyAddresses.Place(address: IPAddress(high: local.high, low: local.low), port: local.port)
         guard let service = services.withLock({ $0[place] }) else { return nil }
-        return ConnectionOrigin(
+        var origin = ConnectionOrigin(
             destination: ClientAddress(place.address, port: place.port), service: service, source: 0)
+        origin.isInbound = true
+        return origin
     }
 }
 

@@ -25,6 +25,8 @@ public struct ConnectionOrigin: BitwiseCopyable, Sendable {
     /// As the kernel's maps name them; 0: unknown.
     public var service: UInt64
     public var source: UInt64
+    /// It comes from outside of this node, to one of its workloads.
+    public var isInbound = false
     public var lane = Lane.proxy
     /// Of the tunnel's lane: the backend that the kernel has chosen, 0 if the destination is a workload's own address,
     /// and the workload that it leads to.
@@ -64,6 +66,10 @@ public final class ProxyEngine: Sendable {
     /// One for each worker, and so are the parts of the access log; they outlive the engine.
     public let statistics: [WorkerStatistics]
     public let accessLogs: [AccessLogQueue]
+    /// Who the numbers of peers in a worker's statistics are.
+    public let peerNames: [PeerNames]
+    /// The peers' connections that have ended or were refused.
+    public let flows: [FlowQueue]
     private let seats: [WorkerSeat]
     private let threads = Mutex<[UInt]>([])
     private let nextListener = Atomic<UInt32>(1)
@@ -100,6 +106,8 @@ public final class ProxyEngine: Sendable {
         self.seats = seats
         statistics = seats.map(\.statistics)
         accessLogs = seats.map(\.accessLog)
+        peerNames = seats.map(\.peerNames)
+        flows = seats.map(\.flows)
     }
 
     /// Puts a configuration in force: for requests that begin from now on. What is learnt about endpoints is carried over.
@@ -233,6 +241,8 @@ struct WorkerSeat: Sendable {
     let mailbox: WorkerMailbox
     let statistics = WorkerStatistics()
     let accessLog = AccessLogQueue()
+    let peerNames = PeerNames()
+    let flows = FlowQueue()
     let origins: OriginLookup
     let checkClient: CheckClient
 }

@@ -6,7 +6,7 @@ public struct FlowFilter: Sendable, Equatable {
         public let description: String
     }
 
-    /// The client's workload: `namespace/name`, or `name` in any namespace.
+    /// The client's workload: `namespace/name`, or `name` in any namespace; or its SPIFFE id.
     public var from: String?
     /// The service or the server's workload: `namespace/name`, `namespace/name:port`, or `name` in any namespace.
     public var to: String?
@@ -73,7 +73,7 @@ public struct FlowFilter: Sendable, Equatable {
 
     /// What needs names.
     func admits(_ record: FlowRecord) -> Bool {
-        if let from, !Self.matches(from, record.from) { return false }
+        if let from, !Self.matches(from, record.from), from != record.sourcePrincipal { return false }
         if let to, !Self.matches(to, record.to), !Self.matches(to, record.destination) { return false }
         return true
     }

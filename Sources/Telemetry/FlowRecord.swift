@@ -1,3 +1,4 @@
+import Proxy
 public import WeftABI
 
 /// One ended, failed or refused connection, with names instead of identifiers.
@@ -13,6 +14,9 @@ public struct FlowRecord: Sendable {
     public var lane: String
     /// The client's workload, `namespace/name`; nil if it has none.
     public var from: String?
+    /// The client's SPIFFE id: as a certificate has proved it in the tunnel lane, elsewhere that of its workload; nil if it
+    /// has none.
+    public var sourcePrincipal: String?
     /// The service, `namespace/name:port`; nil for a workload's own address, and outside the mesh.
     public var to: String?
     /// The server's workload, `namespace/name`; nil if it has none.
@@ -44,7 +48,8 @@ public struct FlowRecord: Sendable {
     public var netnsCookie: UInt64
     public var cgroup: UInt64
 
-    public init(_ flow: weft_flow, directory: some NameDirectory, clock: WallClock) {
+    /// - Parameter texts: what is known of the flow beside identifiers.
+    public init(_ flow: weft_flow, _ texts: FlowTexts? = nil, directory: some NameDirectory, clock: WallClock) {
         func endpoint(_ address: weft_address, _ port: UInt16) -> String? {
             guard address.high != 0 || address.low != 0 else { return nil }
             return AddressText.text(address, port: port)
@@ -58,14 +63,16 @@ public struct FlowRecord: Sendable {
         reporter = Terms.reporter(flow.reporter)
         transport = Terms.transport(flow.protocol)
         lane = Terms.lane(flow.lane)
-        from = name(flow.source, directory.workload(flow.source)?.fullName)
+        let source = directory.workload(flow.source)
+        from = name(flow.source, source?.fullName)
+        sourcePrincipal = [texts?.principal, source?.principal].compactMap { $0 }.first { !$0.isEmpty }
         to = name(flow.service, directory.service(flow.service)?.fullName)
         destination = name(flow.destination, directory.workload(flow.destination)?.fullName)
         sourceAddress = endpoint(flow.source_address, flow.source_port)
         serviceAddress = endpoint(flow.service_address, flow.service_port)
         peerAddress = endpoint(flow.peer_address, flow.peer_port)
         addressClass = flow.address_class == 0 ? nil : Terms.addressClass(flow.address_class)
-        rule = name(flow.rule, directory.rule(flow.rule))
+        rule = texts == nil ? name(flow.rule, directory.rule(flow.rule)) : texts?.rule
         sentBytes = flow.sent_bytes
         receivedBytes = flow.received_bytes
         durationMicroseconds = flow.ended_ns >= flow.started_ns ? (flow.ended_ns - flow.started_ns) / 1000 : 0
@@ -79,11 +86,54 @@ public struct FlowRecord: Sendable {
     }
 }
 
+/// What is known of a connection through a tunnel beside identifiers.
+public struct FlowTexts: Sendable, Equatable {
+    /// The client's SPIFFE id.
+    public var principal: String
+    /// The rule that has decided, `namespace/policy[rule]`; nil: none applies.
+    public var rule: String?
+}
+
+extension weft_flow {
+    /// A connection that came through a tunnel, as the kernel would have written it at the server's end.
+    init(_ tunnel: TunnelFlow) {
+        self.init()
+        started_ns = tunnel.started
+        ended_ns = tunnel.ended
+        source = tunnel.source
+        destination = tunnel.destination
+        sent_bytes = tunnel.sent
+        received_bytes = tunnel.received
+        source_address = weft_address(high: tunnel.client.high.bigEndian, low: tunnel.client.low.bigEndian)
+        source_port = tunnel.client.port.bigEndian
+        service_address = weft_address(high: tunnel.target.high.bigEndian, low: tunnel.target.low.bigEndian)
+        service_port = tunnel.target.port.bigEndian
+        peer_address = service_address
+        peer_port = service_port
+        self.protocol = 6
+        lane = UInt8(WEFT_LANE_TUNNEL.rawValue)
+        event = tunnel.event.rawValue
+        reporter = UInt8(WEFT_REPORTER_DESTINATION.rawValue)
+        error = UInt32(bitPattern: tunnel.error)
+    }
+}
+
+extension FlowTexts {
+    init(_ entry: borrowing TunnelFlowEntry) {
+        principal = "spiffe://" + Self.text(entry.peer)
+        rule = entry.rule.isEmpty ? nil : Self.text(entry.rule)
+    }
+
+    private static func text(_ bytes: RawSpan) -> String {
+        unsafe bytes.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+    }
+}
+
 extension FlowRecord {
     /// One JSON object without line feeds. Every key is always there, in this order; `null` says that there is none.
     ///
-    /// `time` (RFC 3339, UTC), `event`, `reporter`, `protocol`, `lane`, `from`, `to`, `destination`, `source_address`,
-    /// `service_address`, `peer_address`, `address_class`, `rule`, `bytes_sent`, `bytes_received`, `duration_us`,
+    /// `time` (RFC 3339, UTC), `event`, `reporter`, `protocol`, `lane`, `from`, `source_principal`, `to`, `destination`,
+    /// `source_address`, `service_address`, `peer_address`, `address_class`, `rule`, `bytes_sent`, `bytes_received`, `duration_us`,
     /// `connect_us`, `rtt_us`, `retransmits`, `error` (the errno's number), `cookie`, `netns_cookie`, `cgroup`.
     public func writeJSON(to bytes: inout [UInt8]) {
         var object = JSONObjectWriter()
@@ -93,6 +143,7 @@ extension FlowRecord {
         object.add("protocol", transport)
         object.add("lane", lane)
         object.add("from", from)
+        object.add("source_principal", sourcePrincipal)
         object.add("to", to)
         object.add("destination", destination)
         object.add("source_address", sourceAddress)

@@ -1,3 +1,4 @@
+public import Proxy
 public import WeftABI
 
 /// The last flow records of the node, and those who follow them. Records are kept as the kernel wrote them (176 bytes
@@ -7,9 +8,14 @@ public import WeftABI
 public final class FlowWindow {
     public typealias Subscription = UInt64
 
+    private struct Kept {
+        var flow: weft_flow
+        var texts: FlowTexts?
+    }
+
     private let capacity: Int
     private let directory: () -> any NameDirectory
-    private var ring: [weft_flow] = []
+    private var ring: [Kept] = []
     /// Where the oldest record is once the ring is full.
     private var oldest = 0
     private var subscribers: [(id: Subscription, filter: FlowFilter, body: (FlowRecord) -> Void)] = []
@@ -27,16 +33,21 @@ public final class FlowWindow {
     public var count: Int { ring.count }
 
     /// Adds a record in place of the oldest, and tells the subscribers.
-    public func append(_ flow: weft_flow) {
+    public func append(_ flow: weft_flow) { append(flow, nil) }
+
+    /// The same for a connection that came through a tunnel.
+    public func append(_ entry: borrowing TunnelFlowEntry) { append(weft_flow(entry.flow), FlowTexts(entry)) }
+
+    private func append(_ flow: weft_flow, _ texts: FlowTexts?) {
         total += 1
         if ring.count < capacity {
-            ring.append(flow)
+            ring.append(Kept(flow: flow, texts: texts))
         } else {
-            ring[oldest] = flow
+            ring[oldest] = Kept(flow: flow, texts: texts)
             oldest = (oldest + 1) % capacity
         }
         guard subscribers.contains(where: { $0.filter.admits(flow) }) else { return }
-        let record = FlowRecord(flow, directory: directory(), clock: .current())
+        let record = FlowRecord(flow, texts, directory: directory(), clock: .current())
         // A subscriber may leave while it is told.
         for subscriber in subscribers where subscriber.filter.admits(flow) && subscriber.filter.admits(record) {
             subscriber.body(record)
@@ -50,9 +61,9 @@ public final class FlowWindow {
         var found: [FlowRecord] = []
         for index in ring.indices.reversed() {
             guard found.count < limit else { break }
-            let flow = ring[(oldest + index) % ring.count]
-            guard filter.admits(flow) else { continue }
-            let record = FlowRecord(flow, directory: names, clock: clock)
+            let kept = ring[(oldest + index) % ring.count]
+            guard filter.admits(kept.flow) else { continue }
+            let record = FlowRecord(kept.flow, kept.texts, directory: names, clock: clock)
             if filter.admits(record) { found.append(record) }
         }
         return found.reversed()

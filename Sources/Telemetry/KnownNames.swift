@@ -65,13 +65,36 @@ struct KnownNames {
         return Self.istioLabels(
             reporter: Terms.reporter(key.reporter), source: source, destination: destination, service: service,
             cluster: cluster, transport: Terms.transport(key.transport),
-            // The client's end does not know how the server's takes the connection.
-            security: key.isFromSource ? Terms.unknown : "none", lane: Terms.lane(key.lane), missing: Terms.unknown)
+            security: Self.security(isFromSource: key.isFromSource, isTunnelled: key.isTunnel),
+            lane: Terms.lane(key.lane), missing: Terms.unknown)
+    }
+
+    /// The labels of Istio's TCP metrics for connections that came through tunnels.
+    ///
+    /// - Parameter principal: the client's SPIFFE id.
+    mutating func tunnelLabels(
+        _ key: WorkerStatistics.ConnectionKey, principal: String?, _ directory: some NameDirectory, cluster: String
+    ) -> MetricLabels {
+        let source = workload(key.source, directory)
+        let destination = workload(key.destination, directory)
+        return Self.istioLabels(
+            reporter: "destination", source: source, destination: destination,
+            service: service(key.service, directory), cluster: cluster, transport: "tcp", security: Terms.mutualTLS,
+            lane: "tunnel", missing: Terms.unknown, sourcePrincipal: principal)
+    }
+
+    /// Istio's `connection_security_policy`. The client's end does not know how the server's takes what is not tunnelled.
+    private static func security(isFromSource: Bool, isTunnelled: Bool) -> String {
+        if isTunnelled { return Terms.mutualTLS }
+        return isFromSource ? Terms.unknown : "none"
     }
 
     /// The labels of Istio's HTTP metrics, and the lane: that of the client's end, or of the server's.
+    ///
+    /// - Parameter principal: the SPIFFE id that a certificate has proved of the client; nil: none.
     mutating func requestLabels(
-        _ key: WorkerStatistics.Key, isFromSource: Bool, _ directory: some NameDirectory, cluster: String
+        _ key: WorkerStatistics.Key, isFromSource: Bool, principal: String?, _ directory: some NameDirectory,
+        cluster: String
     ) -> MetricLabels {
         let source = workload(key.source, directory)
         let destination = workload(key.destination, directory)
@@ -79,8 +102,10 @@ struct KnownNames {
         return Self.istioLabels(
             reporter: isFromSource ? "source" : "destination", source: source, destination: destination,
             service: service, cluster: cluster, transport: "http", code: "\(key.status)",
-            flags: Terms.responseFlags(key.flags), security: isFromSource ? Terms.unknown : "none", lane: "proxy",
-            missing: Terms.unknown)
+            flags: Terms.responseFlags(key.flags),
+            security: Self.security(
+                isFromSource: isFromSource, isTunnelled: key.isFromTunnel || isFromSource && key.isToTunnel),
+            lane: "proxy", missing: Terms.unknown, sourcePrincipal: principal)
     }
 
     /// {destination_service, route, response_code}.
@@ -101,14 +126,16 @@ struct KnownNames {
     static func istioLabels(
         reporter: String, source: WorkloadLabels?, destination: WorkloadLabels?, service: ServiceLabels?,
         cluster: String, transport: String, code: String? = nil, flags: String = "-", security: String, lane: String,
-        missing: String
+        missing: String, sourcePrincipal: String? = nil
     ) -> MetricLabels {
         var labels = MetricLabels()
         labels.append("reporter", reporter)
-        for (prefix, workload) in [("source", source), ("destination", destination)] {
+        for (prefix, workload, principal) in [
+            ("source", source, sourcePrincipal), ("destination", destination, nil),
+        ] {
             labels.append("\(prefix)_workload", workload?.workload ?? missing)
             labels.append("\(prefix)_workload_namespace", workload?.namespace ?? missing)
-            labels.append("\(prefix)_principal", workload?.principal ?? missing)
+            labels.append("\(prefix)_principal", principal ?? workload?.principal ?? missing)
             labels.append("\(prefix)_app", workload?.app ?? missing)
             labels.append("\(prefix)_version", workload?.version ?? missing)
             labels.append("\(prefix)_cluster", workload == nil ? missing : cluster)

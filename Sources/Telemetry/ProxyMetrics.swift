@@ -27,6 +27,8 @@ public struct ProxyMetrics {
     /// By worker, then by place.
     private var entries: [[Int: Entry]] = []
     private var counters = [UInt64](repeating: 0, count: ProxyCounter.allCases.count)
+    private var handshakeFailures: [(cause: String, count: UInt64)] = []
+    private var violations: [(cause: String, count: UInt64)] = []
     private var names = KnownNames()
 
     /// - Parameters:
@@ -42,8 +44,12 @@ public struct ProxyMetrics {
 
     /// Reads the workers, always the same ones in the same order.
     ///
-    /// - Parameter now: CLOCK_MONOTONIC in nanoseconds.
-    public mutating func update(_ workers: [WorkerStatistics], directory: some NameDirectory, now: UInt64) {
+    /// - Parameters:
+    ///   - peers: theirs, in the same order.
+    ///   - now: CLOCK_MONOTONIC in nanoseconds.
+    public mutating func update(
+        _ workers: [WorkerStatistics], peers: [PeerNames] = [], directory: some NameDirectory, now: UInt64
+    ) {
         if names.refresh(directory) { forgetLabels() }
         while entries.count < workers.count { entries.append([:]) }
         for (number, worker) in workers.enumerated() {
@@ -52,20 +58,23 @@ public struct ProxyMetrics {
                     if let gone = entries[number].removeValue(forKey: position) { release(gone) }
                     continue
                 }
-                take(reading, at: position, of: number, directory, now)
+                let peer = peers.indices.contains(number) ? peers[number].name(reading.key.peer) : nil
+                take(reading, from: peer, at: position, of: number, directory, now)
             }
         }
         for counter in ProxyCounter.allCases {
             counters[counter.rawValue] = workers.reduce(0) { $0 &+ $1.value(counter) }
         }
+        handshakeFailures = Self.sums(workers.map(\.handshakeFailures))
+        violations = Self.sums(workers.map(\.peerViolations))
         requests.expire(now: now)
         routes.expire(now: now)
         retire(workers)
     }
 
     private mutating func take(
-        _ reading: WorkerStatistics.Reading, at position: Int, of number: Int, _ directory: some NameDirectory,
-        _ now: UInt64
+        _ reading: WorkerStatistics.Reading, from peer: String?, at position: Int, of number: Int,
+        _ directory: some NameDirectory, _ now: UInt64
     ) {
         var entry = entries[number].removeValue(forKey: position) ?? Entry(generation: reading.generation)
         defer { entries[number][position] = entry }
@@ -85,17 +94,26 @@ public struct ProxyMetrics {
         }
         if !key.isInbound {
             Self.add(change, to: &requests, &entry.source, now) {
-                names.requestLabels(key, isFromSource: true, directory, cluster: cluster)
+                names.requestLabels(key, isFromSource: true, principal: peer, directory, cluster: cluster)
             }
         }
         if key.isInbound || names.isLocal(key.destination, directory) {
             Self.add(change, to: &requests, &entry.destination, now) {
-                names.requestLabels(key, isFromSource: false, directory, cluster: cluster)
+                names.requestLabels(key, isFromSource: false, principal: peer, directory, cluster: cluster)
             }
         }
         Self.add(Requests(count: change.count), to: &routes, &entry.route, now) {
             names.routeLabels(key, directory)
         }
+    }
+
+    /// The sums over workers, whose causes are the same ones in the same order.
+    private static func sums(_ workers: [[(cause: String, count: UInt64)]]) -> [(cause: String, count: UInt64)] {
+        guard var sums = workers.first else { return [] }
+        for worker in workers.dropFirst() {
+            for (index, (_, count)) in worker.enumerated() { sums[index].count &+= count }
+        }
+        return sums
     }
 
     private static func add<Value>(
@@ -181,6 +199,18 @@ extension ProxyMetrics {
                 writer.counter("weft_proxy_\(name)", help: help, value)
             }
         }
+        writeTunnels(&writer)
+    }
+
+    private func writeTunnels(_ writer: inout MetricWriter) {
+        writer.family(
+            "weft_tunnel_handshake_failures_total", .counter,
+            help: "Connections between agents that could not be made, by cause.")
+        for (cause, count) in handshakeFailures { writer.sample(MetricLabels([("cause", cause)]), count) }
+        writer.family(
+            "weft_tunnel_violations_total", .counter,
+            help: "Other agents whose connections were ended for what they did with HTTP/2, by cause.")
+        for (cause, count) in violations { writer.sample(MetricLabels([("cause", cause)]), count) }
     }
 
     private static let overflowName = "overflow"

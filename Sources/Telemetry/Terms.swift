@@ -4,6 +4,7 @@ import WeftABI
 /// The texts of the kernel's enumerations; anything else is `unknown`.
 enum Terms {
     static let unknown = "unknown"
+    static let mutualTLS = "mutual_tls"
 
     static func lane(_ lane: UInt8) -> String {
         name(lane, ["passthrough", "kernel", "accelerated", "shortcut", "tunnel", "proxy"])

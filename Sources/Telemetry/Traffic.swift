@@ -118,5 +118,7 @@ struct TrafficKey: Hashable {
 
     var isPassthrough: Bool { UInt32(lane) == WEFT_LANE_PASSTHROUGH.rawValue }
 
+    var isTunnel: Bool { UInt32(lane) == WEFT_LANE_TUNNEL.rawValue }
+
     var isFromSource: Bool { UInt32(reporter) == WEFT_REPORTER_SOURCE.rawValue }
 }

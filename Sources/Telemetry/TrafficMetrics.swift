@@ -1,3 +1,4 @@
+public import Proxy
 public import WeftABI
 
 /// The metrics of connections: from the kernel's counters by identifier to series by name.
@@ -50,10 +51,12 @@ public struct TrafficMetrics {
     var istio: SeriesTable<Connections>
     var mesh: SeriesTable<Traffic>
     var passthrough: SeriesTable<Traffic>
-    private let cluster: String
+    let cluster: String
     private var entries: [Entry] = []
     private var index: [TrafficKey: Int] = [:]
-    private var names = KnownNames()
+    var names = KnownNames()
+    /// Entries of connections through tunnels, by worker and place.
+    var tunnels: [[Int: TunnelEntry]] = []
     private var updates: UInt64 = 0
 
     /// - Parameters:
@@ -68,11 +71,16 @@ public struct TrafficMetrics {
         self.cluster = cluster
     }
 
-    /// Takes a reading of the whole map, summed over the CPUs.
+    /// Takes a reading of the whole map, summed over the CPUs, and what the proxy's workers have counted of connections
+    /// that came through tunnels.
     ///
-    /// - Parameter now: CLOCK_MONOTONIC in nanoseconds.
+    /// - Parameters:
+    ///   - workers: always the same ones in the same order.
+    ///   - peers: theirs, in the same order.
+    ///   - now: CLOCK_MONOTONIC in nanoseconds.
     public mutating func update(
-        _ readings: [(weft_traffic_key, weft_traffic)], directory: some NameDirectory, now: UInt64
+        _ readings: [(weft_traffic_key, weft_traffic)], workers: [WorkerStatistics] = [], peers: [PeerNames] = [],
+        directory: some NameDirectory, now: UInt64
     ) {
         updates += 1
         if names.refresh(directory) { forgetLabels() }
@@ -96,9 +104,11 @@ public struct TrafficMetrics {
             count(change, for: position, isNew: isNew, directory, now)
         }
         dropEntriesThatAreGone()
+        updateTunnels(workers, peers, directory, now)
         istio.expire(now: now)
         mesh.expire(now: now)
         passthrough.expire(now: now)
+        retireTunnels(workers)
     }
 
     /// Entries of the kernel's map that no series shows any more. Deleting them keeps the map small: should one come back,
@@ -145,7 +155,7 @@ public struct TrafficMetrics {
     }
 
     /// Labels are put together only for an entry that has no series yet and a chance to get one.
-    private static func add<Value>(
+    static func add<Value>(
         _ change: Value, to table: inout SeriesTable<Value>, handle: inout Int?, isNew: Bool, _ now: UInt64,
         labels: () -> MetricLabels
     ) {
@@ -160,6 +170,7 @@ public struct TrafficMetrics {
     /// Names have changed: every entry finds its series anew when it counts next.
     private mutating func forgetLabels() {
         for position in entries.indices { release(position) }
+        forgetTunnelLabels()
     }
 
     private mutating func release(_ position: Int) {

@@ -45,7 +45,7 @@ import Testing
     }
 
     private func close(_ queue: AccessLogQueue, _ ticket: AccessLogQueue.Ticket, _ record: RequestRecord) {
-        queue.close(ticket, record, client: Self.client, local: Self.local)
+        queue.close(ticket, record, client: Self.client, local: Self.local, principal: RawSpan())
     }
 
     private static func string(_ entry: borrowing AccessLogEntry, _ text: AccessLogText) -> String {

@@ -108,6 +108,25 @@ import Testing
         #expect(readings(statistics).reduce(0) { $0 + $1.requests.count } == 8)
     }
 
+    /// Which ends are tunnels and who was proved to be there tell requests apart as well.
+    @Test func tunnelsAndPeersAreOfTheKey() throws {
+        let statistics = WorkerStatistics(capacity: 8)
+        var record = request()
+        statistics.record(record)
+        record.isToTunnel = true
+        statistics.record(record)
+        record.isToTunnel = false
+        record.isFromTunnel = true
+        statistics.record(record)
+        record.peer = 7
+        statistics.record(record)
+        let keys = readings(statistics).map(\.key)
+        #expect(keys.map(\.isToTunnel) == [false, true, false, false])
+        #expect(keys.map(\.isFromTunnel) == [false, false, true, true])
+        #expect(keys.map(\.peer) == [0, 0, 0, 7])
+        #expect(keys.allSatisfy { $0.status == 200 && $0.source == 1 && $0.destination == 3 })
+    }
+
     @Test func countersAndGauges() {
         let statistics = WorkerStatistics(capacity: 1)
         statistics.add(.retries)

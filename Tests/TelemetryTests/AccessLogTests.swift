@@ -58,7 +58,9 @@ import Testing
         record.started = 1_500_000_000
         record.responded = understood ? 1_507_000_000 : 0
         record.ended = 1_512_999_999
-        queue.close(ticket, record, client: client, local: local)
+        let principal: [UInt8] = understood ? Array("cluster.local/ns/shop/sa/client".utf8) : []
+        queue.close(
+            ticket, record, client: client, local: local, principal: unsafe principal.span.bytes)
         var directory = TestDirectory.shop
         directory.routes[301] = "HTTPRoute shop/web rule 0"
         let formatter = AccessLogFormatter(format, directory, clock: clock)
@@ -82,6 +84,7 @@ import Testing
             "downstream_local_address": "127.96.0.10:80", "downstream_remote_address": "10.0.0.1:40000",
             "route_name": "HTTPRoute shop/web rule 0", "source_workload": "shop/client",
             "destination_workload": "shop/web-1",
+            "downstream_peer_uri_san": "spiffe://cluster.local/ns/shop/sa/client",
         ]
         for (key, value) in texts { #expect(found[key] as? String == value, "\(key)") }
         let numbers = [
@@ -97,11 +100,11 @@ import Testing
         #expect(
             line(.text) == """
                 [2026-07-25T17:20:01.500Z] "GET /a HTTP/1.1" 503 UF,URX 12 345 12 7 "-" "curl/8.0" "id-7" "web.shop" \
-                "10.0.0.7:8080"
+                "10.0.0.7:8080" "spiffe://cluster.local/ns/shop/sa/client"
                 """)
         #expect(
             line(.text, understood: false) == """
-                [2026-07-25T17:20:01.500Z] "- - -" 400 DPE 12 345 12 - "-" "-" "-" "-" "-"
+                [2026-07-25T17:20:01.500Z] "- - -" 400 DPE 12 345 12 - "-" "-" "-" "-" "-" "-"
                 """)
     }
 
@@ -114,7 +117,7 @@ import Testing
         #expect(try object(json)["path"] as? String == "/" + text)
         let plain = line(.text, agent: text)
         #expect(plain.utf8.allSatisfy { (0x20...0x7e).contains($0) })
-        #expect(plain.hasSuffix("\"id-7\" \"web.shop\" \"10.0.0.7:8080\""))
+        #expect(plain.hasSuffix("\"web.shop\" \"10.0.0.7:8080\" \"spiffe://cluster.local/ns/shop/sa/client\""))
     }
 
     @Test(

@@ -1,3 +1,4 @@
+import Proxy
 import Testing
 import WeftABI
 
@@ -38,11 +39,53 @@ import WeftABI
         #expect(
             json(record)
                 == #"{"time":"2023-11-14T22:13:20.002000Z","event":"closed","reporter":"source","protocol":"tcp","#
-                + #""lane":"kernel","from":"shop/client","to":"shop/web:80","destination":"shop/web-1","#
+                + #""lane":"kernel","from":"shop/client","#
+                + #""source_principal":"spiffe://cluster.local/ns/shop/sa/client","to":"shop/web:80","#
+                + #""destination":"shop/web-1","#
                 + #""source_address":"10.0.0.1:40000","service_address":"[2001:db8::1]:80","peer_address":null,"#
                 + #""address_class":null,"rule":"shop/no-mallory[0]","bytes_sent":10,"bytes_received":20,"#
                 + #""duration_us":1000,"connect_us":40,"rtt_us":33,"retransmits":0,"error":null,"cookie":0,"#
                 + #""netns_cookie":0,"cgroup":0}"#)
+    }
+
+    /// A connection through a tunnel that a policy has refused.
+    private func refused(source: UInt64, peer: String, rule: String) -> FlowQueue {
+        var flow = TunnelFlow(
+            client: ClientAddress(high: 0, low: 0xffff_0a00_0001, port: 40000),
+            target: ClientAddress(high: 0, low: 0xffff_0a00_0002, port: 8080), started: second, ended: 2 * second)
+        flow.event = .denied
+        flow.source = source
+        flow.destination = 2
+        let queue = FlowQueue(capacity: 2)
+        let (peer, rule) = (Array(peer.utf8), Array(rule.utf8))
+        queue.push(flow, peer: unsafe peer.span.bytes, rule: unsafe rule.span.bytes)
+        return queue
+    }
+
+    @Test func refusalsAtATunnelsEndSayWhoAndWhich() throws {
+        let window = FlowWindow { TestDirectory.shop }
+        let principal = "cluster.local/ns/ops/sa/mallory"
+        let queue = refused(source: 0, peer: principal, rule: "shop/no-mallory[0]")
+        #expect(queue.drain { window.append($0) } == 1)
+        var filter = FlowFilter()
+        filter.deniedOnly = true
+        filter.lane = "tunnel"
+        filter.from = "spiffe://\(principal)"
+        let record = try #require(window.records(matching: filter).first)
+        #expect(record.event == "denied" && record.reporter == "destination" && record.transport == "tcp")
+        #expect(record.from == nil && record.sourcePrincipal == "spiffe://\(principal)")
+        #expect(record.destination == "shop/web-1" && record.rule == "shop/no-mallory[0]")
+        #expect(record.sourceAddress == "10.0.0.1:40000" && record.peerAddress == "10.0.0.2:8080")
+        #expect(record.durationMicroseconds == 1_000_000 && record.error == nil)
+        filter.from = "shop/client"
+        #expect(window.records(matching: filter).isEmpty)
+    }
+
+    @Test func aTunnelWithoutARuleHasNone() throws {
+        let window = FlowWindow { TestDirectory.shop }
+        _ = refused(source: 1, peer: "cluster.local/ns/shop/sa/client", rule: "").drain { window.append($0) }
+        let record = try #require(window.records().first)
+        #expect(record.rule == nil && record.from == "shop/client")
     }
 
     @Test func identifiersWithoutANameAreStillToldApart() {

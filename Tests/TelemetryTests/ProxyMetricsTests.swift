@@ -85,6 +85,46 @@ import Testing
         #expect(found.sum("weft_route_requests_total", "route=\"none\"") == 1)
     }
 
+    /// Both ends of what a tunnel has carried say so; of everything else only the server's end knows.
+    @Test func tunnelsAreMutualTLSAtBothEnds() {
+        let peers = PeerNames()
+        peers.add("spiffe://cluster.local/ns/ops/sa/other")
+        let worker = WorkerStatistics(capacity: 8)
+        var outbound = request(destination: 3)
+        worker.record(outbound)
+        outbound.isToTunnel = true
+        worker.record(outbound)
+        var inbound = request(source: 0, isInbound: true)
+        worker.record(inbound)
+        inbound.isFromTunnel = true
+        inbound.peer = 1
+        worker.record(inbound)
+        var metrics = ProxyMetrics()
+        metrics.update([worker], peers: [peers], directory: directory, now: second)
+        let found = exposition(metrics)
+        let name = "istio_requests_total"
+        func count(_ reporter: String, _ security: String, _ principal: String) -> Double {
+            found.sum(
+                name, "reporter=\"\(reporter)\"", "connection_security_policy=\"\(security)\"",
+                "source_principal=\"\(principal)\"")
+        }
+        #expect(count("source", "mutual_tls", "spiffe://cluster.local/ns/shop/sa/client") == 1)
+        #expect(count("source", "unknown", "spiffe://cluster.local/ns/shop/sa/client") == 1)
+        #expect(count("destination", "mutual_tls", "spiffe://cluster.local/ns/ops/sa/other") == 1)
+        #expect(count("destination", "none", "unknown") == 1)
+        #expect(found.sum(name) == 4)
+    }
+
+    @Test func failuresOfTunnelsAreCountedByCause() {
+        var metrics = ProxyMetrics()
+        metrics.update([WorkerStatistics(), WorkerStatistics()], directory: directory, now: second)
+        let found = exposition(metrics)
+        #expect(found.duplicates.isEmpty)
+        #expect(found.count("weft_tunnel_handshake_failures_total") == WorkerStatistics().handshakeFailures.count)
+        #expect(found.count("weft_tunnel_violations_total") == WorkerStatistics().peerViolations.count)
+        #expect(found.sum("weft_tunnel_handshake_failures_total") == 0)
+    }
+
     @Test func whatDoesNotFitIsInTheOverflow() {
         let worker = WorkerStatistics(capacity: 4)
         for source in 1...9 as ClosedRange<UInt64> { worker.record(request(source: source, destination: 3)) }

@@ -5,7 +5,8 @@ import Testing
 @Suite struct FlowTests {
     private let line = """
         {"time":"2026-11-21T04:22:05.006802Z","event":"denied","reporter":"source","protocol":"tcp","lane":"kernel",\
-        "from":"shop/stranger","to":"shop/web:80","destination":"shop/web-1","source_address":null,\
+        "from":"shop/stranger","source_principal":"spiffe://cluster.local/ns/shop/sa/stranger","to":"shop/web:80",\
+        "destination":"shop/web-1","source_address":null,\
         "service_address":"127.96.0.10:80","peer_address":"127.0.0.1:18081","address_class":null,\
         "rule":"shop/allow-client[0]","bytes_sent":0,"bytes_received":2048,"duration_us":1500,"connect_us":null,\
         "rtt_us":null,"retransmits":0,"error":1,"cookie":0,"netns_cookie":3,"cgroup":1754}
@@ -20,6 +21,19 @@ import Testing
                 "0B",
                 "2.00KiB", "1.50ms", "shop/allow-client[0]",
             ])
+    }
+
+    /// Who has no workload here is shown by the identity that its certificate has proved.
+    @Test func peersOfOtherNodesAreShownByTheirIdentity() throws {
+        let tunnelled = line.replacing("\"from\":\"shop/stranger\"", with: "\"from\":null")
+            .replacing("\"lane\":\"kernel\"", with: "\"lane\":\"tunnel\"")
+        let text = Table([try FlowLine(Array(tunnelled.utf8)).record]).text(width: nil, colours: false)
+        for part in ["denied", "spiffe://cluster.local/ns/shop/sa/stranger", "tunnel", "shop/allow-client[0]"] {
+            #expect(text.contains(part))
+        }
+        // Recorded by an earlier version.
+        let old = tunnelled.replacing("\"source_principal\":\"spiffe://cluster.local/ns/shop/sa/stranger\",", with: "")
+        #expect(try FlowLine(Array(old.utf8)).sourcePrincipal == nil)
     }
 
     @Test func yamlHasTheKeysOfTheJSONLine() throws {

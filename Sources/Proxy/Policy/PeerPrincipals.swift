@@ -8,6 +8,10 @@ struct PeerPrincipals: ~Copyable {
     private var places: [String: UInt32] = [:]
     private var ends: [Int] = [0]
     private var bytes: [UInt8] = []
+    /// Gets the names as well, for those who read the worker's records.
+    private let names: PeerNames
+
+    init(_ names: PeerNames = PeerNames()) { self.names = names }
 
     /// The number of a verified SPIFFE id; nil: it is none, or there is no room for one more.
     mutating func number(of spiffeID: String) -> UInt32? {
@@ -20,6 +24,7 @@ struct PeerPrincipals: ~Copyable {
         ends.append(bytes.count)
         let number = UInt32(ends.count - 1)
         places[spiffeID] = number
+        names.add(spiffeID)
         return number
     }
 

@@ -3,7 +3,7 @@ struct AccessLogSlot: BitwiseCopyable {
     var record = RequestRecord()
     var addresses = AccessLogAddresses()
     /// The end of each text in the slot's bytes, in the order of `AccessLogText`.
-    var ends = InlineArray<9, UInt16>(repeating: 0)
+    var ends = InlineArray<10, UInt16>(repeating: 0)
     var method = HTTPMethod.other
     var minorVersion: UInt8 = 1
     /// False: nothing of the request was understood.
@@ -27,6 +27,8 @@ public enum AccessLogText: Int, CaseIterable, Sendable {
     case method, path, authority, userAgent, requestID, forwardedFor, upgrade, referer
     /// The rule that has refused the request.
     case policy
+    /// The SPIFFE id without its scheme that a certificate has proved of the client.
+    case principal
 
     var limit: Int {
         switch self {
@@ -35,11 +37,12 @@ public enum AccessLogText: Int, CaseIterable, Sendable {
         case .authority, .userAgent, .policy: 128
         case .requestID, .forwardedFor: 64
         case .referer: 96
+        case .principal: 608
         }
     }
 
     /// Room for all of them.
-    static let room = 1152
+    static let room = 1760
 }
 
 /// One entry of the access log, as the writer sees it; it is valid until the writer has done with it.
@@ -48,7 +51,7 @@ public struct AccessLogEntry: ~Escapable {
     public let addresses: AccessLogAddresses
     public let hasFacts: Bool
     public let minorVersion: UInt8
-    private let ends: InlineArray<9, UInt16>
+    private let ends: InlineArray<10, UInt16>
     private let bytes: RawSpan
 
     @_lifetime(copy bytes)

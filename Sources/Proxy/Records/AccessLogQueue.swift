@@ -52,9 +52,10 @@ public struct AccessLogQueue: @unchecked Sendable {
         case all
     }
 
-    /// - Parameter capacity: requests in progress and entries not yet written, at the same time; each takes 1.5 KiB once it
+    /// - Parameter capacity: requests in progress and entries not yet written, at the same time; each takes 2 KiB once it
     ///   is used.
     public init(capacity: Int = 2048, policy: Policy = .off) {
+        precondition(MemoryLayout<AccessLogSlot>.size <= Self.textOffset)
         self.capacity = min(max(capacity, 2), 1 << 20)
         unsafe slots = .allocate(byteCount: self.capacity * Self.stride, alignment: 64)
         ended = Ring(capacity: self.capacity)
@@ -122,8 +123,12 @@ public struct AccessLogQueue: @unchecked Sendable {
 
     /// Hands the entry over to the writer. The ticket is void afterwards.
     ///
-    /// - Parameter ticket: `none` for a request of which nothing was understood; `client` and `local` are needed then.
-    public func close(_ ticket: Ticket, _ record: RequestRecord, client: ClientAddress, local: ClientAddress) {
+    /// - Parameters:
+    ///   - ticket: `none` for a request of which nothing was understood; `client` and `local` are needed then.
+    ///   - principal: the SPIFFE id without its scheme that a certificate has proved of the client; empty: none.
+    public func close(
+        _ ticket: Ticket, _ record: RequestRecord, client: ClientAddress, local: ClientAddress, principal: RawSpan
+    ) {
         var number = ticket.slot
         if number == Ticket.none.slot {
             guard isOn, let taken = take() else { return }
@@ -140,6 +145,9 @@ public struct AccessLogQueue: @unchecked Sendable {
             return
         }
         unsafe pointer(number).pointee.record = record
+        let start = unsafe Int(pointer(number).pointee.ends[AccessLogText.policy.rawValue])
+        let count = unsafe copy(principal, limit: AccessLogText.principal.limit, to: text(number) + start)
+        unsafe pointer(number).pointee.ends[AccessLogText.principal.rawValue] = UInt16(start + count)
         ended.push(number)
         if ended.count == capacity / 2 { wake() }
     }
@@ -195,8 +203,8 @@ public struct AccessLogQueue: @unchecked Sendable {
         unsafe slots + Int(number) * Self.stride + Self.textOffset
     }
 
-    private static let stride = 1536
-    private static let textOffset = 1536 - AccessLogText.room
+    private static let stride = 2176
+    private static let textOffset = stride - AccessLogText.room
 
     private func copy(_ view: borrowing RequestView, to number: UInt32, _ slot: inout AccessLogSlot) {
         let fields = AccessLogFields(view)

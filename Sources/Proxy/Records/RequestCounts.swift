@@ -4,17 +4,20 @@ extension WorkerStatistics {
         public var source: UInt64
         public var service: UInt64
         public var destination: UInt64
-        /// Status, flags and direction in one word.
+        /// Status, flags, direction and which ends are tunnels, in one word.
         var outcome: UInt64
         /// `HTTPRule.identifier`; 0: none.
         public var rule: UInt64
+        /// The client's identity: a number in the worker's `PeerNames`; 0: none was proved.
+        public var peer: UInt32
 
-        init(source: UInt64, service: UInt64, destination: UInt64, outcome: UInt64, rule: UInt64) {
-            self.source = source
-            self.service = service
-            self.destination = destination
-            self.outcome = outcome
-            self.rule = rule
+        init(_ words: CounterKey) {
+            source = words[0]
+            service = words[1]
+            destination = words[2]
+            outcome = words[3]
+            rule = words[4]
+            peer = UInt32(truncatingIfNeeded: words[5])
         }
 
         init(_ record: RequestRecord) {
@@ -23,24 +26,21 @@ extension WorkerStatistics {
             destination = record.destination
             outcome =
                 UInt64(record.flags.rawValue) | UInt64(record.status) << 32 | (record.isInbound ? 1 << 48 : 0)
+                | (record.isFromTunnel ? 1 << 49 : 0) | (record.isToTunnel ? 1 << 50 : 0)
             rule = record.rule
+            peer = record.peer
         }
 
         /// Of what found no room.
-        public static let overflow = Key(source: .max, service: .max, destination: .max, outcome: .max, rule: .max)
+        public static let overflow = Key(CounterKey(repeating: .max))
 
         public var status: UInt16 { UInt16(truncatingIfNeeded: outcome >> 32) }
         public var flags: ResponseFlags { ResponseFlags(rawValue: UInt32(truncatingIfNeeded: outcome)) }
         public var isInbound: Bool { outcome >> 48 & 1 == 1 }
+        public var isFromTunnel: Bool { outcome >> 49 & 1 == 1 }
+        public var isToTunnel: Bool { outcome >> 50 & 1 == 1 }
 
-        /// Identifiers are hashes already; what is left is to keep their sums apart.
-        var hash: UInt64 {
-            var hash = source ^ service &* 0x9e37_79b9_7f4a_7c15
-            hash = (hash ^ hash >> 32 ^ destination) &* 0xd6e8_feb8_6659_fd93
-            hash = (hash ^ hash >> 32 ^ outcome) &* 0xd6e8_feb8_6659_fd93
-            hash = (hash ^ hash >> 32 ^ rule) &* 0xd6e8_feb8_6659_fd93
-            return hash ^ hash >> 32
-        }
+        var words: CounterKey { [source, service, destination, outcome, rule, UInt64(peer)] }
     }
 
     /// One entry as it was read.

@@ -9,6 +9,11 @@ public struct RequestRecord: BitwiseCopyable, Sendable {
     public var rule: UInt64 = 0
     /// Whether it came to a workload of this node from outside, and not from one of this node's.
     public var isInbound = false
+    /// Whether its client's connection came through a tunnel, and whether the last one to a backend went through one.
+    public var isFromTunnel = false
+    public var isToTunnel = false
+    /// The client's identity, as a certificate has proved it: a number in the worker's `PeerNames`; 0: none.
+    public var peer: UInt32 = 0
     public var status: UInt16 = 0
     public var flags: ResponseFlags = []
     public var detail = ResponseDetail.viaUpstream
@@ -25,6 +30,14 @@ public struct RequestRecord: BitwiseCopyable, Sendable {
     public var ended: UInt64 = 0
 
     public init() {}
+
+    /// Who has sent it, and how it came.
+    mutating func take(_ downstream: Downstream) {
+        source = downstream.client == 0 ? downstream.source : downstream.client
+        isInbound = downstream.isInbound
+        isFromTunnel = downstream.tunnel.index != .max
+        peer = downstream.principal
+    }
 }
 
 /// Envoy's response flags.

@@ -28,6 +28,10 @@ struct Downstream: BitwiseCopyable {
     var source: UInt64 = 0
     /// Of the peer that has authenticated itself with a certificate: a number in the worker's `peers`.
     var principal = PeerPrincipals.none
+    /// The workload that is taken for the peer's, in records; 0: `source`.
+    var client: UInt64 = 0
+    /// It comes from outside of this node, to one of its workloads.
+    var isInbound = false
     /// The stream that it is the engine's end of.
     var tunnel = TunnelReference.none
     /// The socket may have bytes to read.

@@ -45,6 +45,7 @@ extension Worker {
             var taken = Downstream(descriptor: descriptor, listener: listener, peer: peer, local: origin.destination)
             taken.service = origin.service
             taken.source = origin.source
+            taken.isInbound = origin.isInbound
             downstream = taken
         }
         if admit(downstream) == nil { Sockets.reset(descriptor) }
@@ -177,7 +178,7 @@ extension Worker {
         var exchange = Exchange(downstream: index, request: head, generation: generation, tick: tick)
         exchange.record.started = downstreams[index].headStarted
         exchange.record.minorVersion = head.minorVersion
-        exchange.record.source = downstreams[index].source
+        exchange.record.take(downstreams[index])
         // Until a cluster is chosen, which may be another service's.
         exchange.record.service = downstreams[index].service
         exchange.record.received = UInt64(downstreams[index].input.end - downstreams[index].input.start)

@@ -96,7 +96,8 @@ extension Worker {
         if !downstreams[index].isShadow {
             statistics.record(record)
             accessLog.close(
-                exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local)
+                exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local,
+                principal: peers.principal(downstreams[index].principal))
         }
         statistics.add(.requestsActive, -1)
         wheel.clear(TimerID.exchange(exchange))

@@ -144,12 +144,14 @@ extension Worker {
         record.status = status
         record.detail = detail
         record.flags = flags
-        record.source = downstreams[index].source
+        record.take(downstreams[index])
         record.started = downstreams[index].headStarted
         record.responded = now
         record.ended = now
         statistics.record(record)
-        accessLog.close(.none, record, client: downstreams[index].peer, local: downstreams[index].local)
+        accessLog.close(
+            .none, record, client: downstreams[index].peer, local: downstreams[index].local,
+            principal: peers.principal(downstreams[index].principal))
         scratch.removeAll()
         LocalResponse.writeError(
             status: status, detail: detail, explanation: RawSpan(explanation),

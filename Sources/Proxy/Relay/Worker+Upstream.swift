@@ -59,6 +59,7 @@ extension Worker {
         }
         upstreams[index].exchange = exchange
         exchanges[exchange].upstream = index
+        exchanges[exchange].record.isToTunnel = upstreams[index].tunnelSource != 0
         return .connected
     }
 

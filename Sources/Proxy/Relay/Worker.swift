@@ -33,7 +33,8 @@ struct Worker: ~Copyable {
     var reader = RequestReader()
     /// For requests as they are sent on.
     var forwardedReader = RequestReader()
-    var peers = PeerPrincipals()
+    var peers: PeerPrincipals
+    let flows: FlowQueue
     var tokens: TokenAuthenticator
     var checks = CheckRoom()
     var random: RandomBits
@@ -56,6 +57,8 @@ struct Worker: ~Copyable {
         mailbox = seat.mailbox
         statistics = seat.statistics
         accessLog = seat.accessLog
+        flows = seat.flows
+        peers = PeerPrincipals(seat.peerNames)
         origins = seat.origins
         checkClient = seat.checkClient
         buffers = BufferPool(smallCount: options.smallBuffersPerWorker, largeCount: options.largeBuffersPerWorker)

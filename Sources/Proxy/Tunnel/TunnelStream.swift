@@ -39,8 +39,19 @@ struct TunnelStream: BitwiseCopyable {
     /// What it leads to, and where the client is.
     var target: ClientAddress
     var client: ClientAddress
+    /// Of a server's: the peer's number in the worker's `peers`.
+    var peer = PeerPrincipals.none
     /// Bytes that came through the tunnel and were passed on.
     var delivered: UInt64 = 0
+    /// Of a server's, for its record: what will be said of its end, errno of an application that cannot be reached, and
+    /// the rule in force that has allowed it; -1: none.
+    var event = TunnelFlow.Event.failed
+    var error: CInt = 0
+    var rule: Int32 = -1
+    /// Where it counts, -1 for nowhere, and what has been counted of its bytes.
+    var counters = -1
+    var countedSent: UInt64 = 0
+    var countedDelivered: UInt64 = 0
     /// When it began, nanoseconds.
     var started: UInt64
 

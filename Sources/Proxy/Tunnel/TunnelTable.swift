@@ -36,8 +36,16 @@ public final class TunnelTable: Sendable {
         var service: UInt64 = 0
     }
 
+    /// A workload that may be a peer's.
+    struct Client: Sendable {
+        var workload: UInt64
+        /// Empty: it has none that are known.
+        var addresses: Set<Place>
+    }
+
     /// Of this node's workloads, by their identifiers.
     let sources: [UInt64: String]
+    let addresses: [UInt64: [IPAddress]]
     /// Baggage of those, as HBONE's header has it.
     let baggage: [UInt64: [UInt8]]
     let backends: [UInt64: Backend]
@@ -51,6 +59,8 @@ public final class TunnelTable: Sendable {
     let servers: [Place: String]
     let inbound: [Place: Inbound]
     let ingress: TunnelIngress
+    /// Those of the other nodes, by their identities.
+    let clients: [String: [Client]]
     /// Where peers take tunnels, and the ports of this agent, to which no tunnel leads.
     public let tunnelPort: UInt16
     let ownPorts: Set<UInt16>
@@ -69,12 +79,14 @@ public final class TunnelTable: Sendable {
         self.tunnelPort = tunnelPort
         self.ownPorts = ownPorts.union([tunnelPort])
         sources = builder.sources()
+        addresses = builder.addresses()
         baggage = builder.baggage()
         (remotes, exceptions) = builder.remotes()
         hosts = builder.hosts()
         servers = builder.servers()
         inbound = builder.inbound()
         ingress = TunnelIngress(snapshot, identifiers)
+        clients = builder.clients()
         backends = builder.backends(backend)
     }
 
@@ -93,6 +105,25 @@ public final class TunnelTable: Sendable {
     /// What is at an address and port of this node.
     func inbound(at address: ClientAddress) -> Inbound? {
         inbound[Place(address, port: address.port)] ?? inbound[Place(address, port: 0)]
+    }
+
+    /// Where a connection of one of this node's workloads comes from: what the kernel has turned to the agent comes from a
+    /// loopback address.
+    func clientAddress(_ client: ClientAddress, of source: UInt64, to target: ClientAddress) -> ClientAddress {
+        guard client.isLoopback, !target.isLoopback,
+            let known = addresses[source]?.first(where: { $0.isIPv4 == target.isIPv4 })
+        else { return client }
+        return ClientAddress(address: known, port: client.port)
+    }
+
+    /// Which workload a peer's connection comes from: that of its identity at its address; 0: none that is known. This is
+    /// for records, nothing is decided by it.
+    func client(_ identity: String, at address: ClientAddress) -> UInt64 {
+        guard let clients = clients[identity] else { return 0 }
+        let place = Place(address, port: 0)
+        let there = clients.filter { $0.addresses.contains(place) }
+        if there.count == 1 { return there[0].workload }
+        return there.isEmpty && clients.count == 1 && clients[0].addresses.isEmpty ? clients[0].workload : 0
     }
 
     func server(at address: ClientAddress) -> String? { servers[Place(address, port: 0)] }

@@ -28,6 +28,13 @@ struct TunnelTableBuilder {
         return sources
     }
 
+    func addresses() -> [UInt64: [IPAddress]] {
+        var addresses: [UInt64: [IPAddress]] = [:]
+        for workload in workloads where workload.isLocal { addresses[identifier(workload)] = workload.addresses }
+        addresses[0] = nil
+        return addresses
+    }
+
     /// What a peer's telemetry says of the workload; see HBONE's `baggage` header. A value that would need quoting is left
     /// out (W3C Baggage §3.2).
     func baggage() -> [UInt64: [UInt8]] {
@@ -102,6 +109,16 @@ struct TunnelTableBuilder {
             }
         }
         return servers
+    }
+
+    func clients() -> [String: [TunnelTable.Client]] {
+        var clients: [String: [TunnelTable.Client]] = [:]
+        for workload in workloads where !workload.isLocal && identifier(workload) != 0 {
+            clients[spiffeID(workload), default: []].append(
+                TunnelTable.Client(
+                    workload: identifier(workload), addresses: Set(workload.addresses.map { Place($0) })))
+        }
+        return clients
     }
 
     func inbound() -> [Place: TunnelTable.Inbound] {

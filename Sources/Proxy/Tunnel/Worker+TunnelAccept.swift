@@ -3,11 +3,6 @@ import Glibc
 
 // Incoming tunnels: from a peer's agent to a workload of this node.
 extension Worker {
-    private enum Admission {
-        case admitted(TunnelTable.Inbound)
-        case refused(UInt16)
-    }
-
     /// A peer asks for a stream.
     mutating func requestCame(_ event: HTTP2Event, of session: UInt32) {
         let head = tunnels.port.head(event)
@@ -21,40 +16,49 @@ extension Worker {
         let target = TunnelAddress.parse(head.authority)
         var client = TunnelAddress.client(head.forwarded) ?? tunnels.sessions[session].peer
         if client.port == 0 { client = tunnels.sessions[session].peer }
-        switch admit(head, target, client, session) {
-        case .refused(let status): refuse(event.stream, of: session, status)
-        case .admitted(let inbound):
-            guard let target else { return }
-            var stream = TunnelStream(
-                descriptor: -1, phase: .dialling, isServer: true, session: session, target: target, client: client,
-                started: now)
-            stream.number = event.stream
-            stream.destination = inbound.workload
-            stream.service = inbound.service
-            stream.hasRemoteEnded = head.endsStream
-            if inbound.service == 0 { dial(stream) } else { handOver(stream, inbound) }
+        guard let target, let inbound = inbound(head, target, session) else {
+            refuse(event.stream, of: session, head.isTooLarge ? 431 : 400)
+            return
         }
+        var stream = TunnelStream(
+            descriptor: -1, phase: .dialling, isServer: true, session: session, target: target, client: client,
+            started: now)
+        stream.number = event.stream
+        stream.peer = tunnels.sessions[session].principal
+        stream.source = tunnels.table?.client(tunnels.sessions[session].peerIdentity, at: client) ?? 0
+        stream.destination = inbound.workload
+        stream.service = inbound.service
+        stream.hasRemoteEnded = head.endsStream
+        let decision = authorize(TunnelPeer(principal: stream.peer, address: client), inbound, target)
+        count(decision)
+        stream.rule = decision.rule
+        guard decision.verdict == .allowed else {
+            recordRefused(stream, error: 0)
+            refuse(event.stream, of: session, 401)
+            return
+        }
+        if inbound.service == 0 { dial(stream) } else { handOver(stream, inbound) }
     }
 
-    /// The checks of HBONE, and who may come in.
-    private func admit(
-        _ head: HTTP2Head, _ target: ClientAddress?, _ client: ClientAddress, _ session: UInt32
-    ) -> Admission {
-        if head.isTooLarge { return .refused(431) }
-        guard head.isConnect, let table = tunnels.table, let target, !table.ownPorts.contains(target.port),
+    /// The checks of HBONE. nil: it leads nowhere.
+    private func inbound(_ head: HTTP2Head, _ target: ClientAddress, _ session: UInt32) -> TunnelTable.Inbound? {
+        guard !head.isTooLarge, head.isConnect, let table = tunnels.table, !table.ownPorts.contains(target.port),
             let inbound = table.inbound(at: target)
-        else { return .refused(400) }
+        else { return nil }
         let local = tunnels.sessions[session].local
         if local.high != target.high || local.low != target.low {
             // Another address is right only if it is the same workload's.
             var there = target
             (there.high, there.low) = (local.high, local.low)
-            guard inbound.workload != 0, table.inbound(at: there)?.workload == inbound.workload else {
-                return .refused(400)
-            }
+            guard inbound.workload != 0, table.inbound(at: there)?.workload == inbound.workload else { return nil }
         }
-        let peer = TunnelPeer(principal: tunnels.sessions[session].principal, address: client)
-        return authorize(peer, inbound, target) ? .admitted(inbound) : .refused(401)
+        return inbound
+    }
+
+    /// The application, or the engine, does not take the stream.
+    private mutating func unavailable(_ stream: TunnelStream, _ error: CInt) {
+        recordRefused(stream, error: error)
+        refuse(stream.number, of: stream.session, 503)
     }
 
     private mutating func refuse(_ number: Int32, of session: UInt32, _ status: UInt16) {
@@ -77,13 +81,13 @@ extension Worker {
         var inProgress = false
         let descriptor = Sockets.connect(to: weft_endpoint(stream.target), inProgress: &inProgress)
         guard descriptor >= 0 else {
-            refuse(stream.number, of: stream.session, 503)
+            unavailable(stream, -descriptor)
             return
         }
         stream.descriptor = descriptor
         guard let index = insert(stream) else {
             close(descriptor)
-            refuse(stream.number, of: stream.session, 503)
+            unavailable(stream, ENOBUFS)
             return
         }
         tunnels.sessions[stream.session].http.setPlace(stream.number, index)
@@ -94,10 +98,12 @@ extension Worker {
 
     /// The application's connection stands, or has failed.
     mutating func dialled(_ index: UInt32) {
-        if Sockets.pendingError(tunnels.streams[index].descriptor) == 0 { accept(index) } else { dialFailed(index) }
+        let error = Sockets.pendingError(tunnels.streams[index].descriptor)
+        if error == 0 { accept(index) } else { dialFailed(index, error) }
     }
 
-    mutating func dialFailed(_ index: UInt32) {
+    mutating func dialFailed(_ index: UInt32, _ error: CInt) {
+        tunnels.streams[index].error = error
         refuse(tunnels.streams[index].number, of: tunnels.streams[index].session, 503)
         closeSocket(index, isReset: false)
     }
@@ -120,7 +126,7 @@ extension Worker {
     private mutating func handOver(_ stream: TunnelStream, _ inbound: TunnelTable.Inbound) {
         var stream = stream
         guard let pair = Sockets.pair() else {
-            refuse(stream.number, of: stream.session, 503)
+            unavailable(stream, ENFILE)
             return
         }
         let session = stream.session
@@ -128,11 +134,13 @@ extension Worker {
         var downstream = Downstream(
             descriptor: pair.0, listener: listener, peer: stream.client, local: stream.target)
         downstream.service = inbound.service
-        downstream.principal = tunnels.sessions[session].principal
+        downstream.principal = stream.peer
+        downstream.isInbound = true
+        downstream.client = stream.source
         guard let place = admit(downstream) else {
             close(pair.0)
             close(pair.1)
-            refuse(stream.number, of: session, 503)
+            unavailable(stream, ENOBUFS)
             return
         }
         stream.descriptor = pair.1
@@ -140,7 +148,7 @@ extension Worker {
         guard let index = insert(stream) else {
             close(pair.1)
             closeDownstream(place)
-            refuse(stream.number, of: session, 503)
+            unavailable(stream, ENOBUFS)
             return
         }
         downstreams[place].tunnel = TunnelReference(index: index, generation: tunnels.streams.generation(index))

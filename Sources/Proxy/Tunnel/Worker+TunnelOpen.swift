@@ -47,7 +47,7 @@ extension Worker {
         }
         var stream = TunnelStream(
             descriptor: descriptor, phase: .requested, isServer: false, session: session, target: target,
-            client: client, started: now)
+            client: table.clientAddress(client, of: source, to: target), started: now)
         stream.owner = owner
         stream.source = source
         stream.service = service

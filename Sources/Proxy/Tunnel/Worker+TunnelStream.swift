@@ -106,6 +106,7 @@ extension Worker {
         tunnels.port[source: index].isOpen = true
         wheel.clear(TimerID.tunnelStream(index))
         statistics.add(.tunnelStreamsOpened)
+        recordOpened(index)
         resumeSource(index)
     }
 
@@ -154,6 +155,7 @@ extension Worker {
             close(tunnels.streams[index].descriptor)
         }
         statistics.add(.tunnelStreamsActive, -1)
+        recordEnded(index)
         statistics.add(.tunnelBytesSent, Int64(tunnels.port[source: index].byteCount))
         statistics.add(.tunnelBytesReceived, Int64(tunnels.streams[index].delivered))
         tunnels.streams[index].descriptor = -1

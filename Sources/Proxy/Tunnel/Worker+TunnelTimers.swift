@@ -27,6 +27,7 @@ extension Worker {
             tunnels.sessions[index].pingSent = tick
             tunnels.sessions[index].http.ping()
         }
+        recordBytes(ofSession: index)
         wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.pingInterval)
         enqueue(tunnelSession: index)
     }
@@ -36,7 +37,7 @@ extension Worker {
         guard tunnels.streams[index].descriptor >= 0 else { return }
         switch tunnels.streams[index].phase {
         case .requested: breakStream(index, .cancel)
-        case .dialling: dialFailed(index)
+        case .dialling: dialFailed(index, ETIMEDOUT)
         case .open, .draining: break
         }
     }
@@ -80,12 +81,19 @@ extension Worker {
 
     private mutating func reconsider(_ index: UInt32, _ table: TunnelTable) {
         let stream = tunnels.streams[index]
+        // The rule that has allowed it may have another place now.
+        tunnels.streams[index].rule = -1
         guard stream.isServer, stream.session != .max, stream.descriptor >= 0 else { return }
+        var rule: Int32 = -1
         if let inbound = table.inbound(at: stream.target) {
-            let peer = TunnelPeer(
-                principal: tunnels.sessions[stream.session].principal, address: stream.client)
-            if authorize(peer, inbound, stream.target) { return }
+            let decision = authorize(TunnelPeer(principal: stream.peer, address: stream.client), inbound, stream.target)
+            rule = decision.rule
+            if decision.verdict == .allowed {
+                tunnels.streams[index].rule = rule
+                return
+            }
         }
+        recordRevoked(index, rule)
         statistics.add(.tunnelStreamsRevoked)
         breakStream(index, .cancel)
     }

@@ -48,6 +48,16 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
         return "\(entry.record.detail.text)[\(name)]"
     }
 
+    private static var scheme: String { "spiffe://" }
+
+    /// The SPIFFE id that a certificate has proved of the client (Envoy's DOWNSTREAM_PEER_URI_SAN).
+    private func peer(_ entry: borrowing AccessLogEntry) -> String? {
+        let principal = entry.text(.principal)
+        guard !principal.isEmpty else { return nil }
+        let text = unsafe principal.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+        return Self.scheme + text
+    }
+
     private func flags(_ record: RequestRecord) -> String { Terms.responseFlags(record.flags) }
 
     /// `outbound|80||web.shop.svc.cluster.local`.
@@ -84,6 +94,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
         line.add("route_name", record.rule == 0 ? nil : directory.route(record.rule), &bytes)
         line.add("source_workload", directory.workload(record.source)?.fullName, &bytes)
         line.add("destination_workload", directory.workload(record.destination)?.fullName, &bytes)
+        line.add("downstream_peer_uri_san", peer(entry), &bytes)
         line.add("attempts", UInt64(record.attempts), &bytes)
         bytes.append(UInt8(ascii: "}"))
     }
@@ -107,7 +118,10 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
             Self.append(entry.text(text), &bytes)
             bytes.append(UInt8(ascii: "\""))
         }
-        bytes.append(contentsOf: " \"\(Self.text(entry.addresses.upstream) ?? "-")\"".utf8)
+        bytes.append(contentsOf: " \"\(Self.text(entry.addresses.upstream) ?? "-")\" \"".utf8)
+        if !entry.text(.principal).isEmpty { bytes.append(contentsOf: Self.scheme.utf8) }
+        Self.append(entry.text(.principal), &bytes)
+        bytes.append(UInt8(ascii: "\""))
     }
 
     /// A text of the client's between quotes: what could end the quotes or the line is escaped.

@@ -5,7 +5,7 @@ public struct AccessLogOptions: Sendable, Equatable {
     public enum Format: String, Sendable, CaseIterable {
         /// One object a line, with Istio's keys.
         case json
-        /// Envoy's default format.
+        /// Envoy's default format, and the client's SPIFFE id behind it.
         case text
     }
 

@@ -14,6 +14,7 @@ struct Flows: ParsableCommand {
             EXAMPLES
               weft flows                             the last connections
               weft flows --follow --denied           refusals as they happen
+              weft flows --denied --lane tunnel      whom did a policy refuse that came from another node?
               weft flows --to shop/web --since 5m -n 1000
               weft flows -f -o json | jq -c 'select(.duration_us > 1e6)'
             """)
@@ -24,7 +25,7 @@ struct Flows: ParsableCommand {
     @Flag(help: "Only what a policy refused.")
     var denied = false
 
-    @Option(help: ArgumentHelp("Only of this client workload.", valueName: "namespace/name"))
+    @Option(help: ArgumentHelp("Only of this client workload, or SPIFFE id.", valueName: "namespace/name"))
     var from: String?
 
     @Option(help: ArgumentHelp("Only to this service or workload.", valueName: "namespace/name"))

@@ -8,6 +8,7 @@ struct FlowLine: Decodable, Equatable {
     var transport: String
     var lane: String
     var from: String?
+    var sourcePrincipal: String?
     var to: String?
     var destination: String?
     var sourceAddress: String?
@@ -29,6 +30,7 @@ struct FlowLine: Decodable, Equatable {
     private enum CodingKeys: String, CodingKey {
         case time, event, reporter, lane, from, to, destination, rule, retransmits, error, cookie, cgroup
         case transport = "protocol"
+        case sourcePrincipal = "source_principal"
         case sourceAddress = "source_address"
         case serviceAddress = "service_address"
         case peerAddress = "peer_address"
@@ -58,7 +60,8 @@ struct FlowLine: Decodable, Equatable {
             Field(key(.event), .string(event), style: style).whole,
             .hidden(key(.reporter), .string(reporter)),
             .hidden(key(.transport), .string(transport)),
-            Field(key(.from), .optional(from), text: from ?? "unknown"),
+            Field(key(.from), .optional(from), text: from ?? sourcePrincipal ?? "unknown"),
+            .hidden(key(.sourcePrincipal), .optional(sourcePrincipal)),
             Field(key(.to), .optional(to), text: to ?? serviceAddress ?? "-"),
             Field(key(.destination), .optional(destination), text: place),
             Field(key(.lane), .string(lane)),
