@@ -25,9 +25,12 @@ struct TunnelIngress: Sendable {
     /// By the kernel's identifiers of the workloads that some policy selects; each rule allows.
     private let rules: [UInt64: [Rule]]
     private let clients: [IPAddress: [Client]]
+    /// What the denial of a connection is called that none of a workload's policies allows, as the kernel calls it.
+    let titles: [UInt64: [UInt8]]
 
     init(_ snapshot: MeshSnapshot, _ identifiers: RouteIdentifiers) {
         var rules: [UInt64: [Rule]] = [:]
+        var titles: [UInt64: [UInt8]] = [:]
         for workload in snapshot.workloads.values where workload.isLocal {
             let policies = snapshot.networkPolicies.values.filter {
                 $0.ingress != nil && $0.name.namespace == workload.name.namespace
@@ -37,8 +40,11 @@ struct TunnelIngress: Sendable {
             rules[id] = policies.flatMap { policy in
                 (policy.ingress ?? []).compactMap { Self.rule($0, of: policy, for: workload, snapshot) }
             }
+            let names = policies.map(\.name.description).sorted().joined(separator: ",")
+            titles[id] = Array("NetworkPolicy \(names) (no rule matched)".utf8)
         }
         self.rules = rules
+        self.titles = titles
         var clients: [IPAddress: [Client]] = [:]
         if !rules.isEmpty {
             for workload in snapshot.workloads.values {

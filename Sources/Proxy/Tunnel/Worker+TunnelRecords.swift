@@ -69,6 +69,11 @@ extension Worker {
     }
 
     private func record(_ flow: TunnelFlow, peer: UInt32, rule: Int32) {
+        // AuthorizationPolicies name a rule whenever they deny.
+        if flow.event == .denied, rule < 0, let title = tunnels.table?.ingress.titles[flow.destination] {
+            flows.push(flow, peer: peers.principal(peer), rule: unsafe title.span.bytes)
+            return
+        }
         guard generations.current >= 0 else {
             flows.push(flow, peer: peers.principal(peer), rule: RawSpan())
             return

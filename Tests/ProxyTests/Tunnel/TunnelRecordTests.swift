@@ -93,6 +93,22 @@ import Testing
         #expect(counted.key.rule == "shop/who (no rule matched)" && counted.key.verdict == .deny && counted.count == 1)
     }
 
+    @Test func refusalsByNetworkPoliciesNameThem() throws {
+        let pair = try TunnelPair()
+        pair.publish(server: { snapshot in
+            for name in ["b", "a"] {
+                let name = ObjectName(namespace: "shop", name: name)
+                snapshot.networkPolicies[name] = NetworkPolicy(name: name, podSelector: LabelSelector(), ingress: [])
+            }
+        })
+        let backend = TunnelBackend.echo()
+        let socket = pair.connect(to: backend.port)
+        socket.send("x")
+        #expect(socket.receive(count: 1).isEmpty)
+        let said = try #require(flows(pair, count: 1).first)
+        #expect(said.event == .denied && said.rule == "NetworkPolicy shop/a,shop/b (no rule matched)")
+    }
+
     @Test func policiesThatComeLaterAreNamedAsWell() throws {
         let pair = try TunnelPair()
         let backend = TunnelBackend.echo()
