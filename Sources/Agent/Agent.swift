@@ -118,6 +118,7 @@ public final class Agent {
             }
             try listen()
             dns = try answerNames()
+            turnNames()
             workloadAPI = try serveWorkloads()
             try startIdentity()
             if options.accessLog.policy != .off {
@@ -382,6 +383,16 @@ public final class Agent {
             logger.debug("listening", metadata: ["address": "\(bound)"])
         }
         responders = [admin, metrics, ready]
+    }
+
+    /// Lets processes of the mesh ask this agent for names, whatever resolver they know.
+    private func turnNames() {
+        guard let place = dns?.place else { return }
+        do throws(BPFError) {
+            try plane.setResolver(ProxyAddresses.Place(address: place.address, port: place.port))
+        } catch {
+            logger.error("names cannot be asked of the agent: \(error)")
+        }
     }
 
     private func answerNames() throws(SystemError) -> DNSService {

@@ -157,6 +157,24 @@ public final class KernelPlane {
         try reconciler.setOwnListeners(proxy.addresses.endpoints(own: ownNamespace, namespaces: cookies))
     }
 
+    /// Where the agent answers names: what enrolled processes ask of port 53 outside of the mesh is asked there, over UDP and
+    /// TCP, as long as somebody listens there in their network namespace. nil: nothing is turned to the agent.
+    ///
+    /// A resolver that is itself a service or a workload of the mesh is asked as it is.
+    public func setResolver(_ place: ProxyAddresses.Place?) throws(BPFError) {
+        // The agent's own questions have to reach its upstream: without a cgroup of its own nobody could tell them.
+        guard let proxy = options.proxy else { return }
+        var entry = proxy.addresses.abi
+        if let place {
+            let (loopback4, loopback6) = (IPAddress(v4: 0x7f00_0001), IPAddress(high: 0, low: 1 << 56))
+            let isSpecific = !place.address.isUnspecified
+            entry.dns4 = (isSpecific && place.address.isIPv4 ? place.address : loopback4).abi
+            entry.dns6 = (isSpecific && !place.address.isIPv4 ? place.address : loopback6).abi
+            entry.dns_port = place.port.bigEndian
+        }
+        try reconciler.maps.proxy.set(0, entry)
+    }
+
     /// Hands over what the agent listens with (see `ProxyListeners`) for connections that come from outside of the node;
     /// the kernel forgets sockets that are closed.
     public func setListener(_ listening: ProxyListeners.Listening) throws(BPFError) {

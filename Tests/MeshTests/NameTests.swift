@@ -178,6 +178,50 @@ extension NodeTests {
             }
         }
 
+        /// Whatever resolver a process of the mesh knows: the one here is nobody's address.
+        @Test("dig, getent, Python and a JVM in the mesh reach a service by name through a resolver that is not there")
+        func turned() throws {
+            try Sandbox.run { sandbox in
+                try Host.require([("dig", "bind9-dnsutils"), ("getent", "libc-bin"), ("java", "default-jdk-headless")])
+                let node = try Node(sandbox)
+                try node.start(
+                    Manifest.file(
+                        Manifest.service("web", address: "127.96.0.10", endpoints: [sandbox.address(1)]),
+                        Manifest.workload("client", cgroup: sandbox.cgroupPath("client"))))
+                let resolv = "\(sandbox.directory)/resolv.conf"
+                try "nameserver 192.0.2.53\noptions timeout:2 attempts:1\n".write(
+                    toFile: resolv, atomically: false, encoding: .utf8)
+                let source = "\(sandbox.directory)/Ask.java"
+                try """
+                public class Ask {
+                    public static void main(String[] names) throws Exception {
+                        System.out.println(java.net.InetAddress.getByName(names[0]).getHostAddress());
+                    }
+                }
+                """.write(toFile: source, atomically: false, encoding: .utf8)
+                func inside(_ command: String, in workload: String = "client") throws -> Command.Result {
+                    try sandbox.run(
+                        ["unshare", "-m", "sh", "-c", "mount --bind \(resolv) /etc/resolv.conf && \(command)"],
+                        in: workload, timeout: 120)
+                }
+                let name = "web.shop.svc.cluster.local"
+                try eventually("the client's processes are enrolled") {
+                    try inside("getent ahostsv4 \(name)").output.hasPrefix("127.96.0.10 ")
+                }
+                for option in ["+notcp", "+tcp"] {
+                    let answer = try inside("dig +tries=1 +time=4 \(option) \(name) A")
+                    #expect(answer.output.contains("127.96.0.10"), "\(answer)")
+                    #expect(answer.output.contains("SERVER: 192.0.2.53#53"), "\(answer)")
+                }
+                let script = "import socket; print(socket.gethostbyname('\(name)'))"
+                #expect(try inside("\(Host.python) -c \"\(script)\"").output == "127.96.0.10\n")
+                let java = try inside("java \(source) \(name)")
+                #expect(java.output == "127.96.0.10\n", "\(java)")
+                // Who is not in the mesh asks whom it knows.
+                #expect(try inside("getent ahostsv4 \(name)", in: "stranger").output.isEmpty)
+            }
+        }
+
         /// The C library asks port 53 of what resolv.conf names, and tries the search domains.
         @Test("getent, Python and curl reach a service by name with nothing but resolv.conf")
         func applications() throws {

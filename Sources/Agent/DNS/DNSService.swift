@@ -7,6 +7,7 @@ import Telemetry
 final class DNSService: Sendable {
     /// Where it answers, with the port that the kernel chose if it was 0.
     let address: String
+    let place: DNSUpstream
     let statistics = DNSStatistics()
     private let mailbox: ReactorMailbox
     private let server: ReactorLocal<DNSServer>
@@ -20,6 +21,7 @@ final class DNSService: Sendable {
         let reactor = try Reactor()
         let server = try DNSServer(
             reactor: reactor, listen: listen, upstreams: upstreams, resolvConf: resolvConf, statistics: statistics)
+        place = server.address
         address = server.address.description
         mailbox = reactor.mailbox
         self.server = ReactorLocal(server, of: reactor)
