@@ -165,7 +165,7 @@ struct InboundTests {
             let descriptor = try #require(listening.descriptors.first)
             #expect(fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK) == 0)
             let answering = Thread {
-                let connection = unsafe accept(descriptor, nil, nil)
+                let connection = accept(descriptor, nil, nil)
                 _ = unsafe write(connection, "agent", 5)
                 close(connection)
             }
