@@ -8,13 +8,106 @@ extension NodeTests {
         @Test("A connection to another node's workload goes through a tunnel, and both ends see plain TCP")
         func plain() throws {
             try Cluster.run { cluster in
-                let attempt = try cluster.connect()
-                #expect(attempt.result == "connected")
-                #expect(attempt.server == "web")
-                #expect(attempt.peerAddress == Cluster.service)
-                try cluster.a.waitForMetrics("the connection counts in the tunnel lane") {
-                    $0.sum("weft_connections_total", ["lane": "tunnel", "result": "opened"]) >= 1
+                let byService = try cluster.connect()
+                #expect(byService.result == "connected")
+                #expect(byService.server == "web")
+                #expect(byService.peerAddress == Cluster.service)
+                let direct = try cluster.connect(to: Cluster.web, port: 8080)
+                #expect(direct.result == "connected")
+                #expect(direct.server == "web")
+                #expect(direct.peerAddress == Cluster.web)
+                try cluster.a.waitForMetrics("the connections count in the tunnel lane") {
+                    $0.sum("weft_connections_total", ["lane": "tunnel", "result": "opened"]) >= 2
                 }
+                #expect(try cluster.b.scrape().sum("weft_proxy_tunnel_handshakes_total") >= 1)
+                let told = try cluster.a.weftJSON(
+                    "explain", "connect", "\(Cluster.service):80", "--from", "shop/client")
+                #expect(told["lane"].string == "tunnel")
+            }
+        }
+
+        @Test("On the wire there is TLS 1.3 with ALPN h2 and no server name, and nothing of what the applications say")
+        func wire() throws {
+            try Host.require([("tshark", "tshark")])
+            try Cluster.run { cluster in
+                let capture = "\(cluster.sandbox.directory)/wire.pcap"
+                let shark = try cluster.sandbox.start(
+                    ["tshark", "-q", "-i", "br0", "-w", capture, "-f", "tcp"], namespace: cluster.wire)
+                try eventually("tshark captures", within: 20) {
+                    (try? FileManager.default.attributesOfItem(atPath: capture)[.size] as? Int) ?? 0 > 0
+                }
+                let said = try #require(try cluster.connect().greeting)
+                #expect(said.hasPrefix("web"))
+                // What is captured last has to be written before the capture ends.
+                sleep(1)
+                shark.signal(SIGINT)
+                try shark.wait(timeout: 20)
+                func read(_ filter: String, _ fields: String...) throws -> [[String]] {
+                    let arguments = fields.flatMap { ["-e", $0] }
+                    return try cluster.sandbox.check(
+                        ["tshark", "-r", capture, "-d", "tcp.port==15008,tls", "-Y", filter, "-T", "fields"] + arguments
+                    ).split(separator: "\n").map {
+                        $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+                    }
+                }
+                let hellos = try read(
+                    "tls.handshake.type == 1", "tls.handshake.extensions.supported_version",
+                    "tls.handshake.extensions_alpn_str", "tls.handshake.extensions_server_name")
+                let hello = try #require(hellos.first)
+                #expect(hello == ["0x0304", "h2", ""])
+                #expect(try read("tcp.port == 15008 && tls.app_data", "frame.number").count > 2)
+                #expect(try read("tcp.port == 8080", "frame.number").isEmpty)
+                let bytes = try #require(FileManager.default.contents(atPath: capture))
+                #expect(bytes.range(of: Data(said.utf8)) == nil)
+                #expect(bytes.range(of: Data("spiffe://".utf8)) == nil)
+            }
+        }
+
+        @Test(
+            "STRICT refuses plaintext from outside before the application sees it; the tunnel and the node itself pass")
+        func strict() throws {
+            let strict = """
+                apiVersion: security.istio.io/v1
+                kind: PeerAuthentication
+                metadata: { name: web, namespace: shop }
+                spec: { selector: { matchLabels: { app: web } }, mtls: { mode: STRICT } }
+
+                """
+            try Cluster.run { cluster in
+                func outside() throws -> String {
+                    try cluster.sandbox.connect(Cluster.web, 8080, in: "", namespace: cluster.outside).result
+                }
+                #expect(try outside() == "connected", "permissive is the default")
+                try cluster.apply(strict)
+                #expect(try outside() == "ECONNREFUSED")
+                #expect(try cluster.connect().server == "web")
+                #expect(
+                    try cluster.sandbox.connect(Cluster.web, 8080, in: "b/web", namespace: cluster.b.namespace).result
+                        == "connected")
+            }
+        }
+
+        @Test(
+            "Who may use a tunnel is decided by the identity that the other node has proved, and ends what it forbids")
+        func authorization() throws {
+            try Cluster.run(Manifest.policy("web", action: "ALLOW", app: "web", rules: Manifest.from("client"))) {
+                cluster in
+                #expect(try cluster.connect().server == "web")
+                #expect(try cluster.connect(from: "mallory").result == "EPERM")
+                let held = try cluster.sandbox.hold(
+                    Cluster.service, 80, count: 3, in: "a/client", namespace: cluster.a.namespace)
+                #expect(try held.echo() == 3)
+                // Only the destination's node hears of it: the client's own kernel would refuse it too.
+                let before = Date.now.timeIntervalSince1970
+                try cluster.b.apply(
+                    cluster.manifest([
+                        Manifest.policy("web", action: "ALLOW", app: "web", rules: Manifest.from("mallory"))
+                    ]))
+                try eventually("the connections end", within: 10) { held.ended.count == 3 }
+                #expect(held.ended.allSatisfy { $0.at - before < 3 })
+                // The client's kernel still allows it; the tunnel's end does not.
+                #expect(try cluster.connect().greeting ?? "" == "")
+                #expect(try cluster.b.scrape().sum("weft_proxy_tunnel_streams_unauthorized_total") >= 1)
             }
         }
     }

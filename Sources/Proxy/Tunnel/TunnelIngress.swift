@@ -46,12 +46,10 @@ struct TunnelIngress: Sendable {
         self.rules = rules
         self.titles = titles
         var clients: [IPAddress: [Client]] = [:]
-        if !rules.isEmpty {
-            for workload in snapshot.workloads.values {
-                let principal = Array(workload.principal(trustDomain: snapshot.trustDomain).utf8)
-                for address in workload.addresses {
-                    clients[address, default: []].append(Client(name: workload.name, principal: principal))
-                }
+        for workload in snapshot.workloads.values where !workload.addresses.isEmpty {
+            let principal = Array(workload.principal(trustDomain: snapshot.trustDomain).utf8)
+            for address in workload.addresses {
+                clients[address, default: []].append(Client(name: workload.name, principal: principal))
             }
         }
         self.clients = clients
@@ -89,13 +87,20 @@ struct TunnelIngress: Sendable {
         return Rule(peers: peers, ports: ports)
     }
 
+    /// Whether a workload with that identity has an address.
+    func isWorkload(principal: RawSpan, at address: ClientAddress) -> Bool {
+        (clients[IPAddress(address)] ?? []).contains {
+            unsafe ByteText.equal(principal, $0.principal.span.bytes)
+        }
+    }
+
     /// Whether a client may connect to a port of a workload.
     ///
     /// A client is the workload at its address that has the identity which its agent has proved; an address alone proves
     /// nothing but itself.
     func allows(principal: RawSpan, address: ClientAddress, workload: UInt64, port: UInt16) -> Bool {
         guard let rules = rules[workload] else { return true }
-        let address = IPAddress(high: address.high.bigEndian, low: address.low.bigEndian)
+        let address = IPAddress(address)
         var names: Set<ObjectName> = []
         for client in clients[address] ?? [] where unsafe ByteText.equal(principal, client.principal.span.bytes) {
             names.insert(client.name)
@@ -111,5 +116,11 @@ struct TunnelIngress: Sendable {
                 }
             }
         }
+    }
+}
+
+extension IPAddress {
+    fileprivate init(_ address: ClientAddress) {
+        self.init(high: address.high.bigEndian, low: address.low.bigEndian)
     }
 }

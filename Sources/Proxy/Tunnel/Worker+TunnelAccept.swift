@@ -14,8 +14,7 @@ extension Worker {
             return
         }
         let target = TunnelAddress.parse(head.authority)
-        var client = TunnelAddress.client(head.forwarded) ?? tunnels.sessions[session].peer
-        if client.port == 0 { client = tunnels.sessions[session].peer }
+        let client = client(head, session)
         guard let target, let inbound = inbound(head, target, session) else {
             refuse(event.stream, of: session, head.isTooLarge ? 431 : 400)
             return
@@ -38,6 +37,18 @@ extension Worker {
             return
         }
         if inbound.service == 0 { dial(stream) } else { handOver(stream, inbound) }
+    }
+
+    /// The address of the application that connects. Its agent may say so only of the peer's own: rules about addresses
+    /// have to mean something.
+    private func client(_ head: HTTP2Head, _ session: UInt32) -> ClientAddress {
+        let connected = tunnels.sessions[session].peer
+        guard let told = TunnelAddress.client(head.forwarded), told.port != 0, let table = tunnels.table else {
+            return connected
+        }
+        if told.high == connected.high, told.low == connected.low { return told }
+        let principal = peers.principal(tunnels.sessions[session].principal)
+        return table.ingress.isWorkload(principal: principal, at: told) ? told : connected
     }
 
     /// The checks of HBONE. nil: it leads nowhere.

@@ -16,6 +16,8 @@ struct Cluster {
     let b: Node
     /// A host of the same network that has no agent.
     let outside: NetworkNamespace
+    /// The bridge `br0` between all of them.
+    let wire: NetworkNamespace
 
     /// Makes the nodes, and starts both agents with these documents beside the mesh's own. Node a has the root of trust;
     /// node b has an intermediate of it.
@@ -33,6 +35,7 @@ struct Cluster {
         self.sandbox = sandbox
         let (first, second) = (try sandbox.makeNamespace("a"), try sandbox.makeNamespace("b"))
         outside = try sandbox.makeNamespace("out")
+        wire = try sandbox.makeNamespace("wire")
         for name in ["a", "b"] { try sandbox.makeCgroup(name) }
         for name in ["a/client", "a/mallory", "b/web"] { try sandbox.makeCgroup(name) }
         a = try Node(sandbox, name: "node-a", cgroup: "\(sandbox.cgroup)/a", namespace: first)
@@ -45,7 +48,6 @@ struct Cluster {
 
     /// Joins namespaces by a bridge in a namespace of its own.
     private func connect(_ members: [(namespace: NetworkNamespace, addresses: [String])]) throws {
-        let wire = try sandbox.makeNamespace("wire")
         func ip(_ namespace: NetworkNamespace, _ arguments: String...) throws {
             try sandbox.check(["nsenter", "--net=\(namespace.path)", "ip"] + arguments)
         }

@@ -78,6 +78,22 @@ struct TunnelIngressTests {
         #expect(!Self.allows(ops, Self.front, (10, 0, 1, 1)))
     }
 
+    @Test("An agent may name only addresses of the workload whose identity it has proved")
+    func addresses() {
+        let ingress = Self.ingress(nil)
+        func isWorkload(_ principal: String, _ a: UInt8, _ b: UInt8) -> Bool {
+            let ip = IPAddress(v4: 10, 0, a, b)
+            let bytes = Array(principal.utf8)
+            return unsafe ingress.isWorkload(
+                principal: bytes.span.bytes,
+                at: ClientAddress(high: UInt64(bigEndian: ip.high), low: UInt64(bigEndian: ip.low), port: 1))
+        }
+        #expect(isWorkload(Self.front, 1, 1))
+        #expect(!isWorkload(Self.front, 2, 1))
+        #expect(!isWorkload(Self.probe, 1, 1))
+        #expect(!isWorkload("", 1, 1))
+    }
+
     @Test func blocksHaveExceptions() throws {
         let block = try #require(IPBlock("10.0.0.0/16"))
         let except = try #require(IPBlock("10.0.2.0/24"))
