@@ -152,7 +152,9 @@ enum HTTP2Callbacks {
             unsafe place.pointee.hasEnded = true
             unsafe place.pointee.isReadable = false
             unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-            return 0
+            var event = HTTP2Event(kind: .sourceEnded, stream: stream)
+            event.place = index
+            return unsafe Int(HTTP2Callbacks.push(state, event))
         }
         let error = weft_errno()
         unsafe place.pointee.isReadable = false

@@ -15,6 +15,8 @@ struct HTTP2Event: BitwiseCopyable {
         case goAway
         /// A PING of ours has come back.
         case pong
+        /// The bytes to send have come to their end.
+        case sourceEnded
         /// Reading the bytes to send has failed; `code` is the errno.
         case sourceFailed
     }

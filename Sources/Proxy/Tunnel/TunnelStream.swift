@@ -27,9 +27,8 @@ struct TunnelStream: BitwiseCopyable {
     /// END_STREAM has come; it has been passed on to the socket.
     var hasRemoteEnded = false
     var isShutDown = false
-    /// The peer is gone without an end: what the socket has sent is not complete, and it is told so.
-    var isBroken = false
-    var isQueued = false
+    /// The engine has closed its end of the socket pair.
+    var hasEngineLeft = false
     /// The engine's end of the socket pair, if the other end of `descriptor` is the engine's.
     var owner = Owner.none
     /// Who is connected with whom: identifiers as in the kernel's maps, 0: unknown.
@@ -54,6 +53,10 @@ struct TunnelStream: BitwiseCopyable {
     var countedDelivered: UInt64 = 0
     /// When it began, nanoseconds.
     var started: UInt64
+
+    var isOfEngine: Bool {
+        if case .none = owner { false } else { true }
+    }
 
     enum Owner: BitwiseCopyable {
         case none

@@ -85,7 +85,19 @@ extension Worker {
         tunnels.port[source: index].isReadable = true
         if readiness.hasEnding { tunnels.port[source: index].hasEnding = true }
         resumeSource(index)
-        if readiness.contains(.hangup), tunnels.port[source: index].hasEnded { breakStream(index, .cancel) }
+        if readiness.contains(.hangup), tunnels.streams[index].isOfEngine {
+            tunnels.streams[index].hasEngineLeft = true
+            engineLeft(index)
+        }
+    }
+
+    /// Ends a stream whose engine has closed its end, once all that it had to say is on its way: nobody reads what the
+    /// peer may still send. (A hang-up of another socket says only that both directions have ended.)
+    mutating func engineLeft(_ index: UInt32) {
+        guard tunnels.streams[index].hasEngineLeft, tunnels.port[source: index].hasEnded,
+            !tunnels.streams[index].hasRemoteEnded, tunnels.streams[index].descriptor >= 0
+        else { return }
+        breakStream(index, .cancel)
     }
 
     /// Lets nghttp2 ask for the source's bytes again.

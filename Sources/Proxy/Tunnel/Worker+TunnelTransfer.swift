@@ -143,6 +143,7 @@ extension Worker {
             tunnels.sessions[index].isRetired = true
             if tunnels.sessions[index].streams == 0 { endTunnel(index, .noError) }
         case .pong: tunnels.sessions[index].pingSent = 0
+        case .sourceEnded: engineLeft(event.place)
         case .sourceFailed: socketFailed(event.place)
         }
     }

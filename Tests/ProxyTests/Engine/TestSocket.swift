@@ -35,6 +35,8 @@ final class TestSocket: Sendable {
                 unsafe Glibc.send(
                     descriptor, buffer.baseAddress.map { unsafe $0 + sent }, buffer.count - sent, CInt(MSG_NOSIGNAL))
             }
+            // With a limit of time, calls are not taken up again after a signal.
+            if count < 0, errno == EINTR { continue }
             guard count > 0 else { return }
             sent += count
         }
@@ -43,7 +45,8 @@ final class TestSocket: Sendable {
     /// What arrives next; empty at the end, after a reset, and after five seconds.
     func receive(atMost limit: Int = 65_536) -> [UInt8] {
         unsafe [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
-            count = unsafe max(0, recv(descriptor, buffer.baseAddress, limit, 0))
+            repeat { count = unsafe recv(descriptor, buffer.baseAddress, limit, 0) } while count < 0 && errno == EINTR
+            count = max(0, count)
         }
     }
 

@@ -1,6 +1,3 @@
-import COpenSSL
-import Foundation
-import Mesh
 import Testing
 
 @testable import Proxy
@@ -9,36 +6,11 @@ import Testing
 @Suite(.serialized) struct TunnelForeignPeerTests {
     /// Runs `peer.py` as `web` and gives the lines that it prints.
     private func peer(_ pair: TunnelPair, _ arguments: String...) throws -> [String] {
-        let directory = FileManager.default.temporaryDirectory.appending(path: "weft-peer-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: directory) }
-        let certificate = try unsafe pair.authority.issue(TestLeaf(TunnelPair.webID))
-        let texts =
-            certificate.chain.map { Self.pem("CERTIFICATE", $0) } + [Self.pem("PRIVATE KEY", certificate.privateKey)]
-        try Data(texts.joined().utf8).write(to: directory.appending(path: "cert.pem"))
-        try unsafe Data(Self.pem("CERTIFICATE", pair.authority.bytes).utf8).write(
-            to: directory.appending(path: "root.pem"))
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/python3")
-        let script = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appending(path: "Support/Tunnel/peer.py")
-        process.arguments = [script.path, "127.96.0.10:\(pair.tunnelPort)", directory.path] + arguments
-        var environment = ProcessInfo.processInfo.environment
-        let cache = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/root")/.cache"
-        environment["PYTHONPATH"] = environment["WEFT_TEST_PYTHON"] ?? "\(cache)/weft/python"
-        process.environment = environment
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
-        return String(decoding: text, as: UTF8.self).split(separator: "\n").map(String.init)
-    }
-
-    private static func pem(_ kind: String, _ bytes: [UInt8]) -> String {
-        let text = Data(bytes).base64EncodedString(options: .lineLength64Characters)
-        return "-----BEGIN \(kind)-----\n\(text)\n-----END \(kind)-----\n"
+        let files = try unsafe PeerFiles(TunnelPair.webID, of: pair.authority)
+        let run = try PeerFiles.python(
+            "peer.py", ["127.96.0.10:\(pair.tunnelPort)", files.path] + arguments)
+        #expect(run.status == 0)
+        return run.output.split(separator: "\n").map(String.init)
     }
 
     @Test func anotherImplementationTalksThroughTheTunnel() throws {

@@ -20,6 +20,8 @@ final class TunnelPair: Sendable {
 
     final class Target: Sendable {
         let port = Atomic<UInt16>(0)
+        /// 0: the tunnel's lane.
+        let service = Atomic<UInt64>(0)
     }
 
     static let address = IPAddress(v4: 127, 96, 0, 10)
@@ -38,7 +40,8 @@ final class TunnelPair: Sendable {
             let port = target.port.load(ordering: .relaxed)
             var origin = ConnectionOrigin(
                 destination: ClientAddress(high: 0, low: 0xffff_7f60_000a, port: port), service: 0, source: 1)
-            origin.lane = .tunnel
+            origin.service = target.service.load(ordering: .relaxed)
+            origin.lane = origin.service == 0 ? .tunnel : .proxy
             return origin
         }
         server = try ProxyEngine(options: serverOptions)
@@ -66,8 +69,9 @@ final class TunnelPair: Sendable {
         return MeshSnapshot(trustDomain: domain, workloads: [Self.web: web, Self.api: api])
     }
 
+    /// - Parameter port: where the client takes tunnels of `api` to be; nil: at the server's engine.
     func publish(
-        server change: (inout MeshSnapshot) -> Void = { _ in },
+        peer port: UInt16? = nil, server change: (inout MeshSnapshot) -> Void = { _ in },
         client changeClient: (inout MeshSnapshot) -> Void = { _ in }
     ) {
         for (engine, isServer) in [(server, true), (client, false)] {
@@ -77,7 +81,9 @@ final class TunnelPair: Sendable {
                 RouteTable(snapshot, identifiers: Self.identifiers),
                 AuthorizationTable(snapshot, identifiers: Self.identifiers))
             engine.publish(
-                TunnelTable(snapshot, identifiers: Self.identifiers, tunnelPort: tunnelPort, ownPorts: [15_008]))
+                TunnelTable(
+                    snapshot, identifiers: Self.identifiers, tunnelPort: isServer ? tunnelPort : port ?? tunnelPort,
+                    ownPorts: [15_008]))
         }
         // For the workers to take it in.
         usleep(20_000)
@@ -95,6 +101,11 @@ final class TunnelPair: Sendable {
             engine.publish(trust)
         }
         usleep(20_000)
+    }
+
+    /// What the kernel says of connections from now on.
+    func lane(_ lane: ConnectionOrigin.Lane, service: UInt64) {
+        target.service.store(lane == .proxy ? service : 0, ordering: .relaxed)
     }
 
     /// A connection of `web` to a port of `api`, which the kernel has turned to the agent.

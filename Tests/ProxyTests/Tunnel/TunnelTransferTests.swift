@@ -170,8 +170,8 @@ final class Joined: Sendable {
 
 /// Bytes that follow from a number, and a sum over bytes and their places.
 enum Pattern {
-    /// Sends and ends. The sum of what was sent.
-    static func send(to socket: TestSocket, _ count: Int, seed: UInt64) -> UInt64 {
+    /// Sends and, unless told otherwise, ends. The sum of what was sent.
+    static func send(to socket: TestSocket, _ count: Int, seed: UInt64, ends: Bool = true) -> UInt64 {
         var generator = RandomBits(seed: seed)
         var block = [UInt8](repeating: 0, count: 1 << 20)
         var sum = Sum()
@@ -186,13 +186,16 @@ enum Pattern {
             socket.send(bytes)
             left -= part
         }
-        socket.finishSending()
+        if ends { socket.finishSending() }
         return sum.value
     }
 
     /// Of everything up to the end.
-    static func sum(_ socket: TestSocket) -> UInt64 {
+    ///
+    /// - Parameter first: what was read before.
+    static func sum(_ socket: TestSocket, after first: [UInt8] = []) -> UInt64 {
         var sum = Sum()
+        sum.add(first)
         while true {
             let bytes = socket.receive(atMost: 1 << 18)
             guard !bytes.isEmpty else { return sum.value }
