@@ -29,6 +29,8 @@ struct TunnelStream: BitwiseCopyable {
     var isShutDown = false
     /// The engine has closed its end of the socket pair.
     var hasEngineLeft = false
+    /// It was refused unseen once, and has been asked for again.
+    var isRepeated = false
     /// The engine's end of the socket pair, if the other end of `descriptor` is the engine's.
     var owner = Owner.none
     /// Who is connected with whom: identifiers as in the kernel's maps, 0: unknown.

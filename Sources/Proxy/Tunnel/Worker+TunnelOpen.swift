@@ -65,6 +65,25 @@ extension Worker {
         return .opened(index)
     }
 
+    /// Asks once more for a stream that the peer has not looked at, because it takes no further ones of that session
+    /// (RFC 9113 §6.8, §8.7). False: that cannot be.
+    mutating func reopen(_ index: UInt32) -> Bool {
+        let stream = tunnels.streams[index]
+        guard stream.phase == .requested, !stream.isRepeated, stream.descriptor >= 0, !isDraining,
+            let table = tunnels.table, let identity = table.sources[stream.source],
+            case .opened(let session) = clientSession(from: identity, to: stream.target, table.tunnelPort)
+        else { return false }
+        writeRequest(index, table)
+        tunnels.port[source: index].isDeferred = false
+        guard let number = tunnels.sessions[session].http.request(tunnels.fields, source: index) else { return false }
+        tunnels.streams[index].isRepeated = true
+        tunnels.streams[index].session = session
+        tunnels.streams[index].number = number
+        link(index)
+        enqueue(tunnelSession: session)
+        return true
+    }
+
     /// `:authority` says where to, `forwarded` where from and by what name, `baggage` who (HBONE).
     private mutating func writeRequest(_ index: UInt32, _ table: TunnelTable) {
         let stream = tunnels.streams[index]

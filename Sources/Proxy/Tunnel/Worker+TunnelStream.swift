@@ -195,12 +195,14 @@ extension Worker {
         {
             refusePeer(session, violation)
         }
-        guard index != .max, tunnels.streams[index].session == session else { return }
+        guard index != .max, tunnels.streams[index].session == session, tunnels.streams[index].number == event.stream
+        else { return }
         // What is kept for the socket still goes there, and is nobody's window any more.
         let kept = tunnels.streams[index].backlog.byteCount
         if kept > 0 { tunnels.sessions[session].http.consume(tunnels.streams[index].number, kept) }
         unlink(index)
         let code = HTTP2ErrorCode(rawValue: event.code)
+        if event.kind == .notSent || code == .refusedStream, reopen(index) { return }
         let isComplete = tunnels.streams[index].hasRemoteEnded && (code == .noError || code == .cancel)
         streamEnded(index, isComplete: isComplete && event.kind == .closed)
     }

@@ -42,7 +42,8 @@ extension Worker {
         }
     }
 
-    /// New certificates and bundles: connections to peers that are not accepted any more end, those that are go on.
+    /// New certificates and bundles: connections to peers that are not accepted any more end, those that are go on, and
+    /// those whose root has been retired end with their last stream.
     mutating func adopt(_ material: TrustMaterial) {
         let old = tunnels.material?.snapshot
         tunnels.material = material
@@ -52,15 +53,22 @@ extension Worker {
         for index in 0..<tunnels.sessions.limit where tunnels.sessions.isLive(index) {
             guard tunnels.sessions[index].phase == .open, !tunnels.sessions[index].isEnding else { continue }
             let failure = tunnels.contexts?.stillAccepts(tunnels.sessions[index].tls, now: seconds)
+            switch failure {
             // A certificate that has run out says nothing against who the peer was when the connection was made.
-            if let failure, failure != .expired {
+            case nil, .expired: break
+            // Nor does a root that has been retired: what is open goes on, but nothing new does.
+            case .untrusted: retireTunnel(index)
+            default:
                 statistics.add(.tunnelSessionsRevoked)
                 endTunnel(index, .noError)
                 continue
             }
             let identity = tunnels.sessions[index].identity
             let isRenewed = old?.identities[identity] != material.snapshot.identities[identity]
-            if isRenewed, !tunnels.sessions[index].isServer { retireTunnel(index) }
+            // Clients' next streams come with the new certificate. Servers keep what their clients have verified, but
+            // without a certificate that is valid they take nothing new.
+            let hasNone = material.snapshot.identities[identity] == nil
+            if isRenewed, hasNone || !tunnels.sessions[index].isServer { retireTunnel(index) }
         }
     }
 

@@ -13,7 +13,8 @@ extension CACommand {
                 Between two steps every node has to have taken over the one before. Nodes that joined ask for the \
                 bundle every ten minutes; others are given the output of 'weft ca bundle'. Before 'retire' every \
                 certificate of the old root has to be replaced: intermediates of other nodes, and after them the \
-                certificates of workloads, which takes a running agent seconds.
+                certificates of workloads, which takes a running agent seconds. Connections that are open then go on \
+                until they end; 'weft ca revoke' is what ends them.
 
                 EXAMPLES
                   weft ca rotate-root stage

@@ -94,6 +94,28 @@ import Testing
         #expect(!echoes(pair, backend.port))
     }
 
+    /// A root that is retired lets nobody in any more; who is in stays.
+    @Test func retiredRootsEndNothingThatIsOpen() throws {
+        let pair = try TunnelPair()
+        let backend = TunnelBackend.echo()
+        let certificate = try unsafe pair.authority.issue(TestLeaf(TunnelPair.webID))
+        try pair.trust({ $0.identities[TunnelPair.webID] = certificate })
+        let socket = pair.connect(to: backend.port)
+        socket.send("x")
+        #expect(socket.receive(count: 1) == "x")
+        let other = try TestAuthority("other")
+        try pair.trust(
+            { $0.identities[TunnelPair.webID] = certificate },
+            server: { $0.bundles[TunnelPair.domain] = TrustBundle(roots: [other.bytes]) })
+        socket.send("y")
+        #expect(socket.receive(count: 1) == "y")
+        #expect(!echoes(pair, backend.port))
+        #expect(TestProxy.eventually { TunnelPair.failures(pair.server, .untrusted) == 1 })
+        socket.send("z")
+        #expect(socket.receive(count: 1) == "z")
+        #expect(TunnelPair.counter(pair.server, .tunnelSessionsRevoked) == 0)
+    }
+
     /// New certificates are used for new connections; what is open goes on.
     @Test func rotationBreaksNothing() throws {
         let pair = try TunnelPair()
