@@ -96,19 +96,6 @@ import Mesh
                 guard let verification = unsafe verification, let verifier = unsafe verifier else { return 0 }
                 return unsafe PeerVerifier.answer(verification, verifier: verifier)
             }, Unmanaged.passUnretained(verifier).toOpaque())
-        // A client that names no protocol at all is refused before anything is computed for it.
-        unsafe SSL_CTX_set_client_hello_cb(
-            context,
-            { connection, alert, _ in
-                guard let connection = unsafe connection else { return SSL_CLIENT_HELLO_ERROR }
-                let extensionKind = UInt32(TLSEXT_TYPE_application_layer_protocol_negotiation)
-                if unsafe SSL_client_hello_get0_ext(connection, extensionKind, nil, nil) == 1 {
-                    return SSL_CLIENT_HELLO_SUCCESS
-                }
-                unsafe TLSConnection.outcome(connection)?.failure = .noALPN
-                unsafe alert?.pointee = SSL_AD_NO_APPLICATION_PROTOCOL
-                return SSL_CLIENT_HELLO_ERROR
-            }, nil)
         unsafe SSL_CTX_set_alpn_select_cb(
             context,
             { _, chosen, chosenLength, offered, offeredLength, _ in
