@@ -10,7 +10,7 @@ demo_packages=(nginx-light curl iproute2 procps util-linux)
 test_packages=(
     bind9-dnsutils unbound wrk prometheus iptables kmod tmux python3 python3-yaml openjdk-17-jdk-headless
     clang-format shellcheck bpftool wget gunicorn python3-requests python3-websockets
-    haproxy python3-pip unzip slowhttptest protobuf-compiler
+    haproxy python3-pip unzip slowhttptest protobuf-compiler testssl.sh
 )
 # To try it on another kernel.
 virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq)
@@ -63,14 +63,14 @@ install_packages() {
 }
 
 # Prints the directory of the Python packages that tests import (PYTHONPATH), and installs them if they are missing.
-python_packages=(spiffe==0.3.2 h2==4.4.1 xds-protos==1.85.0)
+python_packages=(spiffe==0.3.2 h2==4.4.1 xds-protos==1.85.0 sslyze==6.3.1)
 install_python_packages() {
     local place=${XDG_CACHE_HOME:-$HOME/.cache}/weft/python
     if [ "$(cat "$place/packages" 2>/dev/null)" != "${python_packages[*]}" ]; then
         install_packages python3-pip
         rm -rf "$place"
         /usr/bin/python3 -m pip install --quiet --no-warn-script-location --root-user-action=ignore \
-            --only-binary :all: --target "$place" "${python_packages[@]}" >&2 ||
+            --only-binary :all: --no-binary sslyze --target "$place" "${python_packages[@]}" >&2 ||
             die "${python_packages[*]} could not be installed with pip"
         echo "${python_packages[*]}" >"$place/packages"
     fi

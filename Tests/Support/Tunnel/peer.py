@@ -167,7 +167,7 @@ def handshake(kind):
         elif kind == "old":
             connection = secure(highest=ssl.TLSVersion.TLSv1_2)
         else:
-            connection = secure(certificate=False)
+            connection = secure(certificate=kind != "bare")
         # A client of TLS 1.3 learns that it was refused only from what it reads.
         connection.sendall(PREFACE)
         print("accepted" if connection.recv(1) else "refused")

@@ -5,6 +5,8 @@ connect   {address, port[, mapped, protocol]}  one connection: result, milliseco
 hold      {address, port, count}   opens connections and keeps them; reads commands from standard input:
           "echo" (each connection sends and gets back a line), "send N" (N bytes each way on each), "close"
 rate      {address, port, count, rate}  opens connections at a steady rate, each one echoing a line
+steady    {address, port, connections, rate, newRate}  until a line comes on standard input: `rate` lines a second echoed
+          over connections that stay open, and `newRate` connections a second that echo one
 transfer  {targets: [[address, port, protocol]...], count, seed, largest}  connections of random sizes
 udp       {exchanges: [[address, port, text]...], connected, mapped}  one UDP socket; each answer with its source
 dns       {servers: [[address, port]...], name, connected}  A queries; one UDP socket
@@ -196,6 +198,54 @@ def rate(address, port, count, rate, workers=8):
     for thread in threads:
         thread.join()
     answer({"names": names, "errors": errors, "slowest": slowest[0], "seconds": time.monotonic() - started})
+
+
+def steady(address, port, connections, rate, newRate, workers=4):
+    counts, errors, slowest = collections.Counter(), collections.Counter(), collections.Counter()
+    lock, stopped = threading.Lock(), threading.Event()
+
+    def exchange(sock):
+        sock.sendall(b"ping\n")
+        if read_line(sock) != "ping":
+            raise OSError("wrong echo")
+
+    def work(kind, share, turn):
+        begun, number = time.monotonic(), 0
+        while not stopped.is_set():
+            time.sleep(max(0, begun + number / share - time.monotonic()))
+            number += 1
+            started = time.monotonic()
+            try:
+                turn(number)
+                with lock:
+                    counts[kind] += 1
+            except OSError as error:
+                with lock:
+                    errors[f"{kind}: {name_of(error)}"] += 1
+                if kind == "kept":
+                    return
+            slowest[kind] = max(slowest[kind], time.monotonic() - started)
+
+    def fresh(_):
+        with opened(address, port) as sock:
+            read_line(sock)
+            exchange(sock)
+
+    threads = [threading.Thread(target=work, args=("new", newRate / workers, fresh)) for _ in range(workers)]
+    for _ in range(workers):
+        sockets = [opened(address, port) for _ in range(connections // workers)]
+        for sock in sockets:
+            read_line(sock)
+        turn = lambda number, sockets=sockets: exchange(sockets[number % len(sockets)])
+        threads.append(threading.Thread(target=work, args=("kept", rate / workers, turn)))
+    for thread in threads:
+        thread.start()
+    print("started", flush=True)
+    sys.stdin.readline()
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    answer({"counts": counts, "errors": errors, "slowest": slowest})
 
 
 def transfer(targets, count, seed, largest):
