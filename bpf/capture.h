@@ -11,25 +11,52 @@
 
 #define DNS_PORT 53
 
+/* The other end of what would connect to an address; returns the size of its form. */
+static __always_inline __u32 destination_tuple(const struct weft_address *address, __be16 port,
+                                               struct bpf_sock_tuple *tuple)
+{
+	if (weft_address_is_v4(address)) {
+		tuple->ipv4.daddr = weft_address_to_v4(address);
+		tuple->ipv4.dport = port;
+		return sizeof(tuple->ipv4);
+	}
+	tuple->ipv6.daddr[0] = weft_address_word(address, 0);
+	tuple->ipv6.daddr[1] = weft_address_word(address, 1);
+	tuple->ipv6.daddr[2] = weft_address_word(address, 2);
+	tuple->ipv6.daddr[3] = weft_address_word(address, 3);
+	tuple->ipv6.dport = port;
+	return sizeof(tuple->ipv6);
+}
+
+/* The workload whose process listens where the application wants to connect to, in its namespace; 0 if none does. */
+static __noinline __u64 workload_listening(struct bpf_sock_addr *ctx, const struct route *route)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = destination_tuple(&route->asked, route->asked_port, &tuple);
+	struct tcp_sock *tcp;
+	struct bpf_sock *sk;
+	__u64 workload = 0;
+
+	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	if (sk->state == TCP_LISTEN_STATE) {
+		tcp = bpf_skc_to_tcp_sock(sk);
+		if (tcp)
+			workload = workload_of_socket(tcp);
+	}
+	bpf_sk_release(sk);
+	return workload;
+}
+
 /* Whether somebody listens at the route's peer, in the namespace of the socket that connects. */
 static __noinline int agent_listens(struct bpf_sock_addr *ctx, const struct route *route)
 {
 	struct bpf_sock_tuple tuple = {};
-	__u32 size = sizeof(tuple.ipv6);
+	__u32 size = destination_tuple(&route->peer, route->peer_port, &tuple);
 	struct bpf_sock *sk;
 	int listens;
 
-	if (weft_address_is_v4(&route->peer)) {
-		size = sizeof(tuple.ipv4);
-		tuple.ipv4.daddr = weft_address_to_v4(&route->peer);
-		tuple.ipv4.dport = route->peer_port;
-	} else {
-		tuple.ipv6.daddr[0] = weft_address_word(&route->peer, 0);
-		tuple.ipv6.daddr[1] = weft_address_word(&route->peer, 1);
-		tuple.ipv6.daddr[2] = weft_address_word(&route->peer, 2);
-		tuple.ipv6.daddr[3] = weft_address_word(&route->peer, 3);
-		tuple.ipv6.dport = route->peer_port;
-	}
 	if (route->protocol == IPPROTO_UDP)
 		sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else

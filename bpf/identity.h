@@ -130,4 +130,12 @@ static __noinline __u64 workload_of_address(const struct weft_address *address, 
 	return workload ? *workload : 0;
 }
 
+/* What a port of a workload has of its own; NULL if nothing. `flags`: of its workload. */
+static __always_inline struct weft_inbound_port *inbound_port(__u64 workload, __be16 port, __u32 flags)
+{
+	struct weft_inbound_key key = { .workload = workload, .port = port };
+
+	return flags & WEFT_WORKLOAD_INBOUND ? bpf_map_lookup_elem(&inbound_ports, &key) : NULL;
+}
+
 #endif

@@ -202,6 +202,32 @@ VERIFIED_ALONE int find_destination(struct route *route, const struct weft_addre
 
 #include "capture.h"
 
+/*
+ * A loopback address that nobody has declared leads to whoever listens there, and so it does to a workload that listens
+ * at all addresses: it is connected to as by its own address. What it says to itself is no business of the mesh.
+ */
+static __noinline int find_listener(struct bpf_sock_addr *ctx, struct route *route)
+{
+	__u64 id = workload_listening(ctx, route);
+	struct weft_inbound_port *port;
+	struct weft_workload *workload;
+
+	if (!id || id == WEFT_WORKLOAD_AGENT || id == route->source)
+		return 0;
+	route->address_class = 0;
+	route->tracked = 1;
+	workload = bpf_map_lookup_elem(&workloads, &id);
+	port = workload ? inbound_port(id, route->asked_port, workload->flags) : NULL;
+	if (port && port->service) {
+		route->lane = WEFT_LANE_PROXY;
+		route->service = port->service;
+	} else {
+		route->lane = WEFT_LANE_KERNEL;
+		route->destination = id;
+	}
+	return 0;
+}
+
 /* Policy for a connection that the agent takes: the places that its requests may go to have to allow it. */
 static __noinline int judge_capture(struct route *route, const struct weft_address *bound)
 {
@@ -284,6 +310,9 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 		return 0;
 	}
 	find_destination(route, &bound);
+	if (route->lane == WEFT_LANE_PASSTHROUGH && route->protocol == IPPROTO_TCP &&
+	    (weft_address_is_loopback(&route->asked) || weft_address_is_unspecified(&route->asked)))
+		find_listener(ctx, route);
 	if (route->lane == WEFT_LANE_PROXY && capture(ctx, route)) {
 		route->direct = 1;
 		route->peer = route->asked;

@@ -3,19 +3,10 @@
 #ifndef WEFT_STRICT_H
 #define WEFT_STRICT_H
 
-#include "kernel.h"
-#include "maps.h"
+#include "identity.h"
 
 /* The rule that refusals are counted for; set before loading. */
 const volatile __u64 strict_rule;
-
-/* What a port has of its own; NULL if nothing. `flags`: of its workload. */
-static __always_inline struct weft_inbound_port *inbound_port(__u64 workload, __be16 port, __u32 flags)
-{
-	struct weft_inbound_key key = { .workload = workload, .port = port };
-
-	return flags & WEFT_WORKLOAD_INBOUND ? bpf_map_lookup_elem(&inbound_ports, &key) : NULL;
-}
 
 /* Whether a port takes nothing from outside of the node but tunnels. */
 static __always_inline int is_strict(const struct weft_inbound_port *port, __u32 flags)

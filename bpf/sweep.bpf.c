@@ -255,6 +255,7 @@ static __noinline int doom_of(const struct weft_connection *connection, const st
 			.address_known = 1,
 			.quiet = 1,
 		};
+		struct weft_inbound_port *port;
 		struct verdict verdict;
 
 		policy_verdict(&request, &verdict);
@@ -262,10 +263,14 @@ static __noinline int doom_of(const struct weft_connection *connection, const st
 			doomed->rule = verdict.rule;
 			return WEFT_DOOM_POLICY;
 		}
-		if (connection->role == WEFT_ROLE_SERVER &&
-		    is_strict(inbound_port(request.workload, request.port, verdict.destination_flags),
-		              verdict.destination_flags)) {
+		port = inbound_port(request.workload, request.port, verdict.destination_flags);
+		if (connection->role == WEFT_ROLE_SERVER && is_strict(port, verdict.destination_flags)) {
 			doomed->rule = strict_rule;
+			return WEFT_DOOM_POLICY;
+		}
+		/* It is older than the rules about requests, or came past them: nobody reads what it asks for. */
+		if (port && port->service && connection->source != WEFT_WORKLOAD_AGENT) {
+			doomed->rule = 0;
 			return WEFT_DOOM_POLICY;
 		}
 	}

@@ -67,6 +67,7 @@ final class MetricsScrape {
         own.losses.append(("tunnel_flows", engine.flows.reduce(0) { $0 &+ $1.lost }))
         own.write(to: &writer)
         writeState(agent, &writer)
+        AuthorizerMetrics(engine.authorizers, issuers: engine.tokenIssuers).write(to: &writer)
         IdentityMetrics(agent.identity, limit: maxSeries).write(to: &writer)
         agent.dns?.statistics.write(to: &writer)
         return writer.bytes

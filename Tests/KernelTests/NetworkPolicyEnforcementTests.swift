@@ -147,7 +147,7 @@ struct NetworkPolicyEnforcementTests {
         _ = try python.ask("os.system('ip addr add 10.96.3.1/32 dev lo; ip addr add 10.96.3.2/32 dev lo')")
         try python.expect("tcp(20090, b'elsewhere', '10.96.3.1')", "None")
         try python.expect("tcp(20090, b'elsewhere', '10.96.3.2')", "None")
-        try python.expect("tcp(20091, b'own')", "None")
+        try python.expect("tcp(20091, b'another')", "None")
         let block = IPBlock(address: IPAddress(v4: 10, 96, 3, 1), prefixLength: 128)
         let rules = [
             NetworkPolicy.Rule(peers: [pods("server")], ports: [.init(transport: .tcp, port: .name("p20080"))]),
@@ -161,8 +161,9 @@ struct NetworkPolicyEnforcementTests {
         try python.expect("by('client', lambda: get('10.96.3.1', 20090))", "elsewhere")
         try python.expect("by('client', lambda: get('10.96.3.2', 20090))", "EPERM")
         try python.expect("by('client', lambda: asked(20090, '10.96.3.1'))", "EPERM")
-        // The loopback address of nobody else is its own.
-        try python.expect("by('client', lambda: get('127.0.0.1', 20091))", "own")
+        // The loopback address where nobody else listens is its own.
+        try python.expect("by('client', lambda: (tcp(20092, b'own'), get('127.0.0.1', 20092))[1])", "own")
+        try python.expect("by('client', lambda: get('127.0.0.1', 20091))", "EPERM")
         try python.expect("by('other', lambda: get('10.96.3.2', 20090))", "elsewhere")
 
         let denied = try plane.totals { UInt32($0.lane) == WEFT_LANE_PASSTHROUGH.rawValue }

@@ -63,13 +63,10 @@ struct HTTPMesh {
 
     /// Sends each request on a connection of its own.
     func send(
-        _ requests: [HTTPRequestRow], to address: String = web, port: Int = 80, from workload: String = "client",
+        _ requests: [HTTPRequestRow], to address: String = web, port: Int = 80, from workload: String? = "client",
         namespace: NetworkNamespace? = nil
     ) throws -> [HTTPReply] {
-        let answer = try http(
-            "table", ["address": address, "port": port, "requests": requests.map(\.parameters)], in: workload,
-            namespace: namespace)
-        return answer.array.map(HTTPReply.init)
+        try sandbox.send(requests, to: address, port: port, from: workload, namespace: namespace)
     }
 
     func get(_ path: String, headers: [String: String] = [:], to address: String = web) throws -> HTTPReply {
@@ -93,19 +90,50 @@ struct HTTPMesh {
         _ mode: String, _ parameters: [String: Any], in workload: String = "client",
         namespace: NetworkNamespace? = nil, timeout: Double = 120
     ) throws -> JSON {
-        let result = try startHTTP(mode, parameters, in: workload, namespace: namespace).wait(timeout: timeout)
-        guard result.succeeded, let line = result.output.split(separator: "\n").last else {
-            throw TestFailure("http client \(mode) failed: \(result.errors); agent: \(node.agentLog.suffix(2000))")
+        do {
+            return try sandbox.http(mode, parameters, in: workload, namespace: namespace, timeout: timeout)
+        } catch {
+            throw TestFailure("\(error); agent: \(node.agentLog.suffix(2000))")
         }
-        return try JSON(String(line))
     }
 
     func startHTTP(
         _ mode: String, _ parameters: [String: Any], in workload: String = "client",
         namespace: NetworkNamespace? = nil
     ) throws -> Command {
+        try sandbox.startHTTP(mode, parameters, in: workload, namespace: namespace)
+    }
+}
+
+/// The modes of http_client.py.
+extension Sandbox {
+    /// Sends each request on a connection of its own. A workload of nil is a process outside of the guarded cgroup.
+    func send(
+        _ requests: [HTTPRequestRow], to address: String, port: Int, from workload: String?,
+        namespace: NetworkNamespace? = nil
+    ) throws -> [HTTPReply] {
+        let answer = try http(
+            "table", ["address": address, "port": port, "requests": requests.map(\.parameters)], in: workload,
+            namespace: namespace)
+        return answer.array.map(HTTPReply.init)
+    }
+
+    func http(
+        _ mode: String, _ parameters: [String: Any], in workload: String?, namespace: NetworkNamespace? = nil,
+        timeout: Double = 120
+    ) throws -> JSON {
+        let result = try startHTTP(mode, parameters, in: workload, namespace: namespace).wait(timeout: timeout)
+        guard result.succeeded, let line = result.output.split(separator: "\n").last else {
+            throw TestFailure("http client \(mode) failed: \(result.errors)")
+        }
+        return try JSON(String(line))
+    }
+
+    func startHTTP(
+        _ mode: String, _ parameters: [String: Any], in workload: String?, namespace: NetworkNamespace? = nil
+    ) throws -> Command {
         let json = try JSONSerialization.data(withJSONObject: parameters, options: .sortedKeys)
-        return try sandbox.start(
+        return try start(
             [Host.python, Host.script("http_client.py"), mode, String(decoding: json, as: UTF8.self)], in: workload,
             namespace: namespace)
     }
@@ -141,6 +169,8 @@ struct HTTPReply {
     }
 
     var pod: String? { echo?["pod"].string }
+    /// Why the agent answered itself.
+    var reason: String? { header("x-weft-reason") }
     /// The path as the backend saw it.
     var path: String? { echo?["path"].string }
 

@@ -70,7 +70,7 @@ final class Node {
 
     /// Starts an agent, and waits until it is ready.
     func start(_ extra: [String] = []) throws {
-        let agent = try sandbox.start(agentArguments(extra), namespace: namespace)
+        let agent = try sandbox.start(agentArguments(extra), namespace: namespace, isAgent: true)
         self.agent = agent
         try eventually("weftd is ready", within: 30) {
             guard agent.isRunning else {
@@ -164,6 +164,10 @@ final class Node {
 
     /// Runs `weft` against this node.
     func weft(_ arguments: String..., timeout: Double = 30) throws -> Command.Result {
+        try run(arguments, timeout: timeout)
+    }
+
+    func run(_ arguments: [String], timeout: Double = 30) throws -> Command.Result {
         try sandbox.run(
             [Host.product("weft")] + arguments, namespace: namespace, timeout: timeout, environment: cliEnvironment)
     }

@@ -12,6 +12,8 @@ final class Sandbox {
     let cgroup: String
     /// The cgroup of the agents themselves, outside of the guarded one.
     let agentCgroup: String
+    /// A cgroup that nobody guards: what runs in no workload's.
+    let outsideCgroup: String
 
     private var commands: [Command] = []
     private var namespaces: [String] = []
@@ -36,7 +38,8 @@ final class Sandbox {
         directory = "/tmp/\(name)"
         cgroup = "\(root)/\(name)"
         agentCgroup = "\(root)/\(name)-agent"
-        for path in [directory, cgroup, agentCgroup] {
+        outsideCgroup = "\(root)/\(name)-outside"
+        for path in [directory, cgroup, agentCgroup, outsideCgroup] {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
         }
     }
@@ -50,12 +53,13 @@ final class Sandbox {
     // MARK: Processes
 
     /// Starts a program, in a child of the guarded cgroup (made if it is not there) or outside, and in a network
-    /// namespace or the host's.
+    /// namespace or the host's. An agent is started in a cgroup of its own: the kernel knows its sockets by that.
     func start(
         _ arguments: [String], in workload: String? = nil, namespace: NetworkNamespace? = nil,
-        environment: [String: String] = [:]
+        environment: [String: String] = [:], isAgent: Bool = false
     ) throws -> Command {
-        let group = workload.map { $0.isEmpty ? cgroup : "\(cgroup)/\($0)" } ?? "\(cgroup)-agent"
+        let group =
+            workload.map { $0.isEmpty ? cgroup : "\(cgroup)/\($0)" } ?? (isAgent ? agentCgroup : outsideCgroup)
         try FileManager.default.createDirectory(atPath: group, withIntermediateDirectories: true)
         // The shell moves itself, so no instruction of the program runs outside of the cgroup.
         var line = ["sh", "-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"", group]
@@ -127,7 +131,7 @@ final class Sandbox {
 
     private static func removeTraces(of name: String) {
         guard let root = Host.cgroupRoot else { return }
-        for path in ["\(root)/\(name)", "\(root)/\(name)-agent"] { removeCgroup(path) }
+        for path in ["\(root)/\(name)", "\(root)/\(name)-agent", "\(root)/\(name)-outside"] { removeCgroup(path) }
         let mounts = FileManager.default.contents(atPath: "/proc/self/mountinfo") ?? Data()
         for line in String(decoding: mounts, as: UTF8.self).split(separator: "\n").reversed() {
             let fields = line.split(separator: " ")

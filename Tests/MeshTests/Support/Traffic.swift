@@ -15,7 +15,7 @@ extension Sandbox {
 
     /// Runs one mode of client.py to its end.
     func client(
-        _ mode: String, _ parameters: [String: Any], in workload: String = "client",
+        _ mode: String, _ parameters: [String: Any], in workload: String? = "client",
         namespace: NetworkNamespace? = nil, timeout: Double = 90
     ) throws -> JSON {
         let result = try startClient(mode, parameters, in: workload, namespace: namespace).wait(timeout: timeout)
@@ -24,7 +24,7 @@ extension Sandbox {
     }
 
     func startClient(
-        _ mode: String, _ parameters: [String: Any], in workload: String = "client",
+        _ mode: String, _ parameters: [String: Any], in workload: String? = "client",
         namespace: NetworkNamespace? = nil
     ) throws -> Command {
         let json = try JSONSerialization.data(withJSONObject: parameters, options: .sortedKeys)
@@ -35,7 +35,7 @@ extension Sandbox {
 
     /// Who answers each of `count` connections.
     func pick(
-        _ address: String, _ port: Int, count: Int, binds: [String]? = nil, in workload: String = "client",
+        _ address: String, _ port: Int, count: Int, binds: [String]? = nil, in workload: String? = "client",
         namespace: NetworkNamespace? = nil
     ) throws -> Picks {
         var parameters: [String: Any] = ["address": address, "port": port, "count": count]
@@ -50,7 +50,7 @@ extension Sandbox {
     /// Opens one connection: what came of it.
     func connect(
         _ address: String, _ port: Int, mapped: Bool = false, protocol transport: String = "tcp",
-        in workload: String = "client", namespace: NetworkNamespace? = nil
+        in workload: String? = "client", namespace: NetworkNamespace? = nil
     ) throws -> Attempt {
         let answer = try client(
             "connect", ["address": address, "port": port, "mapped": mapped, "protocol": transport], in: workload,
@@ -63,7 +63,7 @@ extension Sandbox {
 
     /// Opens connections that stay open.
     func hold(
-        _ address: String, _ port: Int, count: Int, in workload: String = "client",
+        _ address: String, _ port: Int, count: Int, in workload: String? = "client",
         namespace: NetworkNamespace? = nil
     ) throws -> HeldConnections {
         let command = try startClient(

@@ -2,9 +2,10 @@
 
 table     {address, port, requests: [{method, path, headers, body, count}...]}  each on a connection of its own:
           [{status, reason, headers: [[name, value]...], body}...]; with count: {pods: {name: n}, statuses: {...}}
-idle      {address, port, count}   opens `count` connections, one request on each, then a second one on each
+idle      {address, port, count}   opens `count` connections, one request on each, then a second one on each: {statuses}
 load      {address, port, seconds, threads, paths}  keep-alive requests, each with an id that the answer must carry
 sse       {address, port, path}    prints each server-sent event as it comes
+heads     {address, port, heads: [text...]}  each request as it is (latin-1), on a connection of its own: [[status, reason]...]
 raw       {address, port, bytes: [text...], timeout}  sends the texts one after the other (latin-1): what came back
 """
 import collections
@@ -58,6 +59,22 @@ def table(options):
     return answers
 
 
+def heads(options):
+    """What the answer's first line and x-weft-reason say; a connection that ends without an answer has status 0."""
+    answers = []
+    for text in options["heads"]:
+        sock = socket.create_connection((options["address"], options["port"]), timeout=20)
+        sock.sendall(text.encode("latin-1"))
+        response = http.client.HTTPResponse(sock)
+        try:
+            response.begin()
+            answers.append([response.status, response.getheader("x-weft-reason")])
+        except (OSError, http.client.HTTPException):
+            answers.append([0, None])
+        sock.close()
+    return answers
+
+
 def read_answer(sock):
     data = b""
     while b"\r\n\r\n" not in data:
@@ -87,11 +104,14 @@ def idle(options):
             held.append(sock)
     print(json.dumps({"event": "open", "count": len(held)}), flush=True)
     sys.stdin.readline()
-    answered = 0
+    statuses = collections.Counter()
     for sock in held:
-        sock.sendall(text)
-        answered += read_answer(sock) == 200
-    return {"event": "answered", "count": answered}
+        try:
+            sock.sendall(text)
+            statuses[str(read_answer(sock))] += 1
+        except OSError:
+            statuses["closed"] += 1
+    return {"event": "answered", "count": statuses["200"], "statuses": statuses}
 
 
 def load(options):
