@@ -14,10 +14,10 @@ import Mesh
     /// 112 bits: RSA of 2,048 bits at least, no SHA-1.
     static let securityLevel: CInt = 2
 
-    /// Roots that cannot be read are left out: nobody is trusted for them.
-    init(_ bundle: TrustBundle, library: TLSLibrary) {
+    /// Roots that cannot be read are left out: nobody is trusted for them. nil: there is no memory for it.
+    init?(_ bundle: TrustBundle, library: TLSLibrary) {
         self.bundle = bundle
-        guard let store = unsafe X509_STORE_new() else { fatalError("OpenSSL has no memory for a certificate store") }
+        guard let store = unsafe X509_STORE_new() else { return nil }
         unsafe self.store = store
         for root in bundle.roots {
             guard let root = unsafe library.certificate(root) else { continue }

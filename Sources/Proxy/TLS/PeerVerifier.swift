@@ -27,8 +27,7 @@ final class HandshakeOutcome {
 
     private func store(_ trustDomain: String) -> BundleStore? {
         if let store = stores[trustDomain] { return store }
-        guard let bundle = bundles[trustDomain] else { return nil }
-        let store = BundleStore(bundle, library: library)
+        guard let bundle = bundles[trustDomain], let store = BundleStore(bundle, library: library) else { return nil }
         stores[trustDomain] = store
         return store
     }

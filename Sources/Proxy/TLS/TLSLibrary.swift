@@ -10,20 +10,19 @@ import Synchronization
 /// It is never freed: every thread that has used one touches it when the thread ends, whoever freed it meanwhile. The
 /// next worker takes those over that are left.
 @safe final class TLSLibrary {
-    let context: OpaquePointer
+    /// nil: that of the process, which serves as well where there was no memory for one more.
+    let context: OpaquePointer?
 
     /// Addresses of contexts that nobody uses.
     private static let left = Mutex<[UInt]>([])
 
     init() {
         let used = Self.left.withLock { $0.popLast() }
-        guard let context = unsafe used.flatMap({ unsafe OpaquePointer(bitPattern: $0) }) ?? OSSL_LIB_CTX_new() else {
-            fatalError("OpenSSL has no memory for a library context")
-        }
-        unsafe self.context = context
+        unsafe context = used.flatMap { unsafe OpaquePointer(bitPattern: $0) } ?? OSSL_LIB_CTX_new()
     }
 
     deinit {
+        guard let context = unsafe context else { return }
         let address = unsafe UInt(bitPattern: context)
         Self.left.withLock { $0.append(address) }
     }
