@@ -48,24 +48,11 @@ final class ClusterKeeper: Sendable {
     var quotaProblem: QuotaFile.Failure? { mail.withLock { $0.quotaProblem } }
 
     func start() throws(ProxyError) {
-        var thread = pthread_t()
-        // The thread keeps the keeper until `stop`.
-        let argument = unsafe Unmanaged.passRetained(self)
-        let error = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument = unsafe argument else { return nil }
-                let keeper = unsafe Unmanaged<ClusterKeeper>.fromOpaque(argument).takeRetainedValue()
-                unsafe weft_name_thread("keeper")
-                keeper.run()
-                return nil
-            }, argument.toOpaque())
-        guard error == 0 else {
-            unsafe argument.release()
-            throw ProxyError(operation: "start the thread of health checks", errno: error)
+        switch ServiceThread.start("keeper", self, { $0.run() }) {
+        case .success(let started): mail.withLock { $0.thread = started }
+        case .failure(let failure):
+            throw ProxyError(operation: "start the thread of health checks", errno: failure.errno)
         }
-        let started = UInt(thread)
-        mail.withLock { $0.thread = started }
     }
 
     /// From now on the endpoints and limits of this configuration are looked after.
@@ -82,7 +69,7 @@ final class ClusterKeeper: Sendable {
             return mail.thread
         }
         eventfd_write(wake, 1)
-        if let thread { _ = pthread_join(pthread_t(thread), nil) }
+        if let thread { ServiceThread.join(thread) }
     }
 
     private func run() {

@@ -23,7 +23,7 @@ import Synchronization
 
     deinit {
         guard let context = unsafe context else { return }
-        let address = unsafe UInt(bitPattern: context)
+        let address = UInt(bitPattern: context)
         Self.left.withLock { $0.append(address) }
     }
 

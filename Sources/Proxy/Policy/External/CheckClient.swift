@@ -38,23 +38,7 @@ final class CheckClient: Sendable {
 
     /// nil: there can be no further thread.
     private func start() -> UInt? {
-        var thread = pthread_t()
-        // The thread keeps the client until `stop`.
-        let argument = unsafe Unmanaged.passRetained(self)
-        let error = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument = unsafe argument else { return nil }
-                let client = unsafe Unmanaged<CheckClient>.fromOpaque(argument).takeRetainedValue()
-                unsafe weft_name_thread("checks")
-                client.run()
-                return nil
-            }, argument.toOpaque())
-        guard error == 0 else {
-            unsafe argument.release()
-            return nil
-        }
-        return UInt(thread)
+        try? ServiceThread.start("checks", self) { $0.run() }.get()
     }
 
     func stop() {
@@ -64,7 +48,7 @@ final class CheckClient: Sendable {
             return mail.thread
         }
         eventfd_write(wake, 1)
-        if let thread { _ = pthread_join(pthread_t(thread), nil) }
+        if let thread { ServiceThread.join(thread) }
     }
 
     private func run() {

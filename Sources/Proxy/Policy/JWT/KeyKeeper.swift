@@ -46,23 +46,7 @@ final class KeyKeeper: Sendable {
     }
 
     private func start() {
-        var thread = pthread_t()
-        // The thread keeps the keeper until `stop`.
-        let argument = unsafe Unmanaged.passRetained(self)
-        let error = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument = unsafe argument else { return nil }
-                let keeper = unsafe Unmanaged<KeyKeeper>.fromOpaque(argument).takeRetainedValue()
-                unsafe weft_name_thread("keys")
-                keeper.run()
-                return nil
-            }, argument.toOpaque())
-        guard error == 0 else {
-            unsafe argument.release()
-            return
-        }
-        let started = UInt(thread)
+        guard let started = try? ServiceThread.start("keys", self, { $0.run() }).get() else { return }
         mail.withLock { $0.thread = started }
     }
 
@@ -74,7 +58,7 @@ final class KeyKeeper: Sendable {
             return mail.thread
         }
         eventfd_write(wake, 1)
-        if let thread { _ = pthread_join(pthread_t(thread), nil) }
+        if let thread { ServiceThread.join(thread) }
     }
 
     private struct Kept {
