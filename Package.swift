@@ -48,7 +48,7 @@ let package = Package(
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "Proxy", "WeftABI", logging]),
-        .target(name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf"]),
+        .target(name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf", "WeftABI"]),
 
         // Composition and the executables.
         .target(

@@ -15,8 +15,14 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
+#ifdef __cplusplus
+#define WEFT_ASSERT static_assert
+#else
+#define WEFT_ASSERT _Static_assert
+#endif
+
 /* Version of the pinned layout: the pin directory is <bpffs>/weft/v<WEFT_LAYOUT>. */
-#define WEFT_LAYOUT 3
+#define WEFT_LAYOUT 4
 
 /* The length of one policy bitmap: a policy group holds at most WEFT_POLICY_CLAUSES clauses. */
 #define WEFT_POLICY_WORDS 4
@@ -440,6 +446,7 @@ struct weft_traffic {
 	__u64 sent_segments; /* TCP segments or UDP datagrams */
 	__u64 received_segments;
 	__u64 retransmits;
+	__u64 window_limited_us;          /* time in which the peer's window alone kept data from being sent */
 	struct weft_histogram rtt_us;     /* smoothed RTT, when a connection ends and while it is busy */
 	struct weft_histogram connect_us; /* connect() to established */
 };
@@ -610,11 +617,11 @@ struct weft_flow {
 	__u8 event;    /* enum weft_flow_event */
 	__u8 reporter; /* enum weft_reporter */
 	__u8 address_class;
-	__u8 reserved;
+	__u8 http_class; /* first digit of the first response's status; 0: no HTTP was read */
 	__u32 retransmits;
 	__u32 rtt_us;
-	__u32 error; /* errno of a failed connection */
-	__u32 reserved2;
+	__u32 error;         /* errno of a failed connection */
+	__u32 http_requests; /* that were read, whatever became of them */
 };
 
 /* What the sweep writes for a connection that has to end: enough for SOCK_DESTROY in its namespace. */
@@ -639,6 +646,8 @@ struct weft_doomed {
 	__u8 family; /* AF_INET or AF_INET6: the socket's own */
 	__u8 reserved;
 };
+
+#include "abi_http.h"
 
 /* ------------------------------------------------------------------------------------------------ the node */
 
@@ -677,12 +686,6 @@ struct weft_name {
 #define WEFT_PROBE_PORT 15
 #define WEFT_PROBE_ERRNO 76 /* ENOTUNIQ, which no connect() of the kernel returns */
 
-#ifdef __cplusplus
-#define WEFT_ASSERT static_assert
-#else
-#define WEFT_ASSERT _Static_assert
-#endif
-
 WEFT_ASSERT(sizeof(struct weft_address) == 16, "weft_address");
 WEFT_ASSERT(sizeof(struct weft_service_key) == 24, "weft_service_key");
 WEFT_ASSERT(sizeof(struct weft_service) == 24, "weft_service");
@@ -704,7 +707,7 @@ WEFT_ASSERT(sizeof(struct weft_policy) == 344, "weft_policy");
 WEFT_ASSERT(sizeof(struct weft_policy_address_key) == 28, "weft_policy_address_key");
 WEFT_ASSERT(sizeof(struct weft_policy_range_key) == 16, "weft_policy_range_key");
 WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
-WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
+WEFT_ASSERT(sizeof(struct weft_traffic) == 488, "weft_traffic");
 WEFT_ASSERT(sizeof(struct weft_connection) == 120, "weft_connection");
 WEFT_ASSERT(sizeof(struct weft_young) == 128, "weft_young");
 WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");

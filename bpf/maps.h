@@ -176,6 +176,13 @@ struct {
 	__type(value, struct weft_settings);
 } settings SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weft_tap);
+} tap SEC(".maps");
+
 /* ---- Written by the programs, read by the agent and the CLI. */
 
 struct {
@@ -215,6 +222,14 @@ struct {
 	__type(key, struct weft_traffic_key);
 	__type(value, struct weft_traffic);
 } traffic SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weft_requests_key);
+	__type(value, struct weft_requests);
+} requests SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -272,6 +287,11 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20); /* bytes */
 } flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18); /* bytes */
+} taps SEC(".maps");
 
 /* ---- State of one socket, freed by the kernel with it. */
 

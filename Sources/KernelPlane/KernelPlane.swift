@@ -213,13 +213,18 @@ public final class KernelPlane {
     }
 
     private func makeOverflowSeries() throws(BPFError) {
-        var key = weft_traffic_key()
-        unsafe withUnsafeMutableBytes(of: &key) { bytes in
-            for index in bytes.indices { unsafe bytes[index] = 0xff }
+        func make<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+            in map: borrowing PerCPUMap<Key, Value>, _ key: Key, _ empty: Value
+        ) throws(BPFError) {
+            var key = key
+            unsafe withUnsafeMutableBytes(of: &key) { bytes in
+                for index in bytes.indices { unsafe bytes[index] = 0xff }
+            }
+            guard try map.get(key) == nil else { return }
+            try map.set(key, [Value](repeating: empty, count: BPFSystem.possibleCPUs), mode: .any)
         }
-        guard try reconciler.maps.traffic.get(key) == nil else { return }
-        let empty = [weft_traffic](repeating: weft_traffic(), count: BPFSystem.possibleCPUs)
-        try reconciler.maps.traffic.set(key, empty, mode: .any)
+        try make(in: reconciler.maps.traffic, weft_traffic_key(), weft_traffic())
+        try make(in: reconciler.maps.requests, weft_requests_key(), weft_requests())
     }
 
     // MARK: The mesh

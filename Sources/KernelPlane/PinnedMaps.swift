@@ -25,12 +25,14 @@ public final class PinnedMaps: Sendable {
     public let policyRules: Map<weft_policy_rule_key, UInt64>
     public let names: Map<UInt64, weft_name>
     public let settings: Map<UInt32, weft_settings>
+    public let tap: Map<UInt32, weft_tap>
 
     public let backendLoad: Map<UInt64, weft_backend_load>
     public let serviceState: Map<UInt64, weft_service_state>
     public let affinity: Map<weft_affinity_key, weft_affinity>
     public let cgroupCache: Map<UInt64, weft_cgroup_identity>
     public let traffic: PerCPUMap<weft_traffic_key, weft_traffic>
+    public let requests: PerCPUMap<weft_requests_key, weft_requests>
     public let ruleCounters: PerCPUMap<weft_rule_key, UInt64>
     public let nodeCounters: PerCPUMap<UInt32, UInt64>
     public let tuples: Map<weft_tuple_key, weft_tuple>
@@ -43,7 +45,7 @@ public final class PinnedMaps: Sendable {
         "policies", "policy_ids",
         "policy_ports", "policy_prefixes", "policy_ranges", "policy_rules", "names", "backend_load", "service_state",
         "affinity",
-        "cgroup_cache", "traffic", "rule_counters", "tuples", "origins",
+        "cgroup_cache", "traffic", "requests", "rule_counters", "tuples", "origins",
     ]
 
     /// Opens the pins.
@@ -79,11 +81,13 @@ public final class PinnedMaps: Sendable {
         policyRules = try map("policy_rules")
         names = try map("names")
         settings = try map("settings")
+        tap = try map("tap")
         backendLoad = try map("backend_load")
         serviceState = try map("service_state")
         affinity = try map("affinity")
         cgroupCache = try map("cgroup_cache")
         traffic = try perCPU("traffic")
+        requests = try perCPU("requests")
         ruleCounters = try perCPU("rule_counters")
         nodeCounters = try perCPU("node_counters")
         tuples = try map("tuples")

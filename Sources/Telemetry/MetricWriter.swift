@@ -1,3 +1,5 @@
+import Proxy
+
 /// Writes metrics in Prometheus's text exposition format 0.0.4 into one buffer.
 ///
 /// A family is written as a whole: its HELP and TYPE lines once, then all its samples. Labels come rendered
@@ -105,25 +107,55 @@ public struct MetricWriter {
         lines.append(to: &bytes)
     }
 
-    /// One histogram in the buckets of Istio's request metrics; its sum is given as text, because of its unit.
-    mutating func sample(_ labels: MetricLabels, _ buckets: InlineArray<20, UInt64>, sum: [UInt8]) {
+    /// One histogram of request times in Istio's buckets, in milliseconds.
+    mutating func sample(_ labels: MetricLabels, milliseconds histogram: LatencyHistogram) {
         var cumulative: UInt64 = 0
-        var lines = HistogramLines(name: name, labels: labels, lines: buckets.count + 2)
-        for index in 0..<(buckets.count - 1) {
-            cumulative &+= buckets[index]
-            lines.bucket(Self.requestBounds[index], cumulative)
+        var next = 0
+        var lines = HistogramLines(name: name, labels: labels, lines: Self.requestBounds.count + 3)
+        for (text, bound) in zip(Self.requestBounds, Self.requestMicroseconds) {
+            while next < LatencyHistogram.bucketCount, let upper = LatencyHistogram.bound(next), upper <= bound {
+                cumulative &+= histogram.buckets[next]
+                next += 1
+            }
+            lines.bucket(text, cumulative)
         }
-        cumulative &+= buckets[buckets.count - 1]
+        while next < LatencyHistogram.bucketCount {
+            cumulative &+= histogram.buckets[next]
+            next += 1
+        }
         lines.bucket(Self.infinity, cumulative)
+        var sum: [UInt8] = []
+        Self.append(thousandths: histogram.sum, to: &sum)
         lines.end(sum: sum, count: cumulative)
         lines.append(to: &bytes)
     }
 
-    /// The bounds of `RequestHistogram` in its unit.
+    /// One histogram of bodies' sizes in Istio's buckets.
+    mutating func sample(_ labels: MetricLabels, bytes histogram: SizeHistogram) {
+        var cumulative: UInt64 = 0
+        var lines = HistogramLines(name: name, labels: labels, lines: SizeHistogram.bucketCount + 2)
+        for index in 0..<(SizeHistogram.bucketCount - 1) {
+            cumulative &+= histogram.buckets[index]
+            lines.bucket(Self.requestBounds[index], cumulative)
+        }
+        cumulative &+= histogram.buckets[SizeHistogram.bucketCount - 1]
+        lines.bucket(Self.infinity, cumulative)
+        var sum: [UInt8] = []
+        Self.append(decimal: histogram.sum, to: &sum)
+        lines.end(sum: sum, count: cumulative)
+        lines.append(to: &bytes)
+    }
+
+    /// The bounds of Istio's histograms: milliseconds, or bytes.
     private static let requestBounds: [[UInt8]] = [
         "0.5", "1", "5", "10", "25", "50", "100", "250", "500", "1000", "2500", "5000", "10000", "30000", "60000",
         "300000", "600000", "1800000", "3600000",
     ].map { Array($0.utf8) }
+
+    private static let requestMicroseconds: [UInt64] = [
+        500, 1000, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
+        30_000_000, 60_000_000, 300_000_000, 600_000_000, 1_800_000_000, 3_600_000_000,
+    ]
 
     private static let infinity = Array("+Inf".utf8)
 
@@ -164,6 +196,16 @@ public struct MetricWriter {
             bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: fraction / divisor))
             fraction %= divisor
             divisor /= 10
+        }
+    }
+
+    /// A thousandth of the value, exactly: `31.007`.
+    private static func append(thousandths value: UInt64, to bytes: inout [UInt8]) {
+        append(decimal: value / 1000, to: &bytes)
+        let rest = value % 1000
+        guard rest > 0 else { return }
+        for character in [".", rest < 100 ? "0" : "", rest < 10 ? "0" : "", "\(rest)"] {
+            bytes.append(contentsOf: character.utf8)
         }
     }
 }

@@ -177,11 +177,11 @@ extension ProxyMetrics {
         writer.family(
             "istio_request_duration_milliseconds", .histogram, help: "From a request's first byte to its answer's last."
         )
-        each { writer.sample($0, $1.duration.buckets, sum: Self.milliseconds($1.duration.sum)) }
+        each { writer.sample($0, milliseconds: $1.duration) }
         writer.family("istio_request_bytes", .histogram, help: "Sizes of requests' bodies.")
-        each { writer.sample($0, $1.requestBytes.buckets, sum: Self.whole($1.requestBytes.sum)) }
+        each { writer.sample($0, bytes: $1.requestBytes) }
         writer.family("istio_response_bytes", .histogram, help: "Sizes of responses' bodies.")
-        each { writer.sample($0, $1.responseBytes.buckets, sum: Self.whole($1.responseBytes.sum)) }
+        each { writer.sample($0, bytes: $1.responseBytes) }
 
         writer.family("weft_route_requests_total", .counter, help: "Requests by the rule that decided about them.")
         for series in routes.shown { writer.sample(series.labels, series.value.count) }
@@ -219,39 +219,6 @@ extension ProxyMetrics {
         reporter: overflowName, source: nil, destination: nil, service: nil, cluster: overflowName,
         transport: overflowName, code: overflowName, flags: overflowName, security: overflowName, lane: "proxy",
         missing: overflowName)
-
-    private static func whole(_ value: UInt64) -> [UInt8] {
-        var text: [UInt8] = []
-        MetricWriter.append(decimal: value, to: &text)
-        return text
-    }
-
-    /// Of microseconds, exactly.
-    private static func milliseconds(_ value: UInt64) -> [UInt8] {
-        var text = whole(value / 1000)
-        let rest = value % 1000
-        if rest > 0 { text += [".", rest < 100 ? "0" : "", rest < 10 ? "0" : "", "\(rest)"].joined().utf8 }
-        return text
-    }
 }
 
-extension RequestCounts: SeriesValue {
-    /// What was counted since `earlier`.
-    fileprivate func since(_ earlier: RequestCounts) -> RequestCounts {
-        var change = RequestCounts()
-        change.count = count &- earlier.count
-        change.duration = duration.since(earlier.duration)
-        change.requestBytes = requestBytes.since(earlier.requestBytes)
-        change.responseBytes = responseBytes.since(earlier.responseBytes)
-        return change
-    }
-}
-
-extension RequestHistogram {
-    fileprivate func since(_ earlier: RequestHistogram) -> RequestHistogram {
-        var change = RequestHistogram()
-        change.sum = sum &- earlier.sum
-        for index in buckets.indices { change.buckets[index] = buckets[index] &- earlier.buckets[index] }
-        return change
-    }
-}
+extension RequestCounts: SeriesValue {}

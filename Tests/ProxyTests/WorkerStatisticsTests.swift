@@ -45,20 +45,32 @@ import Testing
         #expect(counts.first { $0.key.status == 503 }?.requests.count == 6)
     }
 
-    /// Istio's bounds are inclusive.
-    @Test(arguments: [
-        (0, 0), (500, 0), (501, 1), (1000, 1), (1001, 2), (5000, 2), (10_001, 4), (99_999, 6), (2_500_000, 10),
-        (3_600_000_000, 18), (3_600_000_001, 19),
-    ])
-    func putsDurationsIntoIstiosBuckets(microseconds: UInt64, bucket: Int) throws {
+    /// Bounds are inclusive, and Istio's are among them.
+    @Test(
+        arguments: [
+            0, 1, 10, 11, 20, 21, 500, 501, 1000, 1001, 5000, 10_001, 99_999, 2_500_000, 3_600_000_000, 3_600_000_001,
+            .max / 2000,
+        ] as [UInt64])
+    func putsDurationsIntoTheFirstBucketThatHoldsThem(microseconds: UInt64) throws {
         let statistics = WorkerStatistics(capacity: 4)
         statistics.record(request(microseconds: microseconds))
         let requests = try #require(readings(statistics).first).requests
         #expect(requests.duration.sum == microseconds)
-        #expect(requests.duration.buckets.indices.map { requests.duration.buckets[$0] }.firstIndex(of: 1) == bucket)
+        let bucket = try #require(requests.duration.buckets.indices.first { requests.duration.buckets[$0] == 1 })
         #expect(requests.duration.count == 1)
-        if bucket < 19 { #expect(microseconds <= RequestHistogram.bounds[bucket]) }
-        if bucket > 0 { #expect(microseconds > RequestHistogram.bounds[bucket - 1]) }
+        if let bound = LatencyHistogram.bound(bucket) { #expect(microseconds <= bound) }
+        if bucket > 0 { #expect(microseconds > (LatencyHistogram.bound(bucket - 1) ?? 0)) }
+    }
+
+    @Test func percentilesAreOffByLessThanTheirBucket() throws {
+        let statistics = WorkerStatistics(capacity: 4)
+        for microseconds in 1...1000 as ClosedRange<UInt64> { statistics.record(request(microseconds: microseconds)) }
+        let duration = try #require(readings(statistics).first).requests.duration
+        for (fraction, exact) in [(0.5, 500.0), (0.95, 950), (0.99, 990), (1, 1000)] {
+            let value = try #require(duration.percentile(fraction))
+            #expect(abs(value - exact) <= exact / 4, "p\(fraction): \(value)")
+        }
+        #expect(LatencyHistogram().percentile(0.5) == nil)
     }
 
     @Test(arguments: [(0, 0), (1, 1), (2, 2), (5, 2), (6, 3), (1000, 9), (3_600_000, 18), (.max, 19)])

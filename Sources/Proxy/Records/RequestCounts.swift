@@ -55,18 +55,33 @@ extension WorkerStatistics {
 /// What is counted of requests.
 public struct RequestCounts: Sendable, Equatable {
     public var count: UInt64 = 0
-    /// Microseconds.
-    public var duration = RequestHistogram()
+    /// From the request's first byte to the answer's last.
+    public var duration = LatencyHistogram()
+    /// From the request's last byte, or the proxy's sight of its head, to the answer's first; not of requests without an
+    /// answer.
+    public var firstByte = LatencyHistogram()
     /// Of bodies.
-    public var requestBytes = RequestHistogram()
-    public var responseBytes = RequestHistogram()
+    public var requestBytes = SizeHistogram()
+    public var responseBytes = SizeHistogram()
 
     public init() {}
 
     public mutating func add(_ other: Self) {
         count &+= other.count
         duration.add(other.duration)
+        firstByte.add(other.firstByte)
         requestBytes.add(other.requestBytes)
         responseBytes.add(other.responseBytes)
+    }
+
+    /// What was counted since `earlier`, which is an earlier reading of the same counters.
+    public func since(_ earlier: Self) -> Self {
+        var change = Self()
+        change.count = count &- earlier.count
+        change.duration = duration.since(earlier.duration)
+        change.firstByte = firstByte.since(earlier.firstByte)
+        change.requestBytes = requestBytes.since(earlier.requestBytes)
+        change.responseBytes = responseBytes.since(earlier.responseBytes)
+        return change
     }
 }

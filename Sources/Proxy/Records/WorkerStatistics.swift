@@ -22,13 +22,14 @@ public struct WorkerStatistics: @unchecked Sendable {
     private enum Request {
         static let count = 0
         static let duration = 1  // sum, then buckets
-        static let requestBytes = duration + 1 + RequestHistogram.bucketCount
-        static let responseBytes = requestBytes + 1 + RequestHistogram.bucketCount
-        static let size = responseBytes + 1 + RequestHistogram.bucketCount
+        static let firstByte = duration + 1 + LatencyHistogram.bucketCount
+        static let requestBytes = firstByte + 1 + LatencyHistogram.bucketCount
+        static let responseBytes = requestBytes + 1 + SizeHistogram.bucketCount
+        static let size = responseBytes + 1 + SizeHistogram.bucketCount
     }
 
     /// - Parameters:
-    ///   - capacity: combinations of names that requests are counted for, each for itself; the memory is about 700 bytes
+    ///   - capacity: combinations of names that requests are counted for, each for itself; the memory is about 1.5 KB
     ///     for each that is ever used.
     ///   - connections: the same for connections through tunnels, of about 100 bytes.
     public init(capacity: Int = 4096, connections: Int = 4096) {
@@ -43,14 +44,19 @@ public struct WorkerStatistics: @unchecked Sendable {
     /// Counts a request that has ended.
     public func record(_ record: RequestRecord) {
         let values = requests.values(for: Key(record).words)
-        let microseconds = record.ended > record.started ? (record.ended &- record.started) / 1000 : 0
         requests.add(1, at: values &+ Request.count)
-        requests.add(microseconds, at: values &+ Request.duration)
-        requests.add(1, at: values &+ Request.duration &+ 1 &+ RequestHistogram.bucket(thousandths: microseconds))
+        count(record.started, record.ended, at: values &+ Request.duration)
+        if record.responded > 0 { count(record.started, record.responded, at: values &+ Request.firstByte) }
         requests.add(record.requestBody, at: values &+ Request.requestBytes)
-        requests.add(1, at: values &+ Request.requestBytes &+ 1 &+ RequestHistogram.bucket(bytes: record.requestBody))
+        requests.add(1, at: values &+ Request.requestBytes &+ 1 &+ SizeHistogram.bucket(bytes: record.requestBody))
         requests.add(record.responseBody, at: values &+ Request.responseBytes)
-        requests.add(1, at: values &+ Request.responseBytes &+ 1 &+ RequestHistogram.bucket(bytes: record.responseBody))
+        requests.add(1, at: values &+ Request.responseBytes &+ 1 &+ SizeHistogram.bucket(bytes: record.responseBody))
+    }
+
+    private func count(_ start: UInt64, _ end: UInt64, at histogram: Int) {
+        let microseconds = end > start ? (end &- start) / 1000 : 0
+        requests.add(microseconds, at: histogram)
+        requests.add(1, at: histogram &+ 1 &+ LatencyHistogram.bucket(microseconds: microseconds))
     }
 
     /// Changes a counter; only gauges go down.
@@ -103,16 +109,24 @@ public struct WorkerStatistics: @unchecked Sendable {
     private func counts(at values: Int) -> RequestCounts {
         var counts = RequestCounts()
         counts.count = requests.load(values + Request.count)
-        counts.duration = histogram(at: values + Request.duration)
-        counts.requestBytes = histogram(at: values + Request.requestBytes)
-        counts.responseBytes = histogram(at: values + Request.responseBytes)
+        counts.duration = latencies(at: values + Request.duration)
+        counts.firstByte = latencies(at: values + Request.firstByte)
+        counts.requestBytes = sizes(at: values + Request.requestBytes)
+        counts.responseBytes = sizes(at: values + Request.responseBytes)
         return counts
     }
 
-    private func histogram(at word: Int) -> RequestHistogram {
-        var histogram = RequestHistogram()
+    private func latencies(at word: Int) -> LatencyHistogram {
+        var histogram = LatencyHistogram()
         histogram.sum = requests.load(word)
-        for bucket in 0..<RequestHistogram.bucketCount { histogram.buckets[bucket] = requests.load(word + 1 + bucket) }
+        for bucket in 0..<LatencyHistogram.bucketCount { histogram.buckets[bucket] = requests.load(word + 1 + bucket) }
+        return histogram
+    }
+
+    private func sizes(at word: Int) -> SizeHistogram {
+        var histogram = SizeHistogram()
+        histogram.sum = requests.load(word)
+        for bucket in 0..<SizeHistogram.bucketCount { histogram.buckets[bucket] = requests.load(word + 1 + bucket) }
         return histogram
     }
 
