@@ -136,11 +136,11 @@ class Agent:
 
     def __init__(self, binary, name, directory, config, group, pins, options=()):
         self.directory, self.log = directory, os.path.join(directory, f"{name}.log")
-        self.ready_port, self.metrics_port = free_port(), free_port()
+        self.ready_port, self.metrics_port, self.admin_port = free_port(), free_port(), free_port()
         self.command = [
             binary, "run", "--config", config, "--cgroup", group, "--pin-dir", os.path.join(pins, name),
             "--state-dir", os.path.join(directory, f"{name}.state"), "--run-dir", os.path.join(directory, f"{name}.run"),
-            "--node", "bench", "--trust-domain", "cluster.local", "--admin-listen", f"127.0.0.1:{free_port()}",
+            "--node", "bench", "--trust-domain", "cluster.local", "--admin-listen", f"127.0.0.1:{self.admin_port}",
             "--dns-listen", f"127.0.0.1:{free_port()}",
             "--metrics-listen", f"127.0.0.1:{self.metrics_port}", "--ready-listen", f"127.0.0.1:{self.ready_port}",
             "--log-level", "warning", "--detach-on-exit", *options,
