@@ -63,6 +63,9 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Options of certificates")
     var identity: IdentityOptions
 
+    @OptionGroup(title: "Options of telemetry")
+    var telemetry: TelemetryOptions
+
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
     var logLevel = Environment.value("LOG_LEVEL") ?? "info"
 
@@ -89,6 +92,7 @@ struct Run: ParsableCommand {
             throw ValidationError("--log-format: \(logFormat) is not text or json")
         }
         try lanes.check()
+        try telemetry.check()
         var options = AgentOptions(pinDirectory: pinDir, node: node)
         options.configDirectory = config
         options.cgroup = cgroup.isEmpty ? nil : cgroup
@@ -102,6 +106,7 @@ struct Run: ParsableCommand {
         options.dnsListen = lanes.dnsListen
         options.dnsUpstreams = lanes.dnsUpstreams
         lanes.fill(&options)
+        telemetry.fill(&options)
         try identity.fill(&options)
         options.detachOnExit = detachOnExit
         options.mapLimits = try limits()
