@@ -42,6 +42,8 @@ public final class Agent {
     private var watcher: ConfigWatcher?
     private var responders: [HTTPResponder] = []
     private(set) var dns: DNSService?
+    /// What becomes of requests in the proxy's lane, for whoever attaches himself.
+    let requestLog: RequestLog
     private(set) var accessLog: AccessLogWriter?
     private(set) var workloadAPI: WorkloadAPIServer?
     let identity: IdentityService
@@ -101,6 +103,12 @@ public final class Agent {
         let rules = plane.ruleNames
         let names = NameBox { MeshDirectory(MeshSnapshot(), generation: 0, rules: rules) }
         self.names = names
+        do throws(SystemError) {
+            requestLog = try RequestLog(proxy.engine.requestLogs, names: names.directory)
+        } catch {
+            proxy.stop()
+            throw AgentError("\(error)")
+        }
         flows = FlowWindow { names.directory }
         metrics = MetricsScrape(maxSeries: options.maxSeries)
         startedAt = Reactor.now()
@@ -121,9 +129,7 @@ public final class Agent {
             turnNames()
             workloadAPI = try serveWorkloads()
             try startIdentity()
-            if options.accessLog.policy != .off {
-                accessLog = try AccessLogWriter(options.accessLog, proxy.engine.accessLogs, names: directory)
-            }
+            try startAccessLog()
             try startProxy()
             let mailbox = reactor.mailbox
             let agent = Unchecked(self)
@@ -169,6 +175,14 @@ public final class Agent {
         }
     }
 
+    private func startAccessLog() throws(SystemError) {
+        guard options.accessLog.policy != .off else { return }
+        let writer = try AccessLogWriter(options.accessLog)
+        for queue in proxy.engine.requestLogs { queue.set(options.accessLog.policy) }
+        try requestLog.attach(writer)
+        accessLog = writer
+    }
+
     private func startProxy() throws(SystemError) {
         do throws(AgentError) {
             try proxy.start(plane)
@@ -195,7 +209,7 @@ public final class Agent {
         workloadAPI?.close()
         identity.stop()
         proxy.stop()
-        accessLog?.stop()
+        requestLog.stop()
         _ = try? plane.sweep()
         if options.detachOnExit {
             do throws(BPFError) {
@@ -252,7 +266,7 @@ public final class Agent {
         config.programmedAt = Date.now.formatted(.iso8601)
         let rules = plane.ruleNames
         names.replace { MeshDirectory(snapshot, generation: snapshot.generation, rules: rules) }
-        accessLog?.take(directory)
+        requestLog.take(directory)
         for failure in config.failures { logger.error("\(failure.kind) \(failure.name): \(failure.message)") }
         logger.info(
             "configuration in force",

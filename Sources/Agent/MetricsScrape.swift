@@ -63,7 +63,9 @@ final class MetricsScrape {
         own.maps = counted
         own.features = agent.features.all.map { ($0.name, $0.isPresent) }
         own.take(nodeCounters: readings.node)
-        own.losses.append(("access_log", agent.accessLog?.lost ?? 0))
+        own.losses.append(
+            ("access_log", agent.requestLog.lost(.accessLog) &+ (agent.accessLog?.unwritten ?? 0)))
+        own.losses.append(("tap", agent.requestLog.lost(.tap)))
         own.losses.append(("tunnel_flows", engine.flows.reduce(0) { $0 &+ $1.lost }))
         own.write(to: &writer)
         writeState(agent, &writer)

@@ -65,7 +65,7 @@ public final class ProxyEngine: Sendable {
     public let options: ProxyOptions
     /// One for each worker, and so are the parts of the access log; they outlive the engine.
     public let statistics: [WorkerStatistics]
-    public let accessLogs: [AccessLogQueue]
+    public let requestLogs: [RequestLogQueue]
     /// Who the numbers of peers in a worker's statistics are.
     public let peerNames: [PeerNames]
     /// The peers' connections that have ended or were refused.
@@ -105,7 +105,7 @@ public final class ProxyEngine: Sendable {
         self.keyKeeper = keyKeeper
         self.seats = seats
         statistics = seats.map(\.statistics)
-        accessLogs = seats.map(\.accessLog)
+        requestLogs = seats.map(\.requestLog)
         peerNames = seats.map(\.peerNames)
         flows = seats.map(\.flows)
     }
@@ -240,7 +240,7 @@ struct WorkerSeat: Sendable {
     let number: Int
     let mailbox: WorkerMailbox
     let statistics = WorkerStatistics()
-    let accessLog = AccessLogQueue()
+    let requestLog = RequestLogQueue()
     let peerNames = PeerNames()
     let flows = FlowQueue()
     let origins: OriginLookup

@@ -12,7 +12,7 @@ import Testing
         _ format: AccessLogOptions.Format, method: String = "GET", path: String = "/a", query: String? = nil,
         agent: String = "curl/8.0", understood: Bool = true
     ) -> String {
-        let queue = AccessLogQueue(capacity: 4, policy: .all)
+        let queue = RequestLogQueue(capacity: 4, policy: .all)
         let client = ClientAddress(high: 0, low: 0xffff_0a00_0001, port: 40000)
         let local = ClientAddress(high: 0, low: 0xffff_7f60_000a, port: 80)
         var bytes: [UInt8] = []
@@ -33,7 +33,7 @@ import Testing
             HeadField(name: .empty, value: slice(agent), line: .empty, known: .userAgent),
             HeadField(name: .empty, value: slice("id-7"), line: .empty, known: .xRequestID),
         ]
-        var ticket = AccessLogQueue.Ticket.none
+        var ticket = RequestLogQueue.Ticket.none
         if understood {
             let raw = unsafe bytes.span.bytes
             let view = RequestView(
@@ -125,8 +125,8 @@ import Testing
             ("off", .off), ("errors", .errors), ("all", .all), ("sampled", .sampled(10)), ("sampled=50", .sampled(500)),
             ("sampled=0.1", .sampled(1)), ("sampled=100", .sampled(1000)), ("sampled=0", nil), ("sampled=101", nil),
             ("sampled=x", nil), ("", nil), ("ALL", nil), ("sampled=nan", nil),
-        ] as [(String, AccessLogQueue.Policy?)])
-    func policiesAreParsed(text: String, expected: AccessLogQueue.Policy?) {
+        ] as [(String, RequestLogQueue.Policy?)])
+    func policiesAreParsed(text: String, expected: RequestLogQueue.Policy?) {
         #expect(AccessLogOptions.policy(text) == expected)
     }
 }

@@ -1,12 +1,12 @@
 import CLinux
 import Glibc
 
-/// Threads of the engine beside its workers, which end before whoever they work for does.
-enum ServiceThread {
+/// Threads beside the engine's workers, which end before whoever they work for does.
+public enum ServiceThread {
     /// Starts a thread that works for `owner`, which it keeps alive until `body` returns.
     ///
     /// - Returns: what `join` takes; or errno when there can be no further thread.
-    static func start<Owner: AnyObject & Sendable>(
+    public static func start<Owner: AnyObject & Sendable>(
         _ name: String, _ owner: Owner, _ body: @escaping @Sendable (Owner) -> Void
     ) -> Result<UInt, Failure> {
         var thread = pthread_t()
@@ -30,9 +30,10 @@ enum ServiceThread {
     }
 
     /// Waits for its end.
-    static func join(_ thread: UInt) { _ = pthread_join(pthread_t(thread), nil) }
+    public static func join(_ thread: UInt) { _ = pthread_join(pthread_t(thread), nil) }
 
-    struct Failure: Error { let errno: CInt }
+    /// There can be no further thread.
+    public struct Failure: Error { public let errno: CInt }
 
     private final class Start: Sendable {
         let run: @Sendable () -> Void

@@ -31,6 +31,9 @@ public struct RequestRecord: BitwiseCopyable, Sendable {
 
     public init() {}
 
+    /// It has no answer, a server's error, or was refused or ended by the proxy.
+    public var isFailure: Bool { status >= 500 || status == 0 || !flags.subtracting(.delayInjected).isEmpty }
+
     /// Who has sent it, and how it came.
     mutating func take(_ downstream: Downstream) {
         source = downstream.client == 0 ? downstream.source : downstream.client

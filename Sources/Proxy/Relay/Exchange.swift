@@ -119,7 +119,7 @@ struct Exchange: BitwiseCopyable {
     var grpcStatus: UInt8 = 255
 
     var record = RequestRecord()
-    var ticket = AccessLogQueue.Ticket.none
+    var ticket = RequestLogQueue.Ticket.none
     /// Ticks; 0: none.
     var wakeup: UInt64 = 0
     var requestDeadline: UInt64 = 0

@@ -175,8 +175,8 @@ extension Worker {
     }
 
     private func nameRule(_ exchange: UInt32, _ rule: Int32) {
-        guard accessLog.isOn else { return }
-        accessLog.policy(
+        guard requestLog.isOn else { return }
+        requestLog.policy(
             exchanges[exchange].ticket, generations[exchanges[exchange].generation].authorization.title(rule))
     }
 }

@@ -95,7 +95,7 @@ extension Worker {
         // A copy for a mirror is nobody's request.
         if !downstreams[index].isShadow {
             statistics.record(record)
-            accessLog.close(
+            requestLog.close(
                 exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local,
                 principal: peers.principal(downstreams[index].principal))
         }

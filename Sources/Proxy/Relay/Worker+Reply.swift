@@ -149,7 +149,7 @@ extension Worker {
         record.responded = now
         record.ended = now
         statistics.record(record)
-        accessLog.close(
+        requestLog.close(
             .none, record, client: downstreams[index].peer, local: downstreams[index].local,
             principal: peers.principal(downstreams[index].principal))
         scratch.removeAll()

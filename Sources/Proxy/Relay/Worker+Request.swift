@@ -15,7 +15,7 @@ extension Worker {
             return
         }
         exchanges[exchange].lastProgress = tick
-        if accessLog.isOn { logUpstream(exchange, pool) }
+        if requestLog.isOn { logUpstream(exchange, pool) }
         writeRequestHead(exchange)
         guard !scratch.overflowed else {
             reply(exchange, 431, .headTooLarge, .downstreamProtocolError)
@@ -29,7 +29,7 @@ extension Worker {
         let upstream = exchanges[exchange].upstream
         let local = upstreams[upstream].local ?? Sockets.localAddress(upstreams[upstream].descriptor)
         upstreams[upstream].local = local
-        accessLog.upstream(
+        requestLog.upstream(
             exchanges[exchange].ticket, address: ClientAddress(pools[Int(pool)].endpoint), local: local)
     }
 

@@ -52,7 +52,7 @@ extension Worker {
             exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
             source: downstreams[index].source, client: downstreams[index].peer)
         let decision = generations[exchanges[exchange].generation].table.route(service, view, random: random.next())
-        if logs, accessLog.isOn { exchanges[exchange].ticket = accessLog.open(view, local: downstreams[index].local) }
+        if logs, requestLog.isOn { exchanges[exchange].ticket = requestLog.open(view, local: downstreams[index].local) }
         exchanges[exchange].decision = decision
         exchanges[exchange].cluster = Int(decision.cluster)
         if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }

@@ -7,7 +7,7 @@ struct Worker: ~Copyable {
     let options: ProxyOptions
     let mailbox: WorkerMailbox
     let statistics: WorkerStatistics
-    let accessLog: AccessLogQueue
+    let requestLog: RequestLogQueue
     let origins: OriginLookup
     let checkClient: CheckClient
     var poller: Poller
@@ -56,7 +56,7 @@ struct Worker: ~Copyable {
         self.options = options
         mailbox = seat.mailbox
         statistics = seat.statistics
-        accessLog = seat.accessLog
+        requestLog = seat.requestLog
         flows = seat.flows
         peers = PeerPrincipals(seat.peerNames)
         origins = seat.origins

@@ -18,7 +18,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
     }
 
     /// Appends one line.
-    public func append(_ entry: borrowing AccessLogEntry, to bytes: inout [UInt8]) {
+    public func append(_ entry: borrowing RequestLogEntry, to bytes: inout [UInt8]) {
         switch format {
         case .json: appendJSON(entry, &bytes)
         case .text: appendText(entry, &bytes)
@@ -41,7 +41,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
     }
 
     /// With the rule that has refused the request in brackets, as in Envoy's.
-    private func details(_ entry: borrowing AccessLogEntry) -> String {
+    private func details(_ entry: borrowing RequestLogEntry) -> String {
         let policy = entry.text(.policy)
         guard !policy.isEmpty else { return entry.record.detail.text }
         let name = unsafe policy.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
@@ -51,7 +51,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
     private static var scheme: String { "spiffe://" }
 
     /// The SPIFFE id that a certificate has proved of the client (Envoy's DOWNSTREAM_PEER_URI_SAN).
-    private func peer(_ entry: borrowing AccessLogEntry) -> String? {
+    private func peer(_ entry: borrowing RequestLogEntry) -> String? {
         let principal = entry.text(.principal)
         guard !principal.isEmpty else { return nil }
         let text = unsafe principal.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
@@ -67,7 +67,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
 
     // MARK: JSON
 
-    private func appendJSON(_ entry: borrowing AccessLogEntry, _ bytes: inout [UInt8]) {
+    private func appendJSON(_ entry: borrowing RequestLogEntry, _ bytes: inout [UInt8]) {
         let record = entry.record
         let addresses = entry.addresses
         var line = JSONLine(&bytes)
@@ -101,7 +101,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
 
     // MARK: Text
 
-    private func appendText(_ entry: borrowing AccessLogEntry, _ bytes: inout [UInt8]) {
+    private func appendText(_ entry: borrowing RequestLogEntry, _ bytes: inout [UInt8]) {
         let record = entry.record
         bytes.append(contentsOf: "[\(startTime(record))] \"".utf8)
         Self.append(entry.text(.method), &bytes)
@@ -113,7 +113,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
                 " \(version)\" \(record.status) \(flags(record)) \(record.requestBody) \(record.responseBody) ".utf8)
         bytes.append(contentsOf: "\(milliseconds(record)) ".utf8)
         bytes.append(contentsOf: serviceTime(record).map { "\($0)" }?.utf8 ?? "-".utf8)
-        for text in [AccessLogText.forwardedFor, .userAgent, .requestID, .authority] {
+        for text in [RequestLogText.forwardedFor, .userAgent, .requestID, .authority] {
             bytes.append(contentsOf: " \"".utf8)
             Self.append(entry.text(text), &bytes)
             bytes.append(UInt8(ascii: "\""))

@@ -9,7 +9,7 @@ public struct AccessLogOptions: Sendable, Equatable {
         case text
     }
 
-    public var policy: AccessLogQueue.Policy = .off
+    public var policy: RequestLogQueue.Policy = .off
     public var format: Format = .json
     /// A path, or `-` for standard output.
     public var file = "-"
@@ -17,7 +17,7 @@ public struct AccessLogOptions: Sendable, Equatable {
     public init() {}
 
     /// `off`, `errors`, `sampled` (1 %), `sampled=PERCENT` or `all`; nil for anything else.
-    public static func policy(_ text: String) -> AccessLogQueue.Policy? {
+    public static func policy(_ text: String) -> RequestLogQueue.Policy? {
         switch text {
         case "off": return .off
         case "errors": return .errors

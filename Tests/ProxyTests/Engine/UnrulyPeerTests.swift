@@ -122,9 +122,9 @@ import Testing
     @Test func theLogNamesTheBackendsConnection() throws {
         let backend = TestBackend(answering: { _ in Self.ok })
         let proxy = try TestProxy(to: [backend.port])
-        for log in proxy.engine.accessLogs { log.set(.all) }
+        for log in proxy.engine.requestLogs { log.set(.all) }
         #expect(proxy.exchange(Self.request).hasSuffix("ok"))
-        let log = proxy.engine.accessLogs[0]
+        let log = proxy.engine.requestLogs[0]
         var ports: [(UInt16, UInt16)] = []
         #expect(
             TestProxy.eventually {

@@ -63,11 +63,11 @@ import Testing
     @Test func theAccessLogNamesTheRule() throws {
         let backend = TestBackend(answering: Self.echo)
         let proxy = try PolicyProxy([Self.denyPath("/secret")], to: [backend.port])
-        proxy.engine.accessLogs[0].set(.all)
+        proxy.engine.requestLogs[0].set(.all)
         _ = proxy.get("/secret")
         var seen: [String] = []
         for _ in 0..<300 where seen.isEmpty {
-            _ = proxy.engine.accessLogs[0].drain { entry in
+            _ = proxy.engine.requestLogs[0].drain { entry in
                 let rule = unsafe entry.text(.policy).withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
                 seen.append("\(entry.record.status) \(entry.record.detail.text) \(rule)")
                 #expect(entry.record.flags == .unauthorized)

@@ -141,7 +141,7 @@ import Testing
             socket.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
         }
         publishRequests(pair.server, tunnelPort: pair.tunnelPort, port: backend.port)
-        for log in pair.server.accessLogs { log.set(.all) }
+        for log in pair.server.requestLogs { log.set(.all) }
         // The first stream may come before the configuration.
         let isAnswered = TestProxy.eventually {
             let socket = pair.connect(to: backend.port)
@@ -151,7 +151,7 @@ import Testing
         #expect(isAnswered)
         var logged: [(record: RequestRecord, principal: String)] = []
         _ = TestProxy.eventually {
-            for log in pair.server.accessLogs {
+            for log in pair.server.requestLogs {
                 _ = log.drain { logged.append(($0.record, Self.text($0.text(.principal)))) }
             }
             return !logged.isEmpty

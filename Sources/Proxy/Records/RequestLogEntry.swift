@@ -1,8 +1,25 @@
-/// What the access log says of one request besides its record: lies in a queue's memory, the texts behind it.
-struct AccessLogSlot: BitwiseCopyable {
+/// Who wants entries about requests.
+public struct RequestConsumers: OptionSet, BitwiseCopyable, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// The requests that its policy chooses.
+    public static let accessLog = Self(rawValue: 1 << 0)
+    /// Those that are sampled, and those that fail.
+    public static let traces = Self(rawValue: 1 << 1)
+    /// All of them, live, as long as somebody looks.
+    public static let tap = Self(rawValue: 1 << 2)
+
+    static let count = 3
+}
+
+/// What is said of one request besides its record: lies in a queue's memory, the texts behind it.
+struct RequestLogSlot: BitwiseCopyable {
     var record = RequestRecord()
-    var addresses = AccessLogAddresses()
-    /// The end of each text in the slot's bytes, in the order of `AccessLogText`.
+    var addresses = RequestLogAddresses()
+    var trace = TraceContext()
+    var consumers: RequestConsumers = []
+    /// The end of each text in the slot's bytes, in the order of `RequestLogText`.
     var ends = InlineArray<10, UInt16>(repeating: 0)
     var method = HTTPMethod.other
     var minorVersion: UInt8 = 1
@@ -11,7 +28,7 @@ struct AccessLogSlot: BitwiseCopyable {
 }
 
 /// The ends of a request's connections; all zero: none.
-public struct AccessLogAddresses: BitwiseCopyable, Sendable {
+public struct RequestLogAddresses: BitwiseCopyable, Sendable {
     public var client = ClientAddress(high: 0, low: 0, port: 0)
     /// What the client connected to.
     public var local = ClientAddress(high: 0, low: 0, port: 0)
@@ -23,7 +40,7 @@ public struct AccessLogAddresses: BitwiseCopyable, Sendable {
 }
 
 /// The texts of a request that are kept, each cut at so many bytes.
-public enum AccessLogText: Int, CaseIterable, Sendable {
+public enum RequestLogText: Int, CaseIterable, Sendable {
     case method, path, authority, userAgent, requestID, forwardedFor, upgrade, referer
     /// The rule that has refused the request.
     case policy
@@ -45,19 +62,26 @@ public enum AccessLogText: Int, CaseIterable, Sendable {
     static let room = 1760
 }
 
-/// One entry of the access log, as the writer sees it; it is valid until the writer has done with it.
-public struct AccessLogEntry: ~Escapable {
+/// One request that has ended, as consumers see it; it is valid until they have done with it.
+public struct RequestLogEntry: ~Escapable {
     public let record: RequestRecord
-    public let addresses: AccessLogAddresses
+    public let addresses: RequestLogAddresses
+    /// Its place in its trace; nil: it is in none.
+    public let trace: TraceContext?
+    /// Who wants it.
+    public let consumers: RequestConsumers
+    /// Whether a head was understood: otherwise there are no texts.
     public let hasFacts: Bool
     public let minorVersion: UInt8
     private let ends: InlineArray<10, UInt16>
     private let bytes: RawSpan
 
     @_lifetime(copy bytes)
-    init(_ slot: AccessLogSlot, bytes: RawSpan) {
+    init(_ slot: RequestLogSlot, bytes: RawSpan) {
         record = slot.record
         addresses = slot.addresses
+        trace = slot.trace.isPresent ? slot.trace : nil
+        consumers = slot.consumers
         hasFacts = slot.hasFacts
         minorVersion = slot.minorVersion
         ends = slot.ends
@@ -66,7 +90,7 @@ public struct AccessLogEntry: ~Escapable {
 
     /// Its bytes as they came, possibly cut; empty if the request had none.
     @_lifetime(copy self)
-    public func text(_ text: AccessLogText) -> RawSpan {
+    public func text(_ text: RequestLogText) -> RawSpan {
         let start = text.rawValue == 0 ? 0 : Int(ends[text.rawValue - 1])
         let end = Int(ends[text.rawValue])
         return start <= end && end <= bytes.byteCount ? bytes.extracting(start..<end) : bytes.extracting(0..<0)

@@ -2,15 +2,18 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// Entries of the access log on their way from one worker to the thread that writes them.
+/// Entries about requests on their way from one worker to the thread that gives them to its consumers: the access log, traces,
+/// and whoever looks at live requests.
 ///
-/// The worker takes a slot when it has read a request's head, copies what the log may say of it, keeps the slot's number
-/// with the request, and hands it over when the request has ended; the writer gives it back. Nobody waits: a request that
-/// finds no slot is counted as lost, and the writer is woken by a system call only when half of the slots are waiting.
+/// The worker takes a slot when it has read a request's head that some consumer may want, copies what may be said of it,
+/// keeps the slot's number with the request, and hands it over when the request has ended and somebody still wants it; the
+/// reader gives it back. Nobody waits: a request that finds no slot is counted as lost for each consumer that would have
+/// got it, and the reader is woken by a system call only when half of the slots are waiting. Without any consumer a request
+/// costs one load.
 ///
 /// The memory is of a fixed size and lives as long as the process: there is one for each worker.
 @safe
-public struct AccessLogQueue: @unchecked Sendable {
+public struct RequestLogQueue: @unchecked Sendable {
     // Safe: the memory is never freed, slot numbers are compared with the capacity before they are used, and a slot belongs
     // to whoever holds its number: the rings hand it over with release and acquire.
     private let slots: UnsafeMutableRawPointer
@@ -20,29 +23,33 @@ public struct AccessLogQueue: @unchecked Sendable {
     private let spare: UnsafeMutablePointer<UInt32>
     private let state: UnsafeMutablePointer<Atomic<UInt64>>
     private let capacity: Int
-    /// An eventfd that becomes readable when the writer should look soon.
+    /// An eventfd that becomes readable when the reader should look soon.
     public let wakeup: CInt
 
     private enum State {
-        static let sample = 0  // thousandths of requests that get a slot
-        static let onlyErrors = 1
-        static let accumulated = 2
-        static let lost = 3
+        static let consumers = 0  // RequestConsumers
+        static let sample = 1  // thousandths of requests that the access log gets
+        static let onlyErrors = 2
+        static let accumulated = 3
         static let spareCount = 4
-        static let size = 5
+        static let lost = 5  // for each consumer
+        static let size = 5 + RequestConsumers.count
     }
 
     /// A request's place in the log.
     public struct Ticket: BitwiseCopyable, Sendable {
         fileprivate var slot: UInt32
+        fileprivate var consumers: RequestConsumers
+        /// Its spans are kept whatever becomes of it.
+        fileprivate var isSampled = false
 
         /// Nothing is known about the request yet.
-        public static let none = Ticket(slot: .max)
-        /// It was decided that the request is not logged.
-        static let unsampled = Ticket(slot: .max - 1)
+        public static let none = Ticket(slot: .max, consumers: [])
+        /// Nobody wants the request, or there was no slot for it.
+        fileprivate static let noSlot = UInt32.max - 1
     }
 
-    /// Which requests are logged.
+    /// Which requests the access log gets.
     public enum Policy: Sendable, Equatable {
         case off
         /// Answers of 400 and more, and everything with a response flag.
@@ -52,10 +59,11 @@ public struct AccessLogQueue: @unchecked Sendable {
         case all
     }
 
-    /// - Parameter capacity: requests in progress and entries not yet written, at the same time; each takes 2 KiB once it
-    ///   is used.
+    /// - Parameters:
+    ///   - capacity: requests in progress and entries not yet read, at the same time; each takes 2 KiB once it is used.
+    ///   - policy: of the access log.
     public init(capacity: Int = 2048, policy: Policy = .off) {
-        precondition(MemoryLayout<AccessLogSlot>.size <= Self.textOffset)
+        precondition(MemoryLayout<RequestLogSlot>.size <= Self.textOffset)
         self.capacity = min(max(capacity, 2), 1 << 20)
         unsafe slots = .allocate(byteCount: self.capacity * Self.stride, alignment: 64)
         ended = Ring(capacity: self.capacity)
@@ -69,7 +77,7 @@ public struct AccessLogQueue: @unchecked Sendable {
         set(policy)
     }
 
-    /// Changes which requests are logged, from any thread.
+    /// Changes which requests the access log gets, from any thread.
     public func set(_ policy: Policy) {
         let sample: UInt64
         switch policy {
@@ -77,31 +85,60 @@ public struct AccessLogQueue: @unchecked Sendable {
         case .errors, .all: sample = 1000
         case .sampled(let thousandths): sample = UInt64(min(thousandths, 1000))
         }
-        unsafe state[State.onlyErrors].store(policy == .errors ? 1 : 0, ordering: .relaxed)
-        unsafe state[State.sample].store(sample, ordering: .relaxed)
+        set(State.onlyErrors, policy == .errors ? 1 : 0)
+        set(State.sample, sample)
+        set(.accessLog, isOn: sample > 0)
     }
 
-    /// Entries that were not written because the writer was too slow.
-    public var lost: UInt64 { load(State.lost) }
+    /// Says whether a consumer is there that wants entries, from any thread.
+    public func set(_ consumer: RequestConsumers, isOn: Bool) {
+        let bits = UInt64(consumer.rawValue)
+        if isOn {
+            unsafe state[State.consumers].bitwiseOr(bits, ordering: .relaxed)
+        } else {
+            unsafe state[State.consumers].bitwiseAnd(~bits, ordering: .relaxed)
+        }
+    }
+
+    /// Entries that a consumer has not got because there was no slot for them: the reader was too slow.
+    public func lost(_ consumer: RequestConsumers) -> UInt64 {
+        (0..<RequestConsumers.count).reduce(0) { sum, place in
+            consumer.rawValue & 1 << place == 0 ? sum : sum &+ load(State.lost + place)
+        }
+    }
 
     // MARK: The worker's side
 
-    /// Whether anything is logged at all.
-    public var isOn: Bool { load(State.sample) > 0 }
+    /// Whether anybody wants any entries at all.
+    public var isOn: Bool { load(State.consumers) != 0 }
 
-    /// Keeps what the log may say of a request whose head was read.
-    public func open(_ view: borrowing RequestView, local: ClientAddress) -> Ticket {
-        guard isOn else { return .unsampled }
-        guard let number = take() else { return .unsampled }
-        var slot = AccessLogSlot()
+    private var consumers: RequestConsumers {
+        RequestConsumers(rawValue: UInt8(truncatingIfNeeded: load(State.consumers)))
+    }
+
+    /// Keeps what may be said of a request whose head was read.
+    ///
+    /// - Parameters:
+    ///   - trace: the request's place in its trace; nil: it is in none.
+    ///   - requestID: what it gets in place of an `x-request-id` that it has not.
+    public func open(
+        _ view: borrowing RequestView, local: ClientAddress, trace: TraceContext? = nil, requestID: RequestID? = nil
+    ) -> Ticket {
+        let trace = trace ?? TraceContext()
+        var ticket = Ticket(
+            slot: Ticket.noSlot, consumers: wanting(isTraced: trace.isPresent), isSampled: trace.isSampled)
+        guard !ticket.consumers.isEmpty, let number = take() else { return ticket }
+        var slot = RequestLogSlot()
         slot.hasFacts = true
         slot.method = view.head.method
         slot.minorVersion = view.head.minorVersion
         slot.addresses.client = view.client
         slot.addresses.local = local
-        copy(view, to: number, &slot)
+        slot.trace = trace
+        copy(view, requestID, to: number, &slot)
         unsafe pointer(number).initialize(to: slot)
-        return Ticket(slot: number)
+        ticket.slot = number
+        return ticket
     }
 
     /// Says where the request went; the last one counts.
@@ -116,12 +153,12 @@ public struct AccessLogQueue: @unchecked Sendable {
     public func policy(_ ticket: Ticket, _ rule: RawSpan) {
         guard ticket.slot < capacity else { return }
         let slot = unsafe pointer(ticket.slot)
-        let start = unsafe Int(slot.pointee.ends[AccessLogText.policy.rawValue - 1])
-        let count = unsafe copy(rule, limit: AccessLogText.policy.limit, to: text(ticket.slot) + start)
-        unsafe slot.pointee.ends[AccessLogText.policy.rawValue] = UInt16(start + count)
+        let start = unsafe Int(slot.pointee.ends[RequestLogText.policy.rawValue - 1])
+        let count = unsafe copy(rule, limit: RequestLogText.policy.limit, to: text(ticket.slot) + start)
+        unsafe slot.pointee.ends[RequestLogText.policy.rawValue] = UInt16(start + count)
     }
 
-    /// Hands the entry over to the writer. The ticket is void afterwards.
+    /// Hands the entry over to the reader. The ticket is void afterwards.
     ///
     /// - Parameters:
     ///   - ticket: `none` for a request of which nothing was understood; `client` and `local` are needed then.
@@ -129,27 +166,48 @@ public struct AccessLogQueue: @unchecked Sendable {
     public func close(
         _ ticket: Ticket, _ record: RequestRecord, client: ClientAddress, local: ClientAddress, principal: RawSpan
     ) {
-        var number = ticket.slot
-        if number == Ticket.none.slot {
-            guard isOn, let taken = take() else { return }
-            number = taken
-            var slot = AccessLogSlot()
-            slot.addresses.client = client
-            slot.addresses.local = local
-            slot.minorVersion = record.minorVersion
-            unsafe pointer(number).initialize(to: slot)
+        var ticket = ticket
+        if ticket.slot == Ticket.none.slot {
+            guard isOn else { return }
+            ticket = openUnknown(record, client: client, local: local)
         }
-        guard number < capacity else { return }
-        if load(State.onlyErrors) != 0, record.status < 400, record.status > 0, record.flags.isEmpty {
-            keep(number)
+        guard !ticket.consumers.isEmpty else { return }
+        var consumers = ticket.consumers
+        if consumers.contains(.accessLog), load(State.onlyErrors) != 0, record.status < 400, record.status > 0,
+            record.flags.isEmpty
+        {
+            consumers.remove(.accessLog)
+        }
+        if !ticket.isSampled, !record.isFailure { consumers.remove(.traces) }
+        guard ticket.slot < capacity else {
+            lose(consumers)
             return
         }
-        unsafe pointer(number).pointee.record = record
-        let start = unsafe Int(pointer(number).pointee.ends[AccessLogText.policy.rawValue])
-        let count = unsafe copy(principal, limit: AccessLogText.principal.limit, to: text(number) + start)
-        unsafe pointer(number).pointee.ends[AccessLogText.principal.rawValue] = UInt16(start + count)
-        ended.push(number)
+        guard !consumers.isEmpty else {
+            keep(ticket.slot)
+            return
+        }
+        let slot = unsafe pointer(ticket.slot)
+        unsafe slot.pointee.record = record
+        unsafe slot.pointee.consumers = consumers
+        let start = unsafe Int(slot.pointee.ends[RequestLogText.policy.rawValue])
+        let count = unsafe copy(principal, limit: RequestLogText.principal.limit, to: text(ticket.slot) + start)
+        unsafe slot.pointee.ends[RequestLogText.principal.rawValue] = UInt16(start + count)
+        ended.push(ticket.slot)
         if ended.count == capacity / 2 { wake() }
+    }
+
+    /// A place for a request of which nothing was understood.
+    private func openUnknown(_ record: RequestRecord, client: ClientAddress, local: ClientAddress) -> Ticket {
+        var ticket = Ticket(slot: Ticket.noSlot, consumers: wanting(isTraced: false))
+        guard !ticket.consumers.isEmpty, let number = take() else { return ticket }
+        var slot = RequestLogSlot()
+        slot.addresses.client = client
+        slot.addresses.local = local
+        slot.minorVersion = record.minorVersion
+        unsafe pointer(number).initialize(to: slot)
+        ticket.slot = number
+        return ticket
     }
 
     /// Gives a ticket back without an entry.
@@ -158,14 +216,24 @@ public struct AccessLogQueue: @unchecked Sendable {
         keep(ticket.slot)
     }
 
-    /// The next free slot if this request is one to log.
-    private func take() -> UInt32? {
-        let accumulated = load(State.accumulated) + load(State.sample)
-        guard accumulated >= 1000 else {
-            set(State.accumulated, accumulated)
-            return nil
+    /// Who may want the next request; the access log's sample is drawn.
+    private func wanting(isTraced: Bool) -> RequestConsumers {
+        var consumers = consumers
+        if !isTraced { consumers.remove(.traces) }
+        if consumers.contains(.accessLog) {
+            let accumulated = load(State.accumulated) + load(State.sample)
+            if accumulated >= 1000 {
+                set(State.accumulated, accumulated - 1000)
+            } else {
+                set(State.accumulated, accumulated)
+                consumers.remove(.accessLog)
+            }
         }
-        set(State.accumulated, accumulated - 1000)
+        return consumers
+    }
+
+    /// The next free slot.
+    private func take() -> UInt32? {
         var count = load(State.spareCount)
         if count == 0 {
             while let number = returned.pop() {
@@ -173,12 +241,15 @@ public struct AccessLogQueue: @unchecked Sendable {
                 count += 1
             }
         }
-        guard count > 0 else {
-            set(State.lost, load(State.lost) &+ 1)
-            return nil
-        }
+        guard count > 0 else { return nil }
         set(State.spareCount, count - 1)
         return unsafe spare[Int(count - 1)]
+    }
+
+    private func lose(_ consumers: RequestConsumers) {
+        for place in 0..<RequestConsumers.count where consumers.rawValue & 1 << place != 0 {
+            set(State.lost + place, load(State.lost + place) &+ 1)
+        }
     }
 
     private func keep(_ number: UInt32) {
@@ -194,8 +265,8 @@ public struct AccessLogQueue: @unchecked Sendable {
 
     // MARK: Slots
 
-    private func pointer(_ number: UInt32) -> UnsafeMutablePointer<AccessLogSlot> {
-        unsafe (slots + Int(number) * Self.stride).assumingMemoryBound(to: AccessLogSlot.self)
+    private func pointer(_ number: UInt32) -> UnsafeMutablePointer<RequestLogSlot> {
+        unsafe (slots + Int(number) * Self.stride).assumingMemoryBound(to: RequestLogSlot.self)
     }
 
     /// The slot's texts.
@@ -204,31 +275,39 @@ public struct AccessLogQueue: @unchecked Sendable {
     }
 
     private static let stride = 2176
-    private static let textOffset = stride - AccessLogText.room
+    private static let textOffset = stride - RequestLogText.room
 
-    private func copy(_ view: borrowing RequestView, to number: UInt32, _ slot: inout AccessLogSlot) {
-        let fields = AccessLogFields(view)
+    private func copy(
+        _ view: borrowing RequestView, _ requestID: RequestID?, to number: UInt32, _ slot: inout RequestLogSlot
+    ) {
+        let fields = RequestLogFields(view)
         var end = 0
         add(.method, view, view.head.methodText, &slot, &end, number)
-        end += unsafe copy(view.path, limit: AccessLogText.path.limit, to: text(number) + end)
-        if view.head.hasQuery, end + 1 < AccessLogText.path.limit + AccessLogText.method.limit {
+        end += unsafe copy(view.path, limit: RequestLogText.path.limit, to: text(number) + end)
+        if view.head.hasQuery, end + 1 < RequestLogText.path.limit + RequestLogText.method.limit {
             unsafe (text(number) + end).storeBytes(of: UInt8(ascii: "?"), as: UInt8.self)
             end += 1
-            let room = AccessLogText.path.limit + AccessLogText.method.limit - end
+            let room = RequestLogText.path.limit + RequestLogText.method.limit - end
             end += unsafe copy(view.bytes(view.head.query), limit: room, to: text(number) + end)
         }
-        slot.ends[AccessLogText.path.rawValue] = UInt16(end)
+        slot.ends[RequestLogText.path.rawValue] = UInt16(end)
         add(.authority, view, view.head.authority, &slot, &end, number)
         add(.userAgent, view, fields.userAgent, &slot, &end, number)
-        add(.requestID, view, fields.requestID, &slot, &end, number)
+        if let requestID {
+            let made = requestID.text
+            end += unsafe copy(made.span.bytes, limit: RequestLogText.requestID.limit, to: text(number) + end)
+            slot.ends[RequestLogText.requestID.rawValue] = UInt16(end)
+        } else {
+            add(.requestID, view, fields.requestID, &slot, &end, number)
+        }
         add(.forwardedFor, view, fields.forwardedFor, &slot, &end, number)
         add(.upgrade, view, view.head.upgrade, &slot, &end, number)
         add(.referer, view, fields.referer, &slot, &end, number)
-        slot.ends[AccessLogText.policy.rawValue] = UInt16(end)
+        slot.ends[RequestLogText.policy.rawValue] = UInt16(end)
     }
 
     private func add(
-        _ text: AccessLogText, _ view: borrowing RequestView, _ slice: HeadSlice, _ slot: inout AccessLogSlot,
+        _ text: RequestLogText, _ view: borrowing RequestView, _ slice: HeadSlice, _ slot: inout RequestLogSlot,
         _ end: inout Int, _ number: UInt32
     ) {
         end += unsafe copy(view.bytes(slice), limit: text.limit, to: self.text(number) + end)
@@ -246,18 +325,18 @@ public struct AccessLogQueue: @unchecked Sendable {
     private func load(_ word: Int) -> UInt64 { unsafe state[word].load(ordering: .relaxed) }
     private func set(_ word: Int, _ value: UInt64) { unsafe state[word].store(value, ordering: .relaxed) }
 
-    // MARK: The writer's side
+    // MARK: The reader's side
 
     /// Gives entries to `body` in the order in which the requests have ended, at most `limit` of them.
     ///
     /// - Returns: how many there were.
-    public func drain(limit: Int = 1024, _ body: (borrowing AccessLogEntry) -> Void) -> Int {
+    public func drain(limit: Int = 1024, _ body: (borrowing RequestLogEntry) -> Void) -> Int {
         var value: UInt64 = 0
         _ = unsafe read(wakeup, &value, 8)
         var count = 0
         while count < limit, let number = ended.pop() {
-            let bytes = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(text(number)), byteCount: AccessLogText.room)
-            body(AccessLogEntry(unsafe pointer(number).pointee, bytes: bytes))
+            let bytes = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(text(number)), byteCount: RequestLogText.room)
+            body(RequestLogEntry(unsafe pointer(number).pointee, bytes: bytes))
             returned.push(number)
             count += 1
         }
@@ -265,8 +344,8 @@ public struct AccessLogQueue: @unchecked Sendable {
     }
 }
 
-/// Where the fields are that the log shows.
-private struct AccessLogFields {
+/// Where the fields are that are shown.
+private struct RequestLogFields {
     var userAgent = HeadSlice.empty
     var requestID = HeadSlice.empty
     var forwardedFor = HeadSlice.empty

@@ -3,15 +3,15 @@ import Glibc
 import Proxy
 import Testing
 
-@Suite struct AccessLogQueueTests {
+@Suite struct RequestLogQueueTests {
     private static let client = ClientAddress(high: 0, low: 0xffff_0a00_0001, port: 40000)
     private static let local = ClientAddress(high: 0, low: 0xffff_7f60_000a, port: 80)
 
     /// Opens an entry for a request whose head is put together from `parts`.
     private func open(
-        _ queue: AccessLogQueue, method: String = "GET", path: String = "/", query: String? = nil,
-        fields: [(KnownField, String)] = []
-    ) -> AccessLogQueue.Ticket {
+        _ queue: RequestLogQueue, method: String = "GET", path: String = "/", query: String? = nil,
+        fields: [(KnownField, String)] = [], trace: TraceContext? = nil, requestID: RequestID? = nil
+    ) -> RequestLogQueue.Ticket {
         var bytes: [UInt8] = []
         func slice(_ text: String) -> HeadSlice {
             defer { bytes += text.utf8 }
@@ -34,7 +34,7 @@ import Testing
         let view = RequestView(
             bytes: raw, head: head, fields: headFields.span, path: raw.extracting(pathSlice.range),
             host: raw.extracting(0..<0), source: 7, client: Self.client)
-        return queue.open(view, local: Self.local)
+        return queue.open(view, local: Self.local, trace: trace, requestID: requestID)
     }
 
     private func record(_ status: UInt16, _ flags: ResponseFlags = []) -> RequestRecord {
@@ -44,11 +44,11 @@ import Testing
         return record
     }
 
-    private func close(_ queue: AccessLogQueue, _ ticket: AccessLogQueue.Ticket, _ record: RequestRecord) {
+    private func close(_ queue: RequestLogQueue, _ ticket: RequestLogQueue.Ticket, _ record: RequestRecord) {
         queue.close(ticket, record, client: Self.client, local: Self.local, principal: RawSpan())
     }
 
-    private static func string(_ entry: borrowing AccessLogEntry, _ text: AccessLogText) -> String {
+    private static func string(_ entry: borrowing RequestLogEntry, _ text: RequestLogText) -> String {
         let span = entry.text(text)
         var bytes: [UInt8] = []
         for index in 0..<span.byteCount { bytes.append(unsafe span.unsafeLoad(fromByteOffset: index, as: UInt8.self)) }
@@ -56,7 +56,7 @@ import Testing
     }
 
     @Test func anEntryHasTheFactsOfItsRequest() {
-        let queue = AccessLogQueue(capacity: 4, policy: .all)
+        let queue = RequestLogQueue(capacity: 4, policy: .all)
         let ticket = open(
             queue, method: "POST", path: "/a/b", query: "x=1",
             fields: [(.other, "-"), (.userAgent, "curl/8"), (.xRequestID, "id-1"), (.xForwardedFor, "10.9.8.7")])
@@ -84,7 +84,7 @@ import Testing
     }
 
     @Test func longTextsAreCutAndDoNotRunIntoEachOther() {
-        let queue = AccessLogQueue(capacity: 4, policy: .all)
+        let queue = RequestLogQueue(capacity: 4, policy: .all)
         let long = String(repeating: "x", count: 5000)
         let ticket = open(
             queue, method: long, path: "/" + long, query: long,
@@ -100,20 +100,85 @@ import Testing
     }
 
     @Test(arguments: [
-        (AccessLogQueue.Policy.off, 0), (.errors, 3), (.sampled(250), 1), (.sampled(500), 2), (.all, 5),
+        (RequestLogQueue.Policy.off, 0), (.errors, 3), (.sampled(250), 1), (.sampled(500), 2), (.all, 5),
     ])
-    func thePolicyChoosesWhatIsLogged(policy: AccessLogQueue.Policy, expected: Int) {
-        let queue = AccessLogQueue(capacity: 16, policy: policy)
+    func thePolicyChoosesWhatIsLogged(policy: RequestLogQueue.Policy, expected: Int) {
+        let queue = RequestLogQueue(capacity: 16, policy: policy)
         let outcomes: [RequestRecord] = [
             record(200), record(404), record(200, [.rateLimited]), record(0, [.downstreamTermination]), record(302),
         ]
         for outcome in outcomes { close(queue, open(queue), outcome) }
         #expect(queue.drain { _ in } == expected)
-        #expect(queue.lost == 0)
+        #expect(queue.lost(.accessLog) == 0)
+    }
+
+    private static func trace(isSampled: Bool) -> TraceContext {
+        var trace = TraceContext()
+        trace.traceHigh = 1
+        trace.span = 2
+        trace.isSampled = isSampled
+        return trace
+    }
+
+    /// Each consumer decides for itself, and an entry says who wants it.
+    @Test func severalConsumersGetWhatEachOfThemWants() {
+        func wanted(_ consumers: RequestConsumers, _ policy: RequestLogQueue.Policy = .off) -> [RequestConsumers] {
+            let queue = RequestLogQueue(capacity: 16, policy: policy)
+            for consumer in [RequestConsumers.traces, .tap] { queue.set(consumer, isOn: consumers.contains(consumer)) }
+            #expect(queue.isOn == (!consumers.isEmpty || policy != .off))
+            for (isSampled, status) in [(false, 200), (false, 503), (true, 200), (true, 404)] as [(Bool, UInt16)] {
+                close(queue, open(queue, trace: Self.trace(isSampled: isSampled)), record(status))
+            }
+            // In no trace.
+            close(queue, open(queue), record(500))
+            close(queue, .none, record(400))
+            var seen: [RequestConsumers] = []
+            _ = queue.drain { seen.append($0.consumers) }
+            return seen
+        }
+        #expect(wanted([]).isEmpty)
+        #expect(wanted(.traces) == [.traces, .traces, .traces])
+        #expect(wanted(.tap) == Array(repeating: .tap, count: 6))
+        #expect(wanted([], .errors) == Array(repeating: .accessLog, count: 4))
+        #expect(
+            wanted([.traces, .tap], .errors)
+                == [
+                    .tap, [.accessLog, .traces, .tap], [.traces, .tap], [.accessLog, .traces, .tap],
+                    [.accessLog, .tap], [.accessLog, .tap],
+                ])
+    }
+
+    @Test func whatIsLostIsCountedForWhoeverWouldHaveGotIt() {
+        let queue = RequestLogQueue(capacity: 2, policy: .errors)
+        queue.set(.traces, isOn: true)
+        for _ in 0..<2 { close(queue, open(queue, trace: Self.trace(isSampled: true)), record(200)) }
+        for (isSampled, status) in [(false, 200), (true, 200), (false, 500), (true, 404)] as [(Bool, UInt16)] {
+            close(queue, open(queue, trace: Self.trace(isSampled: isSampled)), record(status))
+        }
+        #expect(queue.lost(.accessLog) == 2)
+        #expect(queue.lost(.traces) == 3)
+        #expect(queue.lost(.tap) == 0)
+        #expect(queue.lost([.accessLog, .traces]) == 5)
+    }
+
+    @Test func anEntryHasItsTraceAndTheRequestIDThatWasMadeForIt() {
+        let queue = RequestLogQueue(capacity: 2, policy: .all)
+        let trace = Self.trace(isSampled: true)
+        let made = RequestID(random: 0x0123_4567_89ab_cdef, 0xffff_ffff_ffff_ffff)
+        close(queue, open(queue, trace: trace, requestID: made), record(200))
+        close(queue, open(queue), record(200))
+        var traces: [TraceContext?] = []
+        var identifiers: [String] = []
+        _ = queue.drain { entry in
+            traces.append(entry.trace)
+            identifiers.append(Self.string(entry, .requestID))
+        }
+        #expect(traces == [trace, nil])
+        #expect(identifiers == ["01234567-89ab-4def-bfff-ffffffffffff", ""])
     }
 
     @Test func aRequestThatWasNotUnderstoodIsLoggedWithoutFacts() {
-        let queue = AccessLogQueue(capacity: 2, policy: .errors)
+        let queue = RequestLogQueue(capacity: 2, policy: .errors)
         close(queue, .none, record(400))
         let count = queue.drain { entry in
             let hasFacts = entry.hasFacts
@@ -126,30 +191,30 @@ import Testing
     }
 
     @Test func whatFindsNoSlotIsCountedAndSlotsComeBack() {
-        let queue = AccessLogQueue(capacity: 4, policy: .all)
+        let queue = RequestLogQueue(capacity: 4, policy: .all)
         for _ in 0..<3 {
-            let lost = queue.lost
+            let lost = queue.lost(.accessLog)
             for _ in 0..<6 { close(queue, open(queue), record(200)) }
-            #expect(queue.lost == lost + 2)
+            #expect(queue.lost(.accessLog) == lost + 2)
             #expect(queue.drain(limit: 3) { _ in } == 3)
             #expect(queue.drain { _ in } == 1)
         }
         // Cancelled and unremarkable ones come back without the writer.
         queue.set(.errors)
-        let lost = queue.lost
+        let lost = queue.lost(.accessLog)
         for index in 0..<20 {
             let ticket = open(queue)
             if index % 2 == 0 { queue.cancel(ticket) } else { close(queue, ticket, record(200)) }
         }
-        #expect(queue.lost == lost)
+        #expect(queue.lost(.accessLog) == lost)
     }
 
     @Test func theWriterIsWokenWhenHalfOfTheSlotsWait() {
-        func isReadable(_ queue: AccessLogQueue) -> Bool {
+        func isReadable(_ queue: RequestLogQueue) -> Bool {
             var polled = pollfd(fd: queue.wakeup, events: Int16(POLLIN), revents: 0)
             return unsafe poll(&polled, 1, 0) > 0
         }
-        let queue = AccessLogQueue(capacity: 8, policy: .all)
+        let queue = RequestLogQueue(capacity: 8, policy: .all)
         for _ in 0..<3 { close(queue, open(queue), record(200)) }
         #expect(!isReadable(queue))
         close(queue, open(queue), record(200))
@@ -160,7 +225,7 @@ import Testing
 
     /// One thread logs while another writes: entries arrive whole and in order, and every one is written or counted.
     @Test func nothingIsMixedUpWhileItIsDrained() async {
-        let queue = AccessLogQueue(capacity: 64, policy: .all)
+        let queue = RequestLogQueue(capacity: 64, policy: .all)
         let total = 100_000
         let reader = Task.detached {
             var written = 0
@@ -187,6 +252,6 @@ import Testing
         reader.cancel()
         let written = await reader.value
         #expect(written > 0)
-        #expect(written + Int(queue.lost) == total)
+        #expect(written + Int(queue.lost(.accessLog)) == total)
     }
 }
