@@ -39,6 +39,7 @@ public final class Agent {
     var directory: MeshDirectory { names.directory }
     private let names: NameBox
     private let metrics: MetricsScrape
+    let signals = SignalSampler()
     private var watcher: ConfigWatcher?
     private var responders: [HTTPResponder] = []
     private(set) var dns: DNSService?
@@ -300,6 +301,7 @@ public final class Agent {
 
     private func startTimers() {
         manager.keepAlive(on: reactor)
+        signals.start(self)
         reactor.every(Self.sweepInterval) { [unowned self] in
             refreshEnrolment()
             sweep(sparing: Self.youngMilliseconds)

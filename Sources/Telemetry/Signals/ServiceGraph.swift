@@ -1,0 +1,161 @@
+import WeftABI
+
+/// Who has talked to whom in a window.
+public struct ServiceGraph: Sendable {
+    /// One end of an edge.
+    public struct Node: Hashable, Sendable, Comparable {
+        public enum Kind: String, Sendable {
+            case workload
+            /// A service of whose endpoints it is not known which one served, or that is no workload.
+            case service
+            /// Not in the mesh.
+            case outside
+        }
+
+        public var kind: Kind
+        /// Empty for what is outside.
+        public var namespace: String
+        /// Of a destination outside of the mesh the class of its address, such as `public`.
+        public var name: String
+        /// Whether it is a workload of this node.
+        public var isLocal = false
+
+        /// `workload/shop/web-1`, `service/shop/web`, `outside` or `outside/public`.
+        public var id: String {
+            switch kind {
+            case .workload, .service: "\(kind.rawValue)/\(namespace)/\(name)"
+            case .outside: name == Self.clients.name ? name : "outside/\(name)"
+            }
+        }
+
+        /// Whoever is not known to the mesh.
+        static let clients = Node(kind: .outside, namespace: "", name: "outside")
+
+        public static func < (a: Self, b: Self) -> Bool { a.id < b.id }
+    }
+
+    public struct Edge: Sendable {
+        public var from: Node
+        public var to: Node
+        /// nil for connections to a workload's own address, and out of the mesh.
+        public var service: ServiceName?
+        public var totals: SignalTotals
+        /// Whether the connections are this edge's: those that the proxy carries are between the client and the agent, and
+        /// belong to none of several workloads that have served their requests.
+        public var hasConnections = true
+
+        /// `mutual_tls` through tunnels between nodes, `kernel` within the node, else `none`.
+        public var security: String {
+            if totals.tunnelled > 0 && totals.plain == 0 { return Terms.mutualTLS }
+            return from.isLocal && to.isLocal ? "kernel" : "none"
+        }
+    }
+
+    /// The time that the numbers stand for.
+    public var seconds: Double
+    /// Sorted by their ends' ids and the service.
+    public var edges: [Edge]
+
+    /// What an edge is told apart by.
+    struct Pair: Hashable {
+        var from: Node
+        var to: Node
+        var service: ServiceName?
+
+        init?(_ key: SignalKey, _ names: SignalNames) {
+            from = Self.workload(key.source, names) ?? .clients
+            service = names.service(key.service)
+            if key.isPassthrough {
+                to = Node(kind: .outside, namespace: "", name: Terms.addressClass(key.addressClass))
+            } else if let workload = Self.workload(key.destination, names) {
+                to = workload
+            } else if let service {
+                to = Node(kind: .service, namespace: service.namespace, name: service.name)
+            } else {
+                return nil
+            }
+        }
+
+        private static func workload(_ id: UInt64, _ names: SignalNames) -> Node? {
+            names.workload(id).map {
+                Node(kind: .workload, namespace: $0.name.namespace, name: $0.name.name, isLocal: $0.isLocal)
+            }
+        }
+    }
+
+    init(seconds: Double, _ totals: [Pair: SignalTotals]) {
+        self.seconds = seconds
+        var edges = totals.filter { $0.value.isWorthAnEdge }.map {
+            Edge(from: $0.key.from, to: $0.key.to, service: $0.key.service, totals: $0.value)
+        }
+        Self.attributeCaptured(&edges)
+        self.edges = edges.sorted {
+            ($0.from.id, $0.to.id, $0.service ?? .none) < ($1.from.id, $1.to.id, $1.service ?? .none)
+        }
+    }
+
+    /// The connections that the proxy has captured go to the only workload that has served their requests.
+    private static func attributeCaptured(_ edges: inout [Edge]) {
+        struct Clients: Hashable {
+            var from: Node
+            var service: ServiceName
+        }
+        let proxy = Int(WEFT_LANE_PROXY.rawValue)
+        var servers: [Clients: [Int]] = [:]
+        for (index, edge) in edges.enumerated() where edge.to.kind == .workload {
+            guard let service = edge.service, edge.totals.requestLanes[proxy] > 0 else { continue }
+            servers[Clients(from: edge.from, service: service), default: []].append(index)
+        }
+        var gone: [Int] = []
+        for index in edges.indices where edges[index].to.kind == .service {
+            guard let service = edges[index].service, edges[index].totals.connectionLanes[proxy] > 0,
+                let found = servers[Clients(from: edges[index].from, service: service)]
+            else { continue }
+            var rest = edges[index].totals
+            if found.count == 1, let server = found.first, rest.requests == 0 {
+                edges[server].totals.add(rest)
+                gone.append(index)
+                continue
+            }
+            for server in found { edges[server].hasConnections = false }
+            rest.forgetCarried()
+            edges[index].totals = rest
+            if !rest.isWorthAnEdge { gone.append(index) }
+        }
+        for index in gone.reversed() { edges.remove(at: index) }
+    }
+
+    /// What each node has served, with the nodes that have served nothing; sorted.
+    public var nodes: [(node: Node, totals: SignalTotals)] {
+        var served: [Node: SignalTotals] = [:]
+        for edge in edges {
+            if served[edge.from] == nil { served[edge.from] = SignalTotals() }
+            served[edge.to, default: SignalTotals()].add(edge.totals)
+        }
+        return served.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+}
+
+extension ServiceName {
+    fileprivate static let none = ServiceName(namespace: "", name: "")
+}
+
+extension SignalTotals {
+    fileprivate var isWorthAnEdge: Bool {
+        requests | opened | connectionsFailed | denied | noBackend | sentBytes | receivedBytes > 0 || open > 0
+    }
+
+    /// Leaves what became of connections that nobody has served.
+    fileprivate mutating func forgetCarried() {
+        opened = 0
+        open = 0
+        sentBytes = 0
+        receivedBytes = 0
+        retransmits = 0
+        rttCount = 0
+        rttSum = 0
+        connectionLanes = InlineArray(repeating: 0)
+        tunnelled = 0
+        plain = 0
+    }
+}

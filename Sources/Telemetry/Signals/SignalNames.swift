@@ -1,0 +1,56 @@
+/// Names of the identifiers that series have. What an identifier once stood for it stands for always: the requests of a
+/// workload that was just removed keep its name for as long as they are in a window.
+struct SignalNames: Sendable {
+    struct Workload: Sendable {
+        var name: ServiceName
+        var isLocal: Bool
+    }
+
+    private var workloads: [UInt64: Workload] = [:]
+    private var services: [UInt64: ServiceName] = [:]
+    private var routes: [UInt64: String] = [:]
+    private var generation: UInt64?
+    private var known = 0
+
+    func workload(_ id: UInt64) -> Workload? { workloads[id] }
+    func service(_ id: UInt64) -> ServiceName? { services[id] }
+
+    /// The rule, or the kernel's route template, that a request met.
+    func route(_ key: SignalKey) -> String? {
+        if key.rule != 0 { return routes[key.rule] ?? Terms.unknown }
+        return key.template == 0 ? nil : "template \(key.template)"
+    }
+
+    /// Looks names up when they may have changed, and those of new series.
+    mutating func refresh(_ directory: some NameDirectory, _ series: SignalSeries) {
+        let isSame = generation == directory.generation
+        guard !isSame || series.changes != known else { return }
+        generation = directory.generation
+        known = series.changes
+        var workloads: [UInt64: Workload] = [:]
+        var services: [UInt64: ServiceName] = [:]
+        var routes: [UInt64: String] = [:]
+        for case let one? in series.all {
+            for id in [one.key.source, one.key.destination] where id != 0 && workloads[id] == nil {
+                workloads[id] = directory.workload(id).map(Workload.init) ?? self.workloads[id]
+            }
+            if one.key.service != 0, services[one.key.service] == nil {
+                services[one.key.service] =
+                    directory.service(one.key.service).map { ServiceName(namespace: $0.namespace, name: $0.name) }
+                    ?? self.services[one.key.service]
+            }
+            if one.key.rule != 0, routes[one.key.rule] == nil {
+                routes[one.key.rule] = directory.route(one.key.rule) ?? self.routes[one.key.rule]
+            }
+        }
+        self.workloads = workloads
+        self.services = services
+        self.routes = routes
+    }
+}
+
+extension SignalNames.Workload {
+    fileprivate init(_ labels: WorkloadLabels) {
+        self.init(name: ServiceName(namespace: labels.namespace, name: labels.workload), isLocal: labels.isLocal)
+    }
+}
