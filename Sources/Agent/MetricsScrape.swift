@@ -13,7 +13,7 @@ final class MetricsScrape {
 
     private var traffic: TrafficMetrics
     private var policy: PolicyMetrics
-    private var requests: ProxyMetrics
+    private var requests: RequestMetrics
     private let maxSeries: Int
     private var counted: [AgentMetrics.MapUsage] = []
     private var countedAt: UInt64 = 0
@@ -23,7 +23,7 @@ final class MetricsScrape {
         traffic = TrafficMetrics(limit: maxSeries)
         policy = PolicyMetrics(limit: maxSeries)
         // Each set of labels has three histograms.
-        requests = ProxyMetrics(limit: max(1, maxSeries * 2 / 5))
+        requests = RequestMetrics(limit: max(1, maxSeries * 2 / 5))
     }
 
     /// The whole exposition.
@@ -32,6 +32,7 @@ final class MetricsScrape {
         let readings = try agent.plane.withMaps { maps throws(BPFError) in
             (
                 traffic: TrafficReadings.byReporter(try maps.traffic.summedCounters()),
+                requests: try maps.requests.summedCounters(),
                 rules: try maps.ruleCounters.summedCounters().map { ($0.key, $0.sum) },
                 node: try Self.nodeCounters(maps)
             )
@@ -41,7 +42,9 @@ final class MetricsScrape {
             readings.traffic, workers: engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now)
         policy.update(readings.rules, directory: agent.directory, now: now)
         policy.update(engine.policyCounts?.readings ?? [], now: now)
-        requests.update(engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now)
+        requests.update(
+            readings.requests, workers: engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now
+        )
         if counted.isEmpty || now - countedAt > Self.countInterval {
             counted = try Self.countEntries(agent.plane)
             countedAt = now
@@ -51,6 +54,7 @@ final class MetricsScrape {
         traffic.write(to: &writer)
         policy.write(to: &writer)
         requests.write(to: &writer)
+        ProxyMetrics(engine.statistics).write(to: &writer)
         var own = AgentMetrics(
             version: AgentVersion.current, layout: UInt64(WEFT_LAYOUT), node: agent.options.node)
         own.process = ProcessStatistics.current()
@@ -117,6 +121,7 @@ final class MetricsScrape {
                 usage("affinity", try maps.affinity.count(), maps.affinity.maxEntries),
                 usage("cgroup_cache", try maps.cgroupCache.count(), maps.cgroupCache.maxEntries),
                 usage("traffic", try maps.traffic.count(), maps.traffic.maxEntries),
+                usage("requests", try maps.requests.count(), maps.requests.maxEntries),
                 usage("rule_counters", try maps.ruleCounters.count(), maps.ruleCounters.maxEntries),
                 usage("tuples", try maps.tuples.count(), maps.tuples.maxEntries),
                 usage("origins", try maps.origins.count(), maps.origins.maxEntries),

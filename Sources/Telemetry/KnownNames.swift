@@ -90,23 +90,34 @@ struct KnownNames {
     }
 
     /// The labels of Istio's HTTP metrics, and the lane: that of the client's end, or of the server's.
-    ///
-    /// - Parameter principal: the SPIFFE id that a certificate has proved of the client; nil: none.
     mutating func requestLabels(
-        _ key: WorkerStatistics.Key, isFromSource: Bool, principal: String?, _ directory: some NameDirectory,
-        cluster: String
+        _ key: RequestKey, isFromSource: Bool, _ directory: some NameDirectory, cluster: String
     ) -> MetricLabels {
         let source = workload(key.source, directory)
         let destination = workload(key.destination, directory)
         let service = service(key.service, directory)
         return Self.istioLabels(
-            reporter: isFromSource ? "source" : "destination", source: source, destination: destination,
+            reporter: Self.reporter(isFromSource), source: source, destination: destination,
             service: service, cluster: cluster, transport: "http", code: "\(key.status)",
             flags: Terms.responseFlags(key.flags),
             security: Self.security(
                 isFromSource: isFromSource, isTunnelled: key.isFromTunnel || isFromSource && key.isToTunnel),
-            lane: "proxy", missing: Terms.unknown, sourcePrincipal: principal)
+            lane: Terms.lane(key.lane), missing: Terms.unknown, sourcePrincipal: key.principal)
     }
+
+    /// {reporter, source, destination_service, lane}.
+    mutating func unparsedLabels(
+        _ key: KernelRequestKey, isFromSource: Bool, _ directory: some NameDirectory
+    ) -> MetricLabels {
+        MetricLabels([
+            ("reporter", Self.reporter(isFromSource)),
+            ("source", workload(key.source, directory)?.fullName ?? Terms.unknown),
+            ("destination_service", service(key.service, directory)?.host ?? Terms.unknown),
+            ("lane", Terms.lane(key.lane)),
+        ])
+    }
+
+    private static func reporter(_ isFromSource: Bool) -> String { isFromSource ? "source" : "destination" }
 
     /// {destination_service, route, response_code}.
     mutating func routeLabels(_ key: WorkerStatistics.Key, _ directory: some NameDirectory) -> MetricLabels {

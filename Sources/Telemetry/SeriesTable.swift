@@ -69,9 +69,12 @@ struct SeriesTable<Value: SeriesValue> {
     var hasRoom: Bool { count < limit }
 
     /// Whether there is a series with these labels that is shown.
-    func shows(_ labels: MetricLabels) -> Bool {
-        guard let handle = handles[labels] else { return false }
-        return series[handle]?.isShown == true
+    func shows(_ labels: MetricLabels) -> Bool { shownHandle(labels) != nil }
+
+    /// The series with these labels, if it is shown.
+    func shownHandle(_ labels: MetricLabels) -> Handle? {
+        guard let handle = handles[labels], isShown(handle) else { return nil }
+        return handle
     }
 
     /// Counts for a series, or for the overflow if there is no room to show it.
@@ -81,6 +84,21 @@ struct SeriesTable<Value: SeriesValue> {
         series[handle]?.isShown = true
         series[handle]?.value.add(increment)
         series[handle]?.lastChange = now
+    }
+
+    /// Counts for what `handle` stands for, or finds out what that is. Labels are put together only for an entry of the
+    /// kernel's that has no series yet and a chance to get one.
+    ///
+    /// - Parameter isNew: whether it is the entry's first count.
+    mutating func add(
+        _ increment: Value, handle: inout Handle?, isNew: Bool, _ now: UInt64, labels: () -> MetricLabels
+    ) {
+        if handle == nil, isNew || hasRoom {
+            let labels = labels()
+            if hasRoom || shows(labels) { handle = retain(labels) }
+        }
+        guard let handle else { return addToOverflow(increment) }
+        add(increment, to: handle, now: now)
     }
 
     mutating func addToOverflow(_ increment: Value) {

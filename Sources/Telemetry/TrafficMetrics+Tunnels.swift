@@ -40,7 +40,7 @@ extension TrafficMetrics {
         entry.counts = reading.counts
         entry.isRetired = false
         guard let key = reading.key else { return istio.addToOverflow(change) }
-        Self.add(change, to: &istio, handle: &entry.series, isNew: entry.series == nil, now) {
+        istio.add(change, handle: &entry.series, isNew: entry.series == nil, now) {
             names.tunnelLabels(
                 key, principal: peers.indices.contains(number) ? peers[number].name(key.peer) : nil, directory,
                 cluster: cluster)

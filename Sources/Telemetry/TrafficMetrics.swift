@@ -135,7 +135,7 @@ public struct TrafficMetrics {
             return
         }
         if key.isPassthrough {
-            Self.add(change, to: &passthrough, handle: &entries[position].passthrough, isNew: isNew, now) {
+            passthrough.add(change, handle: &entries[position].passthrough, isNew: isNew, now) {
                 names.passthroughLabels(key, directory)
             }
             return
@@ -143,28 +143,15 @@ public struct TrafficMetrics {
         let connections = Connections(change, isFromSource: key.isFromSource)
         // Refusals are no part of Istio's TCP metrics; they must not take the room of a series.
         if !connections.isZero {
-            Self.add(connections, to: &istio, handle: &entries[position].istio, isNew: isNew, now) {
+            istio.add(connections, handle: &entries[position].istio, isNew: isNew, now) {
                 names.istioLabels(key, directory, cluster: cluster)
             }
         }
         if key.isFromSource {
-            Self.add(change, to: &mesh, handle: &entries[position].mesh, isNew: isNew, now) {
+            mesh.add(change, handle: &entries[position].mesh, isNew: isNew, now) {
                 names.meshLabels(key, directory)
             }
         }
-    }
-
-    /// Labels are put together only for an entry that has no series yet and a chance to get one.
-    static func add<Value>(
-        _ change: Value, to table: inout SeriesTable<Value>, handle: inout Int?, isNew: Bool, _ now: UInt64,
-        labels: () -> MetricLabels
-    ) {
-        if handle == nil, isNew || table.hasRoom {
-            let labels = labels()
-            if table.hasRoom || table.shows(labels) { handle = table.retain(labels) }
-        }
-        guard let handle else { return table.addToOverflow(change) }
-        table.add(change, to: handle, now: now)
     }
 
     /// Names have changed: every entry finds its series anew when it counts next.

@@ -72,6 +72,49 @@ func traffic(
     return traffic
 }
 
+func requestKey(
+    source: UInt64 = 1, destination: UInt64 = 2, status: UInt16 = 200, lane: weft_lane = WEFT_LANE_KERNEL,
+    reporter: weft_reporter = WEFT_REPORTER_BOTH, outcome: weft_request_outcome = WEFT_REQUEST_COMPLETE
+) -> weft_requests_key {
+    var key = weft_requests_key()
+    key.source = source
+    key.service = 101
+    key.destination = destination
+    key.status = status
+    key.lane = UInt8(lane.rawValue)
+    key.reporter = UInt8(reporter.rawValue)
+    key.outcome = UInt8(outcome.rawValue)
+    return key
+}
+
+/// Requests by their durations in microseconds, with bodies of the same sizes.
+func requests(_ durations: [UInt64], requestBody: UInt64 = 0, responseBody: UInt64 = 0) -> weft_requests {
+    var requests = weft_requests()
+    func count(in buckets: UnsafeMutableRawBufferPointer, at bucket: UInt32) {
+        let offset = Int(bucket) * 8
+        unsafe buckets.storeBytes(
+            of: buckets.load(fromByteOffset: offset, as: UInt64.self) + 1, toByteOffset: offset, as: UInt64.self)
+    }
+    for duration in durations {
+        requests.count += 1
+        requests.duration.sum += duration
+        requests.first_byte.sum += duration
+        requests.request_body.sum += requestBody
+        requests.response_body.sum += responseBody
+        // By the code that the programs use.
+        let bucket = weft_latency_bucket(duration)
+        unsafe withUnsafeMutableBytes(of: &requests.duration.buckets) { unsafe count(in: $0, at: bucket) }
+        unsafe withUnsafeMutableBytes(of: &requests.first_byte.buckets) { unsafe count(in: $0, at: bucket) }
+        unsafe withUnsafeMutableBytes(of: &requests.request_body.buckets) {
+            unsafe count(in: $0, at: weft_size_bucket(requestBody))
+        }
+        unsafe withUnsafeMutableBytes(of: &requests.response_body.buckets) {
+            unsafe count(in: $0, at: weft_size_bucket(responseBody))
+        }
+    }
+    return requests
+}
+
 /// An exposition taken apart: values by series.
 struct Exposition {
     let text: String

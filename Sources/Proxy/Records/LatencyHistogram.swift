@@ -19,7 +19,8 @@ public struct LatencyHistogram: Sendable, Equatable {
         return bound == 0 ? nil : UInt64(bound)
     }
 
-    static func bucket(microseconds value: UInt64) -> Int { Int(weft_latency_bucket(value)) }
+    /// The bucket of a value.
+    public static func bucket(microseconds value: UInt64) -> Int { Int(weft_latency_bucket(value)) }
 
     /// The number of values.
     public var count: UInt64 {
@@ -58,6 +59,11 @@ public struct LatencyHistogram: Sendable, Equatable {
             before += here
         }
         return nil
+    }
+
+    /// Whether nothing is smaller than in `other`.
+    func isAtLeast(_ other: Self) -> Bool {
+        sum >= other.sum && buckets.indices.allSatisfy { buckets[$0] >= other.buckets[$0] }
     }
 
     public static func == (a: Self, b: Self) -> Bool {

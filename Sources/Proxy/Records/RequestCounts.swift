@@ -20,7 +20,8 @@ extension WorkerStatistics {
             peer = UInt32(truncatingIfNeeded: words[5])
         }
 
-        init(_ record: RequestRecord) {
+        /// Of a request that has ended.
+        public init(_ record: RequestRecord) {
             source = record.source
             service = record.service
             destination = record.destination
@@ -72,6 +73,14 @@ public struct RequestCounts: Sendable, Equatable {
         firstByte.add(other.firstByte)
         requestBytes.add(other.requestBytes)
         responseBytes.add(other.responseBytes)
+    }
+
+    /// What was counted since `earlier`; nil if something is smaller now.
+    public func change(since earlier: Self) -> Self? {
+        guard count >= earlier.count, duration.isAtLeast(earlier.duration), firstByte.isAtLeast(earlier.firstByte),
+            requestBytes.isAtLeast(earlier.requestBytes), responseBytes.isAtLeast(earlier.responseBytes)
+        else { return nil }
+        return since(earlier)
     }
 
     /// What was counted since `earlier`, which is an earlier reading of the same counters.

@@ -35,6 +35,11 @@ public struct SizeHistogram: Sendable, Equatable {
         return change
     }
 
+    /// Whether nothing is smaller than in `other`.
+    func isAtLeast(_ other: Self) -> Bool {
+        sum >= other.sum && buckets.indices.allSatisfy { buckets[$0] >= other.buckets[$0] }
+    }
+
     public static func == (a: Self, b: Self) -> Bool {
         a.sum == b.sum && a.buckets.indices.allSatisfy { a.buckets[$0] == b.buckets[$0] }
     }

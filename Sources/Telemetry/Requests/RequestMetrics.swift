@@ -1,0 +1,171 @@
+public import Proxy
+public import WeftABI
+
+/// The metrics of requests, whichever lane has carried them: from what the kernel's programs and the proxy's workers
+/// count by identifier to series by name.
+///
+/// The difference between two readings of an entry is added to the series that its names give, as with connections
+/// (`TrafficMetrics`); entries with the same names are one series. A request between two workloads of this node is
+/// reported as both ends would report it, as connections are.
+public struct RequestMetrics {
+    /// Requests only.
+    struct Requests: SeriesValue {
+        var count: UInt64 = 0
+        mutating func add(_ other: Self) { count &+= other.count }
+    }
+
+    /// The series that an entry counts for.
+    struct Handles {
+        var source: Int?
+        var destination: Int?
+        var route: Int?
+        /// Nothing has been counted under these names.
+        var isNew = true
+    }
+
+    private struct WorkerEntry {
+        var generation: UInt64
+        var counts = RequestCounts()
+        var lastChange: UInt64 = 0
+        var handles = Handles()
+        var isRetired = false
+    }
+
+    var requests: SeriesTable<RequestCounts>
+    private(set) var routes: SeriesTable<Requests>
+    var unparsed: SeriesTable<Requests>
+    let cluster: String
+    /// By worker, then by place.
+    private var workerEntries: [[Int: WorkerEntry]] = []
+    var kernelEntries: [KernelEntry] = []
+    var kernelIndex: [KernelRequestKey: Int] = [:]
+    var names = KnownNames()
+    var updates: UInt64 = 0
+    var pendingExemplars = PendingExemplars()
+    /// Of series that are shown, by their handles.
+    var exemplars: [Int: Exemplars] = [:]
+
+    /// - Parameters:
+    ///   - limit: sets of labels; each is 67 lines of the exposition. What does not fit counts in an overflow series.
+    ///   - expiry: how long a series is shown without a change.
+    ///   - cluster: the value of Istio's cluster labels.
+    public init(limit: Int = 2000, expiry: Duration = .seconds(600), cluster: String = "Kubernetes") {
+        let nanoseconds = UInt64(max(expiry.components.seconds, 0)) * 1_000_000_000
+        requests = SeriesTable(limit: limit, expiry: nanoseconds)
+        routes = SeriesTable(limit: limit, expiry: nanoseconds)
+        unparsed = SeriesTable(limit: limit, expiry: nanoseconds)
+        self.cluster = cluster
+    }
+
+    /// Takes a reading of the whole `requests` map, summed over the CPUs, and of the workers, always the same ones in
+    /// the same order.
+    ///
+    /// - Parameters:
+    ///   - peers: the workers', in the same order.
+    ///   - now: CLOCK_MONOTONIC in nanoseconds.
+    public mutating func update(
+        _ readings: [(key: weft_requests_key, sum: weft_requests)] = [], workers: [WorkerStatistics] = [],
+        peers: [PeerNames] = [], directory: some NameDirectory, now: UInt64
+    ) {
+        updates += 1
+        if names.refresh(directory) { forgetLabels() }
+        updateKernel(readings, directory, now)
+        while workerEntries.count < workers.count { workerEntries.append([:]) }
+        for (number, worker) in workers.enumerated() {
+            let peers = peers.indices.contains(number) ? peers[number] : nil
+            for position in 0..<worker.entryCount {
+                guard let reading = worker.reading(at: position) else {
+                    if let gone = workerEntries[number].removeValue(forKey: position) { release(gone.handles) }
+                    continue
+                }
+                take(reading, peers, at: position, of: number, directory, now)
+            }
+        }
+        requests.expire(now: now)
+        routes.expire(now: now)
+        unparsed.expire(now: now)
+        placeExemplars(peers, directory)
+        retire(workers, now)
+    }
+
+    private mutating func take(
+        _ reading: WorkerStatistics.Reading, _ peers: PeerNames?, at position: Int, of number: Int,
+        _ directory: some NameDirectory, _ now: UInt64
+    ) {
+        var entry =
+            workerEntries[number].removeValue(forKey: position) ?? WorkerEntry(generation: reading.generation)
+        defer { workerEntries[number][position] = entry }
+        if entry.generation != reading.generation {
+            release(entry.handles)
+            entry = WorkerEntry(generation: reading.generation)
+        }
+        guard reading.requests != entry.counts else { return }
+        let change = reading.requests.since(entry.counts)
+        entry.counts = reading.requests
+        entry.lastChange = now
+        entry.isRetired = false
+        guard reading.key != .overflow else {
+            requests.addToOverflow(change)
+            routes.addToOverflow(Requests(count: change.count))
+            return
+        }
+        let key = RequestKey(reading.key, peers: peers)
+        routes.add(
+            Requests(count: change.count), handle: &entry.handles.route, isNew: entry.handles.isNew, now
+        ) { names.routeLabels(reading.key, directory) }
+        count(
+            change, of: key, isFromSource: !reading.key.isInbound,
+            isFromDestination: reading.key.isInbound || names.isLocal(key.destination, directory),
+            for: &entry.handles, directory, now)
+    }
+
+    /// Counts for the client's end, for the server's, or for both.
+    mutating func count(
+        _ change: RequestCounts, of key: RequestKey, isFromSource: Bool, isFromDestination: Bool,
+        for handles: inout Handles, _ directory: some NameDirectory, _ now: UInt64
+    ) {
+        if isFromSource {
+            requests.add(change, handle: &handles.source, isNew: handles.isNew, now) {
+                names.requestLabels(key, isFromSource: true, directory, cluster: cluster)
+            }
+        }
+        if isFromDestination {
+            requests.add(change, handle: &handles.destination, isNew: handles.isNew, now) {
+                names.requestLabels(key, isFromSource: false, directory, cluster: cluster)
+            }
+        }
+        handles.isNew = false
+    }
+
+    mutating func release(_ handles: Handles) {
+        if let handle = handles.source { requests.release(handle) }
+        if let handle = handles.destination { requests.release(handle) }
+        if let handle = handles.route { routes.release(handle) }
+    }
+
+    /// Names have changed: every entry finds its series anew when it counts next.
+    private mutating func forgetLabels() {
+        forgetKernelLabels()
+        for number in workerEntries.indices {
+            for (position, entry) in workerEntries[number] {
+                release(entry.handles)
+                workerEntries[number][position]?.handles = Handles()
+            }
+        }
+    }
+
+    /// Gives the workers back the room of entries that have not counted for so long that no series would be shown for
+    /// them alone. What they have counted is in the series, or in the overflow.
+    private mutating func retire(_ workers: [WorkerStatistics], _ now: UInt64) {
+        for (number, worker) in workers.enumerated() {
+            for (position, entry) in workerEntries[number] where position > 0 && !entry.isRetired {
+                guard now >= entry.lastChange, now - entry.lastChange >= requests.expiry,
+                    let reading = worker.reading(at: position), reading.generation == entry.generation,
+                    reading.requests == entry.counts
+                else { continue }
+                worker.retire(reading, at: position)
+                workerEntries[number][position]?.isRetired = true
+            }
+        }
+    }
+}
