@@ -25,7 +25,7 @@ struct Weft: ParsableCommand {
         subcommands: [
             Check.self, Validate.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
             WorkloadCommand.self, RoutesCommand.self, PolicyCommand.self, IdentityCommand.self, CACommand.self,
-            Flows.self, ExplainCommand.self,
+            StatCommand.self, EdgesCommand.self, Flows.self, ExplainCommand.self,
             Uninstall.self,
         ])
 
