@@ -121,10 +121,12 @@ enum weft_address_class {
 
 /* Why a flow record was written. */
 enum weft_flow_event {
-	WEFT_FLOW_CLOSED = 0,     /* the connection was established and ended */
-	WEFT_FLOW_FAILED = 1,     /* it was never established */
-	WEFT_FLOW_DENIED = 2,     /* a policy refused it */
-	WEFT_FLOW_NO_BACKEND = 3, /* its service has no usable backend */
+	WEFT_FLOW_CLOSED = 0,          /* the connection was established and ended */
+	WEFT_FLOW_FAILED = 1,          /* it was never established */
+	WEFT_FLOW_DENIED = 2,          /* a policy refused it */
+	WEFT_FLOW_NO_BACKEND = 3,      /* its service has no usable backend */
+	WEFT_FLOW_ENDED_BY_POLICY = 4, /* it was established; a policy does not allow it any more */
+	WEFT_FLOW_ENDED_BY_DRAIN = 5,  /* it was established; its backend's drain deadline has passed */
 };
 
 /* ------------------------------------------------------------------------------------------------ services */
@@ -460,7 +462,8 @@ enum weft_node_counter {
 	WEFT_COUNT_AFFINITY_LOST = 4,
 	WEFT_COUNT_FAIL_CLOSED = 5, /* connections refused because a map entry was missing */
 	WEFT_COUNT_UDP_PEERS_EVICTED = 6,
-	WEFT_NODE_COUNTERS = 7,
+	WEFT_COUNT_TAPS_LOST = 7, /* events of a tap beyond its rate, or for which the ring had no room */
+	WEFT_NODE_COUNTERS = 8,
 };
 
 /* How much one socket has carried; segments are datagrams for UDP. */
@@ -492,6 +495,8 @@ enum weft_socket_flags {
 	WEFT_SOCKET_LOADED = 2,     /* counted in `backend_load` */
 	WEFT_SOCKET_BOTH_ENDS = 4,  /* the server is a local workload: counted for it from the client's end */
 	WEFT_SOCKET_ANNOUNCED = 8,  /* has its entry in `tuples` */
+	WEFT_SOCKET_DENIED = 16,    /* the sweep has it ended: a policy does not allow it any more */
+	WEFT_SOCKET_DRAINED = 32,   /* the sweep has it ended: its backend's drain deadline has passed */
 };
 
 /*
@@ -515,7 +520,7 @@ struct weft_connection {
 	__u64 backend;     /* backend id */
 	__u64 cgroup;      /* cgroup id of the process that connected */
 	__u64 netns_cookie;
-	__u64 rule; /* rule that allowed it */
+	__u64 rule; /* rule that allowed it, or does not any more */
 	__u64 started_ns;
 	__u64 established_ns;
 };

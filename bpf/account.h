@@ -189,7 +189,8 @@ static __always_inline void flow_submit(struct weft_flow *flow)
 	__u64 limit = node ? node->flow_wakeup_bytes : 0;
 	__u64 wakeup = BPF_RB_NO_WAKEUP;
 
-	if (flow->event == WEFT_FLOW_DENIED || bpf_ringbuf_query(&flows, BPF_RB_AVAIL_DATA) >= limit)
+	if (flow->event == WEFT_FLOW_DENIED || flow->event == WEFT_FLOW_ENDED_BY_POLICY ||
+	    bpf_ringbuf_query(&flows, BPF_RB_AVAIL_DATA) >= limit)
 		wakeup = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(flow, wakeup);
 }

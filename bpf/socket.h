@@ -98,6 +98,16 @@ struct connection_ending {
 	__u32 error;
 };
 
+/* What the record of a connection says that was in phase `before` until now. */
+static __always_inline __u8 ending_event(const struct weft_connection *connection, __u32 before)
+{
+	if (before != WEFT_PHASE_OPEN)
+		return WEFT_FLOW_FAILED;
+	if (connection->flags & WEFT_SOCKET_DENIED)
+		return WEFT_FLOW_ENDED_BY_POLICY;
+	return connection->flags & WEFT_SOCKET_DRAINED ? WEFT_FLOW_ENDED_BY_DRAIN : WEFT_FLOW_CLOSED;
+}
+
 /*
  * Ends a connection in the counters and with a flow record, whatever ended it; the first caller does it, every other
  * one finds it done. `counted` is what the counters have of it already; NULL for a young one, of which they have
@@ -133,7 +143,7 @@ static __noinline int connection_end(struct weft_connection *connection, struct 
 		count_node(WEFT_COUNT_FLOWS_LOST);
 		return 0;
 	}
-	flow_fill(flow, connection, before == WEFT_PHASE_OPEN ? WEFT_FLOW_CLOSED : WEFT_FLOW_FAILED);
+	flow_fill(flow, connection, ending_event(connection, before));
 	flow->sent_bytes = ending->carried.sent_bytes;
 	flow->received_bytes = ending->carried.received_bytes;
 	flow->retransmits = ending->carried.retransmits;

@@ -277,6 +277,26 @@ static __noinline int doom_of(const struct weft_connection *connection, const st
 	return 0;
 }
 
+/* Lets the record that a connection leaves when it ends say why: the agent ends it right after the sweep. */
+static __always_inline void mark_doomed(struct weft_connection *connection, int reason, __u64 rule)
+{
+	__u32 flag = reason == WEFT_DOOM_POLICY ? WEFT_SOCKET_DENIED : WEFT_SOCKET_DRAINED;
+
+	if (reason == WEFT_DOOM_POLICY)
+		connection->rule = rule;
+	__sync_fetch_and_or(&connection->flags, flag);
+}
+
+/* It could not be ended, and may stay now. */
+static __always_inline void unmark_doomed(struct weft_connection *connection)
+{
+	if (!(connection->flags & (WEFT_SOCKET_DENIED | WEFT_SOCKET_DRAINED)))
+		return;
+	if (connection->flags & WEFT_SOCKET_DENIED)
+		connection->rule = 0;
+	__sync_fetch_and_and(&connection->flags, ~(__u32)(WEFT_SOCKET_DENIED | WEFT_SOCKET_DRAINED));
+}
+
 SEC("iter/bpf_sk_storage_map")
 int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
@@ -303,8 +323,11 @@ int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 	socket_ends(&sk->__sk_common, &doomed.local_address, &doomed.local_port, &doomed.peer_address,
 	            &doomed.peer_port);
 	reason = doom_of(&socket->connection, &doomed.local_address, &doomed);
-	if (!reason)
+	if (!reason) {
+		unmark_doomed(&socket->connection);
 		return 0;
+	}
+	mark_doomed(&socket->connection, reason, doomed.rule);
 	doomed.reason = reason;
 	doomed.cookie = sk->__sk_common.skc_cookie.counter;
 	doomed.netns_cookie = sk->__sk_common.skc_net.net->net_cookie;

@@ -12,6 +12,8 @@ import WeftABI
 ///
 ///     GET    /v1/status            the agent, every object with its conditions, configuration errors
 ///     GET    /v1/flows             flow records as NDJSON; follow=1 keeps the response open
+///     GET    /v1/flows/state       how many there have been, and how many were lost
+///     GET    /v1/tap               live requests as NDJSON, for as long as the client stays
 ///     GET    /v1/drains            endpoints being drained, with the connections that are left
 ///     POST   /v1/endpoints/drain   {"service": "ns/name", "endpoint": "ip:port", "deadlineSeconds": 30}
 ///     DELETE /v1/endpoints/drain   takes a drain back
@@ -32,6 +34,8 @@ struct AdminAPI {
         switch request.path {
         case "/v1/status": request.method == .get ? status() : .methodNotAllowed([.get])
         case "/v1/flows": request.method == .get ? flows(request) : .methodNotAllowed([.get])
+        case "/v1/flows/state": request.method == .get ? flowState() : .methodNotAllowed([.get])
+        case "/v1/tap": request.method == .get ? agent.taps.answer(request) : .methodNotAllowed([.get])
         case "/v1/drains": request.method == .get ? drains() : .methodNotAllowed([.get])
         case "/v1/endpoints/drain":
             switch request.method {
@@ -119,6 +123,32 @@ struct AdminAPI {
             for record in records where !stream.write(Self.line(record)) { return }
             let subscription = window.subscribe(filter) { _ = stream.write(Self.line($0)) }
             stream.onClose = { window.unsubscribe(subscription) }
+        }
+    }
+
+    private struct FlowState: Encodable {
+        /// Records that are kept at most, that are kept now, and that were ever read.
+        var capacity: Int
+        var held: Int
+        var seen: UInt64
+        /// Records that are not among these, because the kernel's queue or a worker's was full.
+        var lost: UInt64
+        /// Records that are not in the log on disk; null: there is none.
+        var lostOnDisk: UInt64?
+    }
+
+    private func flowState() -> HTTPResponse {
+        agent.collectFlows()
+        do throws(BPFError) {
+            let lost = try agent.lostFlows()
+            return Self.json(
+                200,
+                FlowState(
+                    capacity: agent.flows.capacity, held: agent.flows.count, seen: agent.flows.total,
+                    lost: lost,
+                    lostOnDisk: agent.flowOutlet?.lost))
+        } catch {
+            return Self.error(500, "\(error)")
         }
     }
 

@@ -46,11 +46,13 @@ public final class Agent {
     /// What becomes of requests in the proxy's lane, for whoever attaches himself.
     let requestLog: RequestLog
     private(set) var accessLog: AccessLogWriter?
+    private(set) var flowOutlet: FlowOutlet?
     private(set) var workloadAPI: WorkloadAPIServer?
     let identity: IdentityService
     /// Of the workloads of this node, in the configuration in force.
     private var workloadIdentities = WorkloadIdentities()
     let inquiry = ProxyInquiry()
+    private(set) lazy var taps = TapService(self)
     private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
     private var isReady = false
     private var isDraining = false
@@ -131,6 +133,7 @@ public final class Agent {
             workloadAPI = try serveWorkloads()
             try startIdentity()
             try startAccessLog()
+            if options.flowLog.file != nil { flowOutlet = try FlowOutlet(log: options.flowLog) }
             try startProxy()
             let mailbox = reactor.mailbox
             let agent = Unchecked(self)
@@ -212,6 +215,8 @@ public final class Agent {
         proxy.stop()
         requestLog.stop()
         _ = try? plane.sweep()
+        collectFlows(limit: .max)
+        flowOutlet?.stop()
         if options.detachOnExit {
             do throws(BPFError) {
                 try plane.detach()
@@ -351,14 +356,23 @@ public final class Agent {
     }
 
     /// Takes the records that the programs and the proxy's workers have written.
-    func collectFlows() {
-        // A producer that is faster than this reader must not keep the reactor from everything else.
-        let taken = ring.consume(limit: Self.flowBatch) { record in
+    ///
+    /// - Parameter limit: a producer that is faster than this reader must not keep the reactor from everything else.
+    func collectFlows(limit: Int = Agent.flowBatch) {
+        var batch: [RawFlow] = []
+        let taken = ring.consume(limit: limit) { record in
             guard record.byteCount >= MemoryLayout<weft_flow>.size else { return }
-            flows.append(unsafe record.unsafeLoadUnaligned(as: weft_flow.self))
+            batch.append(RawFlow(unsafe record.unsafeLoadUnaligned(as: weft_flow.self)))
         }
-        let most = proxy.engine.flows.map { $0.drain(limit: Self.flowBatch) { flows.append($0) } }.max() ?? 0
-        if max(taken, most) >= Self.flowBatch { reactor.after(.milliseconds(1)) { [unowned self] in collectFlows() } }
+        let most = proxy.engine.flows.map { $0.drain(limit: limit) { batch.append(RawFlow($0)) } }.max() ?? 0
+        for flow in batch { flows.append(flow) }
+        if let flowOutlet, !batch.isEmpty { flowOutlet.take(batch, names: directory) }
+        if max(taken, most) >= limit { reactor.after(.milliseconds(1)) { [unowned self] in collectFlows() } }
+    }
+
+    /// Records that found no room on their way to this agent.
+    func lostFlows() throws(BPFError) -> UInt64 {
+        proxy.engine.flows.reduce(try ring.lost()) { $0 &+ $1.lost }
     }
 
     private func checkHook() {

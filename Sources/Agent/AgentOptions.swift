@@ -49,6 +49,7 @@ public struct AgentOptions: Sendable {
     /// How long requests in progress may go on when the agent stops.
     public var drainTime = Duration.seconds(5)
     public var accessLog = AccessLogOptions()
+    public var flowLog = FlowLogOptions()
     /// Whether stopping removes the programs and maps from the kernel.
     public var detachOnExit = false
     /// Sizes of maps other than the defaults, by map name.

@@ -38,6 +38,15 @@ struct MeshDirectory: NameDirectory {
         }
     }
 
+    /// The workloads and the services that a name on a command line may mean.
+    func workloads(named name: String) -> [UInt64] {
+        workloads.filter { NamePattern.matches(name, $0.value.fullName) }.map(\.key)
+    }
+
+    func services(named name: String) -> [UInt64] {
+        services.filter { NamePattern.matches(name, $0.value.fullName) }.map(\.key)
+    }
+
     func workload(_ id: UInt64) -> WorkloadLabels? { workloads[id] }
     func service(_ id: UInt64) -> ServiceLabels? { services[id] }
     func rule(_ id: UInt64) -> String? { rules[id] }

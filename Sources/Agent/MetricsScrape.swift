@@ -70,6 +70,7 @@ final class MetricsScrape {
         own.losses.append(
             ("access_log", agent.requestLog.lost(.accessLog) &+ (agent.accessLog?.unwritten ?? 0)))
         own.losses.append(("tap", agent.requestLog.lost(.tap)))
+        own.losses.append(("flow_log", agent.flowOutlet?.lost ?? 0))
         own.losses.append(("tunnel_flows", engine.flows.reduce(0) { $0 &+ $1.lost }))
         own.write(to: &writer)
         writeState(agent, &writer)

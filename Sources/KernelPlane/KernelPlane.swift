@@ -212,6 +212,17 @@ public final class KernelPlane {
             lossIndex: WEFT_COUNT_FLOWS_LOST.rawValue)
     }
 
+    /// The ring of live requests; one reader at a time.
+    public func openTaps() throws(BPFError) -> RingBuffer {
+        try RingBuffer.openPinned(
+            pins.map("taps"), name: "taps",
+            losses: PerCPUMap.openPinned(pins.map("node_counters"), name: "node_counters"),
+            lossIndex: WEFT_COUNT_TAPS_LOST.rawValue)
+    }
+
+    /// Says which live requests the programs tell of.
+    public func setTap(_ tap: weft_tap) throws(BPFError) { try reconciler.maps.tap.set(0, tap) }
+
     private func makeOverflowSeries() throws(BPFError) {
         func make<Key: BitwiseCopyable, Value: BitwiseCopyable>(
             in map: borrowing PerCPUMap<Key, Value>, _ key: Key, _ empty: Value

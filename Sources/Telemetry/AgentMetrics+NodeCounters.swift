@@ -13,6 +13,7 @@ extension AgentMetrics {
             ("sockets", counter(WEFT_COUNT_SOCKETS_UNTRACKED)),
             ("tuples", counter(WEFT_COUNT_TUPLES_LOST)),
             ("affinity", counter(WEFT_COUNT_AFFINITY_LOST)),
+            ("tap_kernel", counter(WEFT_COUNT_TAPS_LOST)),
             ("udp_peers", counter(WEFT_COUNT_UDP_PEERS_EVICTED)),
         ]
         failedClosed += counter(WEFT_COUNT_FAIL_CLOSED)

@@ -2,10 +2,11 @@ import Proxy
 public import WeftABI
 
 /// One ended, failed or refused connection, with names instead of identifiers.
-public struct FlowRecord: Sendable {
+public struct FlowRecord: Sendable, FlowDescription {
     /// When it ended, in nanoseconds since 1970.
     public var time: Int64
-    /// `closed`, `failed`, `denied` or `no_backend`.
+    /// `closed`, `failed`, `denied` or `no_backend`; `ended_by_policy` and `ended_by_drain`: it was established, and ended
+    /// because a policy allows it no more, or because the deadline of its backend's drain has passed.
     public var event: String
     /// Which end saw it: `source` or `destination`.
     public var reporter: String
@@ -29,7 +30,7 @@ public struct FlowRecord: Sendable {
     public var peerAddress: String?
     /// Of a destination outside the mesh: the class of its address.
     public var addressClass: String?
-    /// The rule that allowed or denied it, `namespace/policy[rule]`; nil if no policy applies.
+    /// The rule that allowed, denied or ended it, `namespace/policy[rule]`; nil if no policy applies.
     public var rule: String?
     /// Payload, as the reporter's socket sent and received it.
     public var sentBytes: UInt64
@@ -41,6 +42,10 @@ public struct FlowRecord: Sendable {
     /// Smoothed round-trip time at the end; nil for UDP and for what was never established.
     public var rttMicroseconds: UInt64?
     public var retransmits: UInt32
+    /// First digit of the status of the first response; nil: no HTTP was read, or there was none.
+    public var httpClass: UInt8?
+    /// Requests that were read, whatever became of them; nil: no HTTP was read.
+    public var httpRequests: UInt32?
     /// errno of a connection that failed; nil otherwise.
     public var error: Int32?
     /// The socket's cookie, the cookie of its network namespace and the client's cgroup.
@@ -79,6 +84,8 @@ public struct FlowRecord: Sendable {
         connectMicroseconds = flow.connect_us == 0 ? nil : flow.connect_us
         rttMicroseconds = flow.rtt_us == 0 ? nil : UInt64(flow.rtt_us)
         retransmits = flow.retransmits
+        httpClass = flow.http_class == 0 ? nil : flow.http_class
+        httpRequests = flow.http_requests == 0 ? nil : flow.http_requests
         error = flow.error == 0 ? nil : Int32(truncatingIfNeeded: flow.error)
         cookie = flow.cookie
         netnsCookie = flow.netns_cookie
@@ -134,7 +141,8 @@ extension FlowRecord {
     ///
     /// `time` (RFC 3339, UTC), `event`, `reporter`, `protocol`, `lane`, `from`, `source_principal`, `to`, `destination`,
     /// `source_address`, `service_address`, `peer_address`, `address_class`, `rule`, `bytes_sent`, `bytes_received`, `duration_us`,
-    /// `connect_us`, `rtt_us`, `retransmits`, `error` (the errno's number), `cookie`, `netns_cookie`, `cgroup`.
+    /// `connect_us`, `rtt_us`, `retransmits`, `http_class` (`2xx`), `http_requests`, `error` (the errno's number), `cookie`,
+    /// `netns_cookie`, `cgroup`.
     public func writeJSON(to bytes: inout [UInt8]) {
         var object = JSONObjectWriter()
         object.add("time", WallClock.text(unixNanoseconds: time))
@@ -157,6 +165,8 @@ extension FlowRecord {
         object.add("connect_us", number: connectMicroseconds)
         object.add("rtt_us", number: rttMicroseconds)
         object.add("retransmits", number: retransmits)
+        object.add("http_class", httpClass.map { "\($0)xx" })
+        object.add("http_requests", number: httpRequests)
         object.add("error", number: error)
         object.add("cookie", number: cookie)
         object.add("netns_cookie", number: netnsCookie)

@@ -1,6 +1,20 @@
 public import Proxy
 public import WeftABI
 
+/// A flow record as it came, without names: what costs little to keep, and to hand to another thread.
+public struct RawFlow: Sendable {
+    public var flow: weft_flow
+    public var texts: FlowTexts?
+
+    public init(_ flow: weft_flow) { self.flow = flow }
+
+    /// A connection that came through a tunnel.
+    public init(_ entry: borrowing TunnelFlowEntry) {
+        flow = weft_flow(entry.flow)
+        texts = FlowTexts(entry)
+    }
+}
+
 /// The last flow records of the node, and those who follow them. Records are kept as the kernel wrote them (176 bytes
 /// each) and get their names when they are read.
 ///
@@ -8,14 +22,10 @@ public import WeftABI
 public final class FlowWindow {
     public typealias Subscription = UInt64
 
-    private struct Kept {
-        var flow: weft_flow
-        var texts: FlowTexts?
-    }
-
-    private let capacity: Int
+    /// The most records that are kept.
+    public let capacity: Int
     private let directory: () -> any NameDirectory
-    private var ring: [Kept] = []
+    private var ring: [RawFlow] = []
     /// Where the oldest record is once the ring is full.
     private var oldest = 0
     private var subscribers: [(id: Subscription, filter: FlowFilter, body: (FlowRecord) -> Void)] = []
@@ -33,23 +43,18 @@ public final class FlowWindow {
     public var count: Int { ring.count }
 
     /// Adds a record in place of the oldest, and tells the subscribers.
-    public func append(_ flow: weft_flow) { append(flow, nil) }
-
-    /// The same for a connection that came through a tunnel.
-    public func append(_ entry: borrowing TunnelFlowEntry) { append(weft_flow(entry.flow), FlowTexts(entry)) }
-
-    private func append(_ flow: weft_flow, _ texts: FlowTexts?) {
+    public func append(_ raw: RawFlow) {
         total += 1
         if ring.count < capacity {
-            ring.append(Kept(flow: flow, texts: texts))
+            ring.append(raw)
         } else {
-            ring[oldest] = Kept(flow: flow, texts: texts)
+            ring[oldest] = raw
             oldest = (oldest + 1) % capacity
         }
-        guard subscribers.contains(where: { $0.filter.admits(flow) }) else { return }
-        let record = FlowRecord(flow, texts, directory: directory(), clock: .current())
+        guard subscribers.contains(where: { $0.filter.admits(raw.flow) }) else { return }
+        let record = FlowRecord(raw.flow, raw.texts, directory: directory(), clock: .current())
         // A subscriber may leave while it is told.
-        for subscriber in subscribers where subscriber.filter.admits(flow) && subscriber.filter.admits(record) {
+        for subscriber in subscribers where subscriber.filter.admits(raw.flow) && subscriber.filter.admits(record) {
             subscriber.body(record)
         }
     }

@@ -20,7 +20,14 @@ enum Terms {
 
     static func reporter(_ reporter: UInt8) -> String { name(reporter, ["source", "destination"]) }
 
-    static func event(_ event: UInt8) -> String { name(event, ["closed", "failed", "denied", "no_backend"]) }
+    static let events = ["closed", "failed", "denied", "no_backend", "ended_by_policy", "ended_by_drain"]
+
+    static func event(_ event: UInt8) -> String { name(event, events) }
+
+    /// What became of a request that the kernel has read.
+    static func outcome(_ outcome: UInt8) -> String {
+        name(outcome, ["complete", "client_ended", "server_ended", "unparsed"])
+    }
 
     static func transport(_ number: UInt8) -> String {
         switch number {

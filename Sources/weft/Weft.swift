@@ -20,13 +20,13 @@ struct Weft: ParsableCommand {
               weft explain connect 127.96.0.10:80     what a connection would meet, and why
               weft explain request GET http://web.shop/ --from shop/client
               weft flows --follow --denied            what policies refuse, as it happens
+              weft tap --to shop/web --status 5xx     which requests fail, as it happens
             """,
         version: weftVersion,
         subcommands: [
             Check.self, Validate.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
             WorkloadCommand.self, RoutesCommand.self, PolicyCommand.self, IdentityCommand.self, CACommand.self,
-            StatCommand.self, EdgesCommand.self, Flows.self, ExplainCommand.self,
-            Uninstall.self,
+            StatCommand.self, EdgesCommand.self, Flows.self, Tap.self, ExplainCommand.self, Uninstall.self,
         ])
 
     static func main() {

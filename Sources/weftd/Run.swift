@@ -60,6 +60,9 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Options of the proxy and tunnel lanes")
     var lanes: LaneOptions
 
+    @OptionGroup(title: "Options of flow records")
+    var flows: FlowOptions
+
     @OptionGroup(title: "Options of certificates")
     var identity: IdentityOptions
 
@@ -107,6 +110,7 @@ struct Run: ParsableCommand {
         options.dnsUpstreams = lanes.dnsUpstreams
         lanes.fill(&options)
         telemetry.fill(&options)
+        try flows.fill(&options)
         try identity.fill(&options)
         options.detachOnExit = detachOnExit
         options.mapLimits = try limits()

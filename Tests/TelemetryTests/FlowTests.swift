@@ -44,7 +44,8 @@ import WeftABI
                 + #""destination":"shop/web-1","#
                 + #""source_address":"10.0.0.1:40000","service_address":"[2001:db8::1]:80","peer_address":null,"#
                 + #""address_class":null,"rule":"shop/no-mallory[0]","bytes_sent":10,"bytes_received":20,"#
-                + #""duration_us":1000,"connect_us":40,"rtt_us":33,"retransmits":0,"error":null,"cookie":0,"#
+                + #""duration_us":1000,"connect_us":40,"rtt_us":33,"retransmits":0,"http_class":null,"#
+                + #""http_requests":null,"error":null,"cookie":0,"#
                 + #""netns_cookie":0,"cgroup":0}"#)
     }
 
@@ -66,7 +67,7 @@ import WeftABI
         let window = FlowWindow { TestDirectory.shop }
         let principal = "cluster.local/ns/ops/sa/mallory"
         let queue = refused(source: 0, peer: principal, rule: "shop/no-mallory[0]")
-        #expect(queue.drain { window.append($0) } == 1)
+        #expect(queue.drain { window.append(RawFlow($0)) } == 1)
         var filter = FlowFilter()
         filter.deniedOnly = true
         filter.lane = "tunnel"
@@ -83,7 +84,7 @@ import WeftABI
 
     @Test func aTunnelWithoutARuleHasNone() throws {
         let window = FlowWindow { TestDirectory.shop }
-        _ = refused(source: 1, peer: "cluster.local/ns/shop/sa/client", rule: "").drain { window.append($0) }
+        _ = refused(source: 1, peer: "cluster.local/ns/shop/sa/client", rule: "").drain { window.append(RawFlow($0)) }
         let record = try #require(window.records().first)
         #expect(record.rule == nil && record.from == "shop/client")
     }
@@ -111,7 +112,7 @@ import WeftABI
         for number in UInt64(0)..<250 {
             var one = flow()
             one.sent_bytes = number
-            window.append(one)
+            window.append(RawFlow(one))
         }
         #expect(window.count == 100)
         #expect(window.total == 250)
@@ -122,12 +123,12 @@ import WeftABI
 
     @Test func filtersSelect() throws {
         let window = FlowWindow { TestDirectory.shop }
-        window.append(flow())
-        window.append(flow(WEFT_FLOW_DENIED, ended: 100 * second))
+        window.append(RawFlow(flow()))
+        window.append(RawFlow(flow(WEFT_FLOW_DENIED, ended: 100 * second)))
         var other = flow()
         other.source = 3
         other.lane = UInt8(WEFT_LANE_PASSTHROUGH.rawValue)
-        window.append(other)
+        window.append(RawFlow(other))
         func count(_ query: (String, String)...) throws -> Int {
             let filter = try FlowFilter(query: query.map { (name: $0.0, value: $0.1) }, now: 130 * second)
             return window.records(matching: filter).count
@@ -150,8 +151,53 @@ import WeftABI
         #expect(try count(("since", "1d")) == 3)
     }
 
+    @Test func filtersSelectByServiceNamespaceAndAnswer() throws {
+        let window = FlowWindow { TestDirectory.shop }
+        var failed = flow()
+        failed.http_class = 5
+        failed.http_requests = 3
+        window.append(RawFlow(failed))
+        var direct = flow()
+        direct.service = 0
+        direct.http_class = 2
+        window.append(RawFlow(direct))
+        var outside = flow()
+        (outside.source, outside.service, outside.destination) = (0, 0, 0)
+        window.append(RawFlow(outside))
+        func count(_ name: String, _ value: String) throws -> Int {
+            window.records(matching: try FlowFilter(query: [(name, value)], now: 0)).count
+        }
+        for status in ["5xx", "5XX", "503", "500"] { #expect(try count("http_status", status) == 1, "\(status)") }
+        #expect(try count("http_status", "200") == 1)
+        #expect(try count("http_status", "404") == 0)
+        for service in ["web", "shop/web", "shop/web:80", "web:80"] { #expect(try count("service", service) == 1) }
+        // The workload is not the service.
+        #expect(try count("service", "web-1") == 0)
+        #expect(try count("to", "web-1") == 2)
+        #expect(try count("namespace", "shop") == 2)
+        #expect(try count("namespace", "sho") == 0)
+        let record = try #require(window.records().first)
+        #expect(record.httpClass == 5 && record.httpRequests == 3)
+        #expect(json(record).contains(#""http_class":"5xx","http_requests":3,"#))
+    }
+
+    /// What the sweep has ended was refused, too; what a drain has ended was not.
+    @Test func endedConnectionsSayWhy() throws {
+        let window = FlowWindow { TestDirectory.shop }
+        for event in [WEFT_FLOW_ENDED_BY_POLICY, WEFT_FLOW_ENDED_BY_DRAIN, WEFT_FLOW_CLOSED] {
+            window.append(RawFlow(flow(event)))
+        }
+        #expect(window.records().map(\.event) == ["ended_by_policy", "ended_by_drain", "closed"])
+        let denied = try FlowFilter(query: [("denied", "true")], now: 0)
+        let records = window.records(matching: denied)
+        #expect(records.map(\.event) == ["ended_by_policy"] && records.first?.rule == "shop/no-mallory[0]")
+        let drained = try FlowFilter(query: [("event", "ended_by_drain")], now: 0)
+        #expect(window.records(matching: drained).count == 1)
+    }
+
     @Test(arguments: [
-        ("denied", "maybe"), ("lane", "fast"), ("event", "lost"), ("since", "yesterday"), ("since", "5"), ("since", ""),
+        ("denied", "maybe"), ("lane", "fast"), ("http_status", "6xx"), ("http_status", "5x"), ("http_status", "50x"),
+        ("http_status", ""), ("event", "lost"), ("since", "yesterday"), ("since", "5"), ("since", ""),
     ])
     func filtersThatMeanNothingAreRefused(name: String, value: String) {
         #expect(throws: FlowFilter.Invalid.self) { try FlowFilter(query: [(name, value)], now: 0) }
@@ -169,9 +215,9 @@ import WeftABI
             all += 1
             if let second, all == 2 { window.unsubscribe(second) }
         }
-        for event in [WEFT_FLOW_CLOSED, WEFT_FLOW_DENIED, WEFT_FLOW_DENIED] { window.append(flow(event)) }
+        for event in [WEFT_FLOW_CLOSED, WEFT_FLOW_DENIED, WEFT_FLOW_DENIED] { window.append(RawFlow(flow(event))) }
         window.unsubscribe(first)
-        window.append(flow(WEFT_FLOW_DENIED))
+        window.append(RawFlow(flow(WEFT_FLOW_DENIED)))
         #expect(denied.map(\.event) == ["denied", "denied"])
         #expect(all == 2)
     }

@@ -2,13 +2,15 @@ import ArgumentParser
 import BPF
 import FoundationEssentials
 import KernelPlane
+import Telemetry
 
 struct Flows: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show connections that ended, failed or were refused.",
         discussion: """
             The running agent is asked; it keeps the last records. Without an agent they are read from the kernel's \
-            queue, and --follow takes them from it. Times are UTC. With -o json each line is an object with all that \
+            queue, and --follow takes them from it; what the agent has written to disk (weftd --flow-log) is read with \
+            --file. Times are UTC. With -o json each line is an object with all that \
             is known of the connection.
 
             EXAMPLES
@@ -16,13 +18,15 @@ struct Flows: ParsableCommand {
               weft flows --follow --denied           refusals as they happen
               weft flows --denied --lane tunnel      whom did a policy refuse that came from another node?
               weft flows --to shop/web --since 5m -n 1000
+              weft flows --http-status 5xx --namespace shop
               weft flows -f -o json | jq -c 'select(.duration_us > 1e6)'
+              weft flows --file flows.json.1 --file flows.json --denied
             """)
 
     @Flag(name: .shortAndLong, help: "Go on with new ones until Ctrl-C.")
     var follow = false
 
-    @Flag(help: "Only what a policy refused.")
+    @Flag(help: "Only what a policy refused, or ended.")
     var denied = false
 
     @Option(help: ArgumentHelp("Only of this client workload, or SPIFFE id.", valueName: "namespace/name"))
@@ -30,6 +34,17 @@ struct Flows: ParsableCommand {
 
     @Option(help: ArgumentHelp("Only to this service or workload.", valueName: "namespace/name"))
     var to: String?
+
+    @Option(help: ArgumentHelp("Only to this service.", valueName: "namespace/name"))
+    var service: String?
+
+    @Option(help: ArgumentHelp("Only with either end in this namespace.", valueName: "name"))
+    var namespace: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Only with a first answer of this class; a status stands for its class.", valueName: "5xx"))
+    var httpStatus: String?
 
     @Option(help: "Only of this lane.")
     var lane: Lane?
@@ -39,6 +54,10 @@ struct Flows: ParsableCommand {
 
     @Option(name: .short, help: ArgumentHelp("The last so many; 20 of those before --follow.", valueName: "count"))
     var number: Int?
+
+    @Option(
+        help: ArgumentHelp("Records on disk instead of the agent's; may be given several times.", valueName: "path"))
+    var file: [String] = []
 
     @OptionGroup var pins: PinOptions
     @OptionGroup var runtime: RunOptions
@@ -52,14 +71,22 @@ struct Flows: ParsableCommand {
         if let since, parseDuration(since) == nil {
             throw ValidationError("'\(since)' is not a duration, such as 30s, 5m or 2h.")
         }
+        if let httpStatus, FlowFilter.httpClass(httpStatus) == nil {
+            throw ValidationError("'\(httpStatus)' is not a status or a class such as 5xx.")
+        }
+        if follow, !file.isEmpty {
+            throw ValidationError("--follow is for what happens, --file for what has happened.")
+        }
         if let number, number < 0 { throw ValidationError("-n is not negative.") }
     }
 
     func run() throws {
         let request = FlowRequest(
-            from: from, to: to, lane: lane?.rawValue, deniedOnly: denied, since: since.flatMap(parseDuration),
+            from: from, to: to, service: service, namespace: namespace, lane: lane?.rawValue, httpStatus: httpStatus,
+            deniedOnly: denied, since: since.flatMap(parseDuration),
             limit: number ?? (follow ? 20 : 100))
         let printer = FlowPrinter(format.output, isStream: follow)
+        guard file.isEmpty else { return try readFiles(request, printer) }
         do {
             try ask(AdminClient(runDirectory: runtime.directory), request, printer)
         } catch let failure as AgentAbsent {
@@ -80,6 +107,23 @@ struct Flows: ParsableCommand {
         }
         try agent.check(AdminClient.Response(status: status, body: refusal), "/v1/flows")
         if follow { throw Failure.unknown("the agent ended") }
+        if format.output == .table { try sayWhatWasLost(agent) }
+    }
+
+    private func sayWhatWasLost(_ agent: AdminClient) throws {
+        let answer = try agent.request("GET", "/v1/flows/state")
+        guard answer.status == 200, let state = try? JSONDecoder().decode(FlowState.self, from: Data(answer.body)),
+            state.lost > 0
+        else { return }
+        Console.error("\(state.lost) more records were lost because they came faster than the agent could read them")
+    }
+
+    private func readFiles(_ request: FlowRequest, _ printer: FlowPrinter) throws {
+        var reader = FlowFileReader(request, now: WallClock.unixNanoseconds())
+        for path in file { try reader.read(path) }
+        for line in reader.last { printer.print(line) }
+        printer.finish()
+        if let failure = reader.failure ?? printer.failure { throw failure }
     }
 
     private func readRing(_ request: FlowRequest, _ printer: FlowPrinter, absence: AgentAbsent) throws {
@@ -93,10 +137,15 @@ struct Flows: ParsableCommand {
                     + "directory (--run-dir or WEFT_RUN_DIR)")
         }
         if format.output == .table { Console.error("no agent answers at \(absence.path): reading the kernel's queue") }
-        let filter = try request.filter(now: monotonicNanoseconds())
+        let filter = request.filter(now: monotonicNanoseconds())
         for line in ring.records(filter, limit: request.limit) { printer.print(line) }
         if follow { ring.follow(filter) { printer.print($0) } }
     }
+}
+
+/// What the agent says of its records.
+private struct FlowState: Decodable {
+    var lost: UInt64
 }
 
 private struct AgentAbsent: Error {
@@ -109,8 +158,8 @@ private final class FlowPrinter {
     private let isStream: Bool
     /// With room for usual names, so that most streams keep their columns.
     private var table = TableStream(
-        .standardOutput, leastWidths: [12, 10, 16, 18, 30, 6, 7, 8, 8],
-        dispensable: ["LANE", "RECEIVED", "SENT", "DESTINATION", "DURATION"])
+        .standardOutput, leastWidths: [12, 10, 16, 18, 30, 6, 7, 8, 8, 4],
+        dispensable: ["HTTP", "LANE", "RECEIVED", "SENT", "DESTINATION", "DURATION"])
     private var records: [Record] = []
     /// The first record that was not understood.
     private(set) var failure: Failure?

@@ -44,7 +44,7 @@ struct FlowBacktest {
         let source = line.sourceAddress.flatMap { Endpoint($0) }.map { "\($0.address)" }
         let flow = Case(
             from: line.from, sourceAddress: source, destination: destination, port: peer.port,
-            wasDenied: line.event == "denied")
+            wasDenied: ["denied", "ended_by_policy"].contains(line.event))
         counts[flow, default: 0] += 1
     }
 

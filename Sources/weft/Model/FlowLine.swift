@@ -1,7 +1,8 @@
 import FoundationEssentials
+import Telemetry
 
 /// A flow record as the agent writes it, one JSON object a line.
-struct FlowLine: Decodable, Equatable {
+struct FlowLine: Decodable, Equatable, FlowDescription {
     var time: String
     var event: String
     var reporter: String
@@ -22,6 +23,9 @@ struct FlowLine: Decodable, Equatable {
     var connectMicroseconds: UInt64?
     var rttMicroseconds: UInt64?
     var retransmits: UInt32
+    /// `2xx`.
+    var statusClass: String?
+    var httpRequests: UInt32?
     var error: Int32?
     var cookie: UInt64
     var netnsCookie: UInt64
@@ -40,6 +44,8 @@ struct FlowLine: Decodable, Equatable {
         case durationMicroseconds = "duration_us"
         case connectMicroseconds = "connect_us"
         case rttMicroseconds = "rtt_us"
+        case statusClass = "http_class"
+        case httpRequests = "http_requests"
         case netnsCookie = "netns_cookie"
     }
 
@@ -50,6 +56,8 @@ struct FlowLine: Decodable, Equatable {
             throw .unknown("a flow record of the agent is not understood (is it of another version?): \(error)")
         }
     }
+
+    var httpClass: UInt8? { statusClass.flatMap(FlowFilter.httpClass) }
 
     /// With the keys of the line itself.
     var record: Record {
@@ -77,6 +85,8 @@ struct FlowLine: Decodable, Equatable {
             .hidden(key(.connectMicroseconds), number(connectMicroseconds)),
             .hidden(key(.rttMicroseconds), number(rttMicroseconds)),
             .hidden(key(.retransmits), Value(retransmits)),
+            Field(key(.statusClass), .optional(statusClass), title: "HTTP", text: requests),
+            .hidden(key(.httpRequests), number(httpRequests)),
             Field(key(.rule), .optional(rule), text: reason ?? "-"),
             .hidden(key(.error), number(error)),
             .hidden(key(.cookie), Value(cookie)),
@@ -95,6 +105,13 @@ struct FlowLine: Decodable, Equatable {
         }
     }
 
+    /// The class of the first answer, and how many requests there were when there was more than one: `2xx ×3`.
+    private var requests: String {
+        guard let statusClass else { return "-" }
+        guard let httpRequests, httpRequests > 1 else { return statusClass }
+        return "\(statusClass) ×\(httpRequests)"
+    }
+
     /// Who decided, or why it failed.
     private var reason: String? {
         if event == "failed", let error { return errorText(error) }
@@ -103,8 +120,8 @@ struct FlowLine: Decodable, Equatable {
 
     private var style: Style {
         switch event {
-        case "denied": .bad
-        case "failed", "no_backend": .caution
+        case "denied", "ended_by_policy": .bad
+        case "failed", "no_backend", "ended_by_drain": .caution
         default: .plain
         }
     }

@@ -7,7 +7,11 @@ import WeftABI
 struct FlowRequest {
     var from: String?
     var to: String?
+    var service: String?
+    var namespace: String?
     var lane: String?
+    /// A status, or a class such as `5xx`.
+    var httpStatus: String?
     var deniedOnly = false
     /// No older than this.
     var since: Duration?
@@ -21,17 +25,23 @@ struct FlowRequest {
         if deniedOnly { parameters.append(("denied", "true")) }
         if let from { parameters.append(("from", from)) }
         if let to { parameters.append(("to", to)) }
+        if let service { parameters.append(("service", service)) }
+        if let namespace { parameters.append(("namespace", namespace)) }
         if let lane { parameters.append(("lane", lane)) }
+        if let httpStatus { parameters.append(("http_status", httpStatus)) }
         if let since { parameters.append(("since", Self.whole(since))) }
         return parameters.map { "\($0.0)=\(percentEncoded($0.1))" }.joined(separator: "&")
     }
 
     /// The filter for records that are read here.
-    func filter(now: UInt64) throws(Failure) -> FlowFilter {
+    func filter(now: UInt64) -> FlowFilter {
         var filter = FlowFilter()
         filter.from = from
         filter.to = to
+        filter.service = service
+        filter.namespace = namespace
         filter.lane = lane
+        filter.httpClass = httpStatus.flatMap(FlowFilter.httpClass)
         filter.deniedOnly = deniedOnly
         if let since {
             let age = UInt64(since.seconds * 1e9)
@@ -102,7 +112,7 @@ final class FlowRing {
     }
 
     private static func add(_ bytes: RawSpan, to window: FlowWindow) {
-        if bytes.byteCount >= MemoryLayout<weft_flow>.size { window.append(bytes.value()) }
+        if bytes.byteCount >= MemoryLayout<weft_flow>.size { window.append(RawFlow(bytes.value())) }
     }
 
     private static func line(_ record: FlowRecord) -> [UInt8] {

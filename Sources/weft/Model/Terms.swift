@@ -31,7 +31,7 @@ enum Terms {
             UInt8(clamping: counter),
             [
                 "flowsLost", "trafficOverflow", "socketsUntracked", "tuplesLost", "affinityLost", "failClosed",
-                "udpPeersEvicted",
+                "udpPeersEvicted", "tapsLost",
             ])
     }
 
