@@ -16,6 +16,7 @@ final class HTTPConnection {
 
     private let descriptor: CInt
     private let responder: HTTPResponder
+    private let hostCheck: HTTPHostCheck?
     private let onClose: (HTTPConnection) -> Void
     private var registration: Reactor.Registration?
     private var watched: Reactor.Events = .readable
@@ -32,9 +33,14 @@ final class HTTPConnection {
     private var reactor: Reactor { responder.reactor }
     private var pendingOutput: Int { output.count - outputStart }
 
-    init(descriptor: CInt, responder: HTTPResponder, onClose: @escaping (HTTPConnection) -> Void) {
+    /// - Parameter hostCheck: nil: any Host header is good.
+    init(
+        descriptor: CInt, responder: HTTPResponder, hostCheck: HTTPHostCheck?,
+        onClose: @escaping (HTTPConnection) -> Void
+    ) {
         self.descriptor = descriptor
         self.responder = responder
+        self.hostCheck = hostCheck
         self.onClose = onClose
     }
 
@@ -183,11 +189,18 @@ final class HTTPConnection {
     private func respond(to head: HTTPHead, body: [UInt8]) {
         let request = HTTPRequest(
             method: head.method, path: head.path, query: head.query, headers: head.headers, body: body)
+        if let hostCheck, !hostCheck.admits(request.header("host")) {
+            return refuse(
+                HTTPHead.Refusal(
+                    status: 421, reason: "ask by this machine's address or as localhost: other names may be a trap"))
+        }
         let response = responder.routes(request)
         switch response.body {
         case .bytes(let bytes):
             state = .responding(thenClose: !head.keepAlive)
-            var message = response.head(contentLength: bytes.count, keepAlive: head.keepAlive)
+            // A 304 has no body, and its length would be that of the 200 (RFC 9110 §15.4.5).
+            var message = response.head(
+                contentLength: response.status == 304 ? nil : bytes.count, keepAlive: head.keepAlive)
             if !head.isHead { message.append(contentsOf: bytes) }
             setDeadline(limits.writeDeadline)
             send(message)

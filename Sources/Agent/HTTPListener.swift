@@ -56,7 +56,10 @@ final class HTTPListener {
             Glibc.close(accepted)
             return
         }
-        let connection = HTTPConnection(descriptor: accepted, responder: responder) { [weak self] connection in
+        let connection = HTTPConnection(
+            descriptor: accepted, responder: responder,
+            hostCheck: responder.checksHosts ? HTTPHostCheck(address) : nil
+        ) { [weak self] connection in
             self?.connections[ObjectIdentifier(connection)] = nil
             self?.refusals[ObjectIdentifier(connection)] = nil
         }

@@ -79,7 +79,8 @@ public struct HTTPResponse {
     func head(contentLength: Int?, keepAlive: Bool) -> [UInt8] {
         var text = "HTTP/1.1 \(status) \(Self.reason(status))\r\ncontent-type: \(contentType)\r\n"
         if let contentLength { text += "content-length: \(contentLength)\r\n" }
-        text += "cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+        if !headers.contains(where: { $0.name == "cache-control" }) { text += "cache-control: no-store\r\n" }
+        text += "x-content-type-options: nosniff\r\n"
         for (name, value) in headers { text += "\(name): \(value)\r\n" }
         text += keepAlive ? "\r\n" : "connection: close\r\n\r\n"
         return Array(text.utf8)
@@ -91,6 +92,7 @@ public struct HTTPResponse {
         case 200: "OK"
         case 202: "Accepted"
         case 204: "No Content"
+        case 304: "Not Modified"
         case 400: "Bad Request"
         case 403: "Forbidden"
         case 404: "Not Found"
@@ -101,6 +103,7 @@ public struct HTTPResponse {
         case 413: "Content Too Large"
         case 415: "Unsupported Media Type"
         case 417: "Expectation Failed"
+        case 421: "Misdirected Request"
         case 422: "Unprocessable Content"
         case 431: "Request Header Fields Too Large"
         case 500: "Internal Server Error"

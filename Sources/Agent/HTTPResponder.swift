@@ -31,13 +31,21 @@ public final class HTTPResponder {
 
     let reactor: Reactor
     let limits: Limits
+    let checksHosts: Bool
     let routes: (HTTPRequest) -> HTTPResponse
     private var listeners: [HTTPListener] = []
 
-    /// - Parameter routes: called on the reactor's thread for every complete request; it must not block.
-    public init(reactor: Reactor, limits: Limits = Limits(), routes: @escaping (HTTPRequest) -> HTTPResponse) {
+    /// - Parameters:
+    ///   - checksHosts: answers on IP addresses only to the names and addresses of this machine in the Host header, with 421
+    ///     to all others: what a browser may be made to ask for by a foreign page wants this.
+    ///   - routes: called on the reactor's thread for every complete request; it must not block.
+    public init(
+        reactor: Reactor, limits: Limits = Limits(), checksHosts: Bool = false,
+        routes: @escaping (HTTPRequest) -> HTTPResponse
+    ) {
         self.reactor = reactor
         self.limits = limits
+        self.checksHosts = checksHosts
         self.routes = routes
     }
 

@@ -28,13 +28,14 @@ final class HTTPTestServer {
     var counts: Counts { shared.counts.withLock { $0 } }
 
     init(
-        on address: HTTPListenAddress = .ip("127.0.0.1", port: 0), limits: HTTPResponder.Limits = .init()
+        on address: HTTPListenAddress = .ip("127.0.0.1", port: 0), limits: HTTPResponder.Limits = .init(),
+        checksHosts: Bool = false
     ) throws {
         let shared = shared
         thread = try TestThread {
             do throws(SystemError) {
                 let reactor = try Reactor()
-                let responder = HTTPResponder(reactor: reactor, limits: limits) { request in
+                let responder = HTTPResponder(reactor: reactor, limits: limits, checksHosts: checksHosts) { request in
                     Self.route(request, reactor, shared)
                 }
                 let bound = try responder.listen(on: address)
