@@ -32,6 +32,10 @@ let package = Package(
         .target(name: "BPFImages", plugins: ["CompileBPF"]),
         .target(name: "BPF", dependencies: ["CLibbpf", "CLinux"]),
 
+        // The web page of the admin port.
+        .plugin(name: "EmbedDashboard", capability: .buildTool(), path: "tools/EmbedDashboard"),
+        .target(name: "Dashboard", exclude: ["Site"], plugins: ["EmbedDashboard"]),
+
         // The model and where it comes from.
         .target(name: "Mesh", dependencies: ["CRE2"]),
         .target(name: "ConfigSources", dependencies: ["Mesh", "CLinux", yams]),
@@ -48,14 +52,15 @@ let package = Package(
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "Proxy", "WeftABI", logging]),
-        .target(name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf", "WeftABI"]),
+        .target(
+            name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf", "WeftABI"]),
 
         // Composition and the executables.
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "CNGHTTP2", "ConfigSources", "DNS", "Identity", "KernelPlane", "Mesh", "Protobuf",
-                "Proxy", "Telemetry", "WeftABI", logging,
+                "BPF", "CLinux", "CNGHTTP2", "ConfigSources", "DNS", "Dashboard", "Identity", "KernelPlane", "Mesh",
+                "Protobuf", "Proxy", "Telemetry", "WeftABI", logging,
             ]),
         .executableTarget(
             name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
@@ -79,7 +84,7 @@ let package = Package(
         .target(name: "CAllocations", path: "Tests/Support/CAllocations", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
             name: "ProxyTests", dependencies: ["CAllocations", "CLinux", "COpenSSL", "ConfigSources", "Mesh", "Proxy"]),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Mesh"]),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Dashboard", "Mesh"]),
         .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
         // Real programs on the real kernel: root.
         .testTarget(

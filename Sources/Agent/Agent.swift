@@ -391,7 +391,9 @@ public final class Agent {
 
     private func listen() throws(SystemError) {
         makeRunDirectory()
-        let admin = HTTPResponder(reactor: reactor) { [unowned self] in AdminAPI(agent: self).answer($0) }
+        let admin = HTTPResponder(reactor: reactor, checksHosts: true) { [unowned self] in
+            DashboardPages.answer($0) ?? AdminAPI(agent: self).answer($0)
+        }
         let metrics = HTTPResponder(reactor: reactor) { [unowned self] in
             $0.path == "/metrics" || $0.path == "/stats/prometheus" ? scrape() : .notFound
         }

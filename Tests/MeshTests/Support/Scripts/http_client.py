@@ -3,7 +3,8 @@
 table     {address, port, requests: [{method, path, headers, body, count}...]}  each on a connection of its own:
           [{status, reason, headers: [[name, value]...], body}...]; with count: {pods: {name: n}, statuses: {...}}
 idle      {address, port, count}   opens `count` connections, one request on each, then a second one on each: {statuses}
-load      {address, port, seconds, threads, paths}  keep-alive requests, each with an id that the answer must carry
+load      {address, port, seconds, threads, paths, pause}  keep-alive requests, each with an id that the answer must carry;
+          pause: seconds between two of them
 sse       {address, port, path}    prints each server-sent event as it comes
 heads     {address, port, heads: [text...]}  each request as it is (latin-1), on a connection of its own: [[status, reason]...]
 raw       {address, port, bytes: [text...], timeout}  sends the texts one after the other (latin-1): what came back
@@ -124,6 +125,7 @@ def load(options):
         paths = options["paths"]
         while time.monotonic() < stop:
             n += 1
+            time.sleep(options.get("pause", 0) if n > 1 else 0)
             path = paths[n % len(paths)]
             identity = f"{number}-{n}"
             try:
