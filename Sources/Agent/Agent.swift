@@ -395,7 +395,7 @@ public final class Agent {
             DashboardPages.answer($0) ?? AdminAPI(agent: self).answer($0)
         }
         let metrics = HTTPResponder(reactor: reactor) { [unowned self] in
-            $0.path == "/metrics" || $0.path == "/stats/prometheus" ? scrape() : .notFound
+            $0.path == "/metrics" || $0.path == "/stats/prometheus" ? scrape($0) : .notFound
         }
         let ready = HTTPResponder(reactor: reactor) { [unowned self] in
             guard $0.path == "/healthz/ready" else { return .notFound }
@@ -458,9 +458,9 @@ public final class Agent {
         return server
     }
 
-    private func scrape() -> HTTPResponse {
+    private func scrape(_ request: HTTPRequest) -> HTTPResponse {
         do throws(BPFError) {
-            return .full(200, contentType: MetricWriter.contentType, body: try metrics.render(self))
+            return try metrics.answer(request, self)
         } catch {
             return .text(500, "\(error)")
         }

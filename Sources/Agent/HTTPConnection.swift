@@ -7,12 +7,24 @@ final class HTTPConnection {
         case head
         case body(HTTPHead, start: Int)
         case responding(thenClose: Bool)
+        /// There is more to the response than is in the output.
+        case producing(Production)
         case streaming(HTTPStream)
         /// Our side is finished; what the client still sends is read and dropped, so that its kernel does not throw the
         /// response away with a reset.
         case lingering
         case closed
     }
+
+    /// A response whose body is made while it is sent.
+    struct Production {
+        let next: (inout [UInt8]) -> Bool
+        let isChunked: Bool
+        let thenClose: Bool
+    }
+
+    /// Pieces that are made in a row: however fast the client is, others come to their turn on the reactor.
+    private static let piecesAtOnce = 4
 
     private let descriptor: CInt
     private let responder: HTTPResponder
@@ -90,7 +102,7 @@ final class HTTPConnection {
             break
         case .closed:
             break
-        case .head, .body, .responding:
+        case .head, .body, .responding, .producing:
             let isFirst = input.isEmpty
             input.append(contentsOf: buffer[..<count])
             if case .head = state, isFirst { setDeadline(limits.headDeadline) }
@@ -102,7 +114,7 @@ final class HTTPConnection {
     private func inputHasEnded() {
         inputEnded = true
         switch state {
-        case .responding:
+        case .responding, .producing:
             watch()  // the client only finished sending: it gets its answers first
         case .head, .body, .streaming, .lingering, .closed:
             close()
@@ -117,7 +129,7 @@ final class HTTPConnection {
         guard inputEnded else { return }
         switch state {
         case .head, .body: close()
-        case .responding, .streaming, .lingering, .closed: break
+        case .responding, .producing, .streaming, .lingering, .closed: break
         }
     }
 
@@ -132,7 +144,7 @@ final class HTTPConnection {
                 let body = Array(input[start..<end])
                 input.removeSubrange(..<end)
                 respond(to: head, body: body)
-            case .responding, .streaming, .lingering, .closed:
+            case .responding, .producing, .streaming, .lingering, .closed:
                 return
             }
         }
@@ -204,6 +216,14 @@ final class HTTPConnection {
             if !head.isHead { message.append(contentsOf: bytes) }
             setDeadline(limits.writeDeadline)
             send(message)
+        case .pieces(let next):
+            setDeadline(limits.writeDeadline)
+            let thenClose = !head.keepAlive
+            state = .responding(thenClose: thenClose)
+            if !head.isHead {
+                state = .producing(Production(next: next, isChunked: head.takesChunks, thenClose: thenClose))
+            }
+            send(response.head(contentLength: nil, isChunked: head.takesChunks, keepAlive: head.keepAlive))
         case .stream(let start):
             let message = response.head(contentLength: nil, keepAlive: false)
             guard !head.isHead else {
@@ -273,6 +293,22 @@ final class HTTPConnection {
     }
 
     private func flush() {
+        var pieces = 0
+        while true {
+            guard sendOutput() else { return }
+            guard case .producing(let production) = state else { break }
+            // The descriptor stays writable: the reactor comes back here.
+            guard pieces < Self.piecesAtOnce else { return watch() }
+            pieces += 1
+            produce(production)
+        }
+        output = []
+        outputStart = 0
+        outputIsFlushed()
+    }
+
+    /// False when the client takes no more for now, or is gone.
+    private func sendOutput() -> Bool {
         while pendingOutput > 0 {
             let count = unsafe output.withUnsafeBytes { bytes in
                 unsafe Glibc.send(
@@ -281,22 +317,49 @@ final class HTTPConnection {
             guard count >= 0 else {
                 let code = weft_errno()
                 if code == EINTR { continue }
-                guard code == EAGAIN else { return close() }
+                guard code == EAGAIN else {
+                    close()
+                    return false
+                }
                 compactOutput()
-                return watch()
+                watch()
+                return false
             }
             outputStart += count
             // The deadline is for progress, not for the whole response.
             if timer != nil, count > 0, pendingOutput > 0 { extendWriteDeadline() }
         }
-        output = []
-        outputStart = 0
-        outputIsFlushed()
+        return true
     }
+
+    /// Makes the next piece in the place of the one before, as a chunk of its own (RFC 9112 §7.1).
+    private func produce(_ production: Production) {
+        output.removeAll(keepingCapacity: true)
+        outputStart = 0
+        // Room for the chunk's size, which is known afterwards; leading zeros are allowed.
+        if production.isChunked { output.append(contentsOf: Self.chunkHead) }
+        let start = output.count
+        let isLast = !production.next(&output)
+        if production.isChunked {
+            var size = output.count - start
+            if size == 0 { output.removeAll(keepingCapacity: true) } else { output.append(contentsOf: [0x0d, 0x0a]) }
+            for place in (0..<8).reversed() where size > 0 {
+                output[place] = Self.hexadecimal[size & 15]
+                size >>= 4
+            }
+            if isLast { output.append(contentsOf: Self.lastChunk) }
+        }
+        guard isLast else { return extendWriteDeadline() }
+        state = .responding(thenClose: production.thenClose)
+    }
+
+    private static let chunkHead = Array("00000000\r\n".utf8)
+    private static let lastChunk = Array("0\r\n\r\n".utf8)
+    private static let hexadecimal = Array("0123456789abcdef".utf8)
 
     private func extendWriteDeadline() {
         switch state {
-        case .responding, .streaming: setDeadline(limits.writeDeadline)
+        case .responding, .producing, .streaming: setDeadline(limits.writeDeadline)
         case .head, .body, .lingering, .closed: break
         }
     }
@@ -323,7 +386,7 @@ final class HTTPConnection {
             watch()
         case .head, .body:
             watch()
-        case .lingering, .closed:
+        case .producing, .lingering, .closed:
             break
         }
     }
@@ -340,7 +403,14 @@ final class HTTPConnection {
     private func watch() {
         guard let registration else { return }
         var events: Reactor.Events = pendingOutput > 0 ? .writable : []
-        let isFull = if case .responding = state { input.count > limits.maxHead } else { false }
+        let isFull: Bool
+        switch state {
+        case .responding: isFull = input.count > limits.maxHead
+        case .producing:
+            events = .writable
+            isFull = input.count > limits.maxHead
+        case .head, .body, .streaming, .lingering, .closed: isFull = false
+        }
         if !inputEnded && !isFull { events.insert(.readable) }
         guard events != watched else { return }
         watched = events
@@ -362,7 +432,7 @@ final class HTTPConnection {
         switch state {
         case .head where input.isEmpty: close()
         case .head, .body: refuse(HTTPHead.Refusal(status: 408, reason: "the request took too long to arrive"))
-        case .responding, .streaming, .lingering, .closed: close()
+        case .responding, .producing, .streaming, .lingering, .closed: close()
         }
     }
 }

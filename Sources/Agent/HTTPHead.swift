@@ -16,6 +16,8 @@ struct HTTPHead {
     var query: [(name: String, value: String)]
     var headers: [(name: String, value: String)]
     var keepAlive: Bool
+    /// Whether the client knows the chunked coding: HTTP/1.1.
+    var takesChunks: Bool
     var contentLength: Int
     var expectsContinue: Bool
 
@@ -26,6 +28,7 @@ struct HTTPHead {
         let parts = requestLine.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
         guard parts.count == 3 else { throw .bad("the request line has to be: method SP target SP version") }
         let isVersion11 = try Self.isVersion11(parts[2])
+        takesChunks = isVersion11
         headers = []
         while let line = try lines.next() {
             guard headers.count < Self.maxFields else {

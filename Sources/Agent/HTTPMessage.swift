@@ -38,6 +38,7 @@ public struct HTTPRequest: Sendable {
 public struct HTTPResponse {
     enum Body {
         case bytes([UInt8])
+        case pieces((inout [UInt8]) -> Bool)
         case stream((HTTPStream) -> Void)
     }
 
@@ -51,6 +52,12 @@ public struct HTTPResponse {
         _ status: UInt16, contentType: String, body: [UInt8], headers: [(name: String, value: String)] = []
     ) -> HTTPResponse {
         HTTPResponse(status: status, contentType: contentType, headers: headers, body: .bytes(body))
+    }
+
+    /// A response whose body is made while it is sent: `next` appends the next piece, and returns false after the last one.
+    /// It is called on the reactor's thread, whenever the client has taken what was there.
+    public static func pieces(contentType: String, next: @escaping (inout [UInt8]) -> Bool) -> HTTPResponse {
+        HTTPResponse(status: 200, contentType: contentType, headers: [], body: .pieces(next))
     }
 
     /// A response that stays open: `start` is called once with its writer, after the head is on its way.
@@ -75,10 +82,12 @@ public struct HTTPResponse {
         return response
     }
 
-    /// The head as it goes on the wire. A length that is nil leaves the end of the body to the end of the connection.
-    func head(contentLength: Int?, keepAlive: Bool) -> [UInt8] {
+    /// The head as it goes on the wire. A length that is nil leaves the end of the body to the chunked coding, or to the
+    /// end of the connection.
+    func head(contentLength: Int?, isChunked: Bool = false, keepAlive: Bool) -> [UInt8] {
         var text = "HTTP/1.1 \(status) \(Self.reason(status))\r\ncontent-type: \(contentType)\r\n"
         if let contentLength { text += "content-length: \(contentLength)\r\n" }
+        if isChunked { text += "transfer-encoding: chunked\r\n" }
         if !headers.contains(where: { $0.name == "cache-control" }) { text += "cache-control: no-store\r\n" }
         text += "x-content-type-options: nosniff\r\n"
         for (name, value) in headers { text += "\(name): \(value)\r\n" }

@@ -26,12 +26,31 @@ final class MetricsScrape {
         requests = RequestMetrics(limit: max(1, maxSeries * 2 / 5))
     }
 
-    /// The whole exposition.
-    func render(_ agent: Agent) throws(BPFError) -> [UInt8] {
+    /// The answer to a request for the metrics, in the format that it asks for: as a whole if it is short, else in
+    /// pieces.
+    func answer(_ request: HTTPRequest, _ agent: Agent) throws(BPFError) -> HTTPResponse {
+        let format = ExpositionFormat(accept: request.header("accept"))
+        var stream = MetricStream(format, try read(agent))
+        var first: [UInt8] = []
+        guard stream.next(into: &first) else {
+            return .full(200, contentType: format.contentType, body: first)
+        }
+        return .pieces(contentType: format.contentType) { bytes in
+            guard first.isEmpty else {
+                bytes.append(contentsOf: first)
+                first = []
+                return true
+            }
+            return stream.next(into: &bytes)
+        }
+    }
+
+    /// The whole exposition, of now.
+    private func read(_ agent: Agent) throws(BPFError) -> [MetricPart] {
         let now = Reactor.now()
         let readings = try agent.plane.withMaps { maps throws(BPFError) in
             (
-                traffic: TrafficReadings.byReporter(try maps.traffic.summedCounters()),
+                traffic: try maps.traffic.summedCounters().map { ($0.key, $0.sum) },
                 requests: try maps.requests.summedCounters(),
                 rules: try maps.ruleCounters.summedCounters().map { ($0.key, $0.sum) },
                 node: try Self.nodeCounters(maps)
@@ -45,16 +64,12 @@ final class MetricsScrape {
         requests.update(
             readings.requests, workers: engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now
         )
+        try retire(agent, now)
         if counted.isEmpty || now - countedAt > Self.countInterval {
             counted = try Self.countEntries(agent.plane)
             countedAt = now
         }
 
-        var writer = MetricWriter(capacity: 1 << 16)
-        traffic.write(to: &writer)
-        policy.write(to: &writer)
-        requests.write(to: &writer)
-        ProxyMetrics(engine.statistics).write(to: &writer)
         var own = AgentMetrics(
             version: AgentVersion.current, layout: UInt64(WEFT_LAYOUT), node: agent.options.node)
         own.process = ProcessStatistics.current()
@@ -72,25 +87,55 @@ final class MetricsScrape {
         own.losses.append(("tap", agent.requestLog.lost(.tap)))
         own.losses.append(("flow_log", agent.flowOutlet?.lost ?? 0))
         own.losses.append(("tunnel_flows", engine.flows.reduce(0) { $0 &+ $1.lost }))
-        own.write(to: &writer)
-        writeState(agent, &writer)
-        AuthorizerMetrics(engine.authorizers, issuers: engine.tokenIssuers).write(to: &writer)
-        IdentityMetrics(agent.identity, limit: maxSeries).write(to: &writer)
-        agent.dns?.statistics.write(to: &writer)
-        return writer.bytes
+        // What is short is a part each, with the values that it has now.
+        let policy = policy
+        let proxy = ProxyMetrics(engine.statistics)
+        let authorizers = AuthorizerMetrics(engine.authorizers, issuers: engine.tokenIssuers)
+        let identities = IdentityMetrics(agent.identity, limit: maxSeries)
+        let names = agent.dns?.statistics
+        return traffic.parts + requests.parts + [
+            MetricPart { policy.write(to: &$0) },
+            MetricPart { proxy.write(to: &$0) },
+            MetricPart { [own] in own.write(to: &$0) },
+            state(agent),
+            MetricPart { authorizers.write(to: &$0) },
+            MetricPart { identities.write(to: &$0) },
+            MetricPart { names?.write(to: &$0) },
+        ]
     }
 
-    private func writeState(_ agent: Agent, _ writer: inout MetricWriter) {
-        writer.family(
-            "weft_programming_failures", .gauge, help: "Objects that could not be put into the kernel's maps, by kind.")
+    /// Deletes what has not counted for long: the maps would fill up for ever.
+    private func retire(_ agent: Agent, _ now: UInt64) throws(BPFError) {
+        try agent.plane.withMaps { maps throws(BPFError) in
+            for key in traffic.retirable(now: now) {
+                guard let last = try maps.traffic.takeCounters(key) else { continue }
+                traffic.retired(key, last: last, directory: agent.directory, now: now)
+            }
+            for key in requests.retirable(now: now) {
+                guard let last = try maps.requests.takeCounters(key) else { continue }
+                requests.retired(key, last: last, directory: agent.directory, now: now)
+            }
+        }
+    }
+
+    private func state(_ agent: Agent) -> MetricPart {
         var failures: [String: UInt64] = [:]
         for failure in agent.config.failures { failures[failure.kind, default: 0] += 1 }
+        let missing = agent.plane.missingCgroups.count
+        return MetricPart { Self.write(failures, missingCgroups: missing, to: &$0) }
+    }
+
+    private static func write(
+        _ failures: [String: UInt64], missingCgroups: Int, to writer: inout MetricWriter
+    ) {
+        writer.family(
+            "weft_programming_failures", .gauge, help: "Objects that could not be put into the kernel's maps, by kind.")
         for (kind, count) in failures.sorted(by: { $0.key < $1.key }) {
             writer.sample(MetricLabels([("kind", kind)]), count)
         }
         writer.gauge(
             "weft_workload_cgroups_missing", help: "Local workloads whose cgroup does not exist.",
-            Double(agent.plane.missingCgroups.count))
+            Double(missingCgroups))
     }
 
     private static func countEntries(

@@ -140,6 +140,12 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
         return try raw.lookup(key).map { counterSum($0.rawBytes) }
     }
 
+    /// Deletes the entry of `key` and returns the sums over the CPUs of what it had counted; nil when there was none.
+    public func takeCounters(_ key: Key) throws(BPFError) -> Value? {
+        try checkCounters()
+        return try raw.take(key).map { counterSum($0.rawBytes) }
+    }
+
     private func checkCounters() throws(BPFError) {
         guard MemoryLayout<Value>.size.isMultiple(of: 8) else {
             throw BPFError(

@@ -73,6 +73,27 @@ struct RawMap: ~Copyable, Sendable {
         return true
     }
 
+    /// Deletes an entry and returns what it was; nil when there was none.
+    ///
+    /// What a program counts in the moment between, in an entry that it has found just before, is lost.
+    func take<Key: BitwiseCopyable>(_ key: Key) throws(BPFError) -> [UInt8]? {
+        var value = [UInt8](repeating: 0, count: valueSize)
+        let result = unsafe withUnsafeBytes(of: key) { key in
+            unsafe value.withUnsafeMutableBytes {
+                unsafe bpf_map_lookup_and_delete_elem(fd, key.baseAddress, $0.baseAddress)
+            }
+        }
+        switch -result {
+        case 0: return value
+        case ENOENT: return nil
+        case Self.notSupported, EOPNOTSUPP, EINVAL:
+            // In one step since Linux 5.14.
+            guard let last = try lookup(key) else { return nil }
+            return try delete(key) ? last : nil
+        default: throw BPFError(operation: "take an entry out of map", subject: name, errno: -result)
+        }
+    }
+
     func updateError(_ code: CInt, applied: Int? = nil, key: String = "") -> BPFError {
         var detail =
             switch code {

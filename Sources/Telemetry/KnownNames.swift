@@ -57,15 +57,17 @@ struct KnownNames {
         return found
     }
 
-    /// The labels of Istio's TCP metrics, and the lane.
-    mutating func istioLabels(_ key: TrafficKey, _ directory: some NameDirectory, cluster: String) -> MetricLabels {
+    /// The labels of Istio's TCP metrics, and the lane: that of the client's end, or of the server's.
+    mutating func istioLabels(
+        _ key: TrafficKey, isFromSource: Bool, _ directory: some NameDirectory, cluster: String
+    ) -> MetricLabels {
         let source = workload(key.source, directory)
         let destination = workload(key.destination, directory)
         let service = service(key.service, directory)
         return Self.istioLabels(
-            reporter: Terms.reporter(key.reporter), source: source, destination: destination, service: service,
+            reporter: Self.reporter(isFromSource), source: source, destination: destination, service: service,
             cluster: cluster, transport: Terms.transport(key.transport),
-            security: Self.security(isFromSource: key.isFromSource, isTunnelled: key.isTunnel),
+            security: Self.security(isFromSource: isFromSource, isTunnelled: key.isTunnel),
             lane: Terms.lane(key.lane), missing: Terms.unknown)
     }
 

@@ -90,7 +90,7 @@ public struct PolicyMetrics {
         writer.family(
             "weft_policy_decisions_total", .counter,
             help: "Decisions by rule: what it said (verdict) and whether it was enforced (mode).")
-        for series in table.shown { writer.sample(series.labels, series.value.count) }
+        for series in table.shown { writer.sample(table.labels[series], table.values[series].count) }
         if let rest = table.overflow {
             let labels = MetricLabels([("policy", "overflow"), ("verdict", "overflow"), ("mode", "overflow")])
             writer.sample(labels, rest.count)

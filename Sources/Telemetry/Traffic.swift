@@ -126,5 +126,7 @@ struct TrafficKey: Hashable {
 
     var isTunnel: Bool { UInt32(lane) == WEFT_LANE_TUNNEL.rawValue }
 
-    var isFromSource: Bool { UInt32(reporter) == WEFT_REPORTER_SOURCE.rawValue }
+    /// Whether the client's end, and whether the server's, is this node's to report.
+    var isFromSource: Bool { UInt32(reporter) != WEFT_REPORTER_DESTINATION.rawValue }
+    var isFromDestination: Bool { UInt32(reporter) != WEFT_REPORTER_SOURCE.rawValue }
 }

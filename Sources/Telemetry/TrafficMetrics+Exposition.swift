@@ -1,86 +1,91 @@
 extension TrafficMetrics {
-    /// Writes every family of connections.
+    /// Every family of connections, as of now.
+    public var parts: [MetricPart] { istioParts + meshParts + passthroughParts }
+
+    /// Writes all of it.
     public func write(to writer: inout MetricWriter) {
-        writeIstio(&writer)
-        writeMesh(&writer)
-        writePassthrough(&writer)
+        for part in parts { part.write(to: &writer) }
     }
 
-    private func writeIstio(_ writer: inout MetricWriter) {
-        let families: [(String, KeyPath<Connections, UInt64>, String)] = [
-            ("sent_bytes", \.responseBytes, "Bytes that servers sent to clients (responses)."),
-            ("received_bytes", \.requestBytes, "Bytes that servers received from clients (requests)."),
-            ("connections_opened", \.opened, "Connections opened."),
-            ("connections_closed", \.closed, "Connections closed."),
-        ]
+    private var istioParts: [MetricPart] {
+        let shown = istio.shown
         let overflow = KnownNames.istioLabels(
             reporter: Self.overflowName, source: nil, destination: nil, service: nil, cluster: Self.overflowName,
             transport: Self.overflowName, security: Self.overflowName, lane: Self.overflowName,
             missing: Self.overflowName)
-        for (name, value, help) in families {
-            writer.family("istio_tcp_\(name)_total", .counter, help: help)
-            for series in istio.shown { writer.sample(series.labels, series.value[keyPath: value]) }
-            if let rest = istio.overflow { writer.sample(overflow, rest[keyPath: value]) }
+        func family(
+            _ name: String, help: String, value: @escaping (Connections) -> UInt64
+        ) -> MetricPart {
+            istio.family("istio_tcp_\(name)_total", .counter, help: help, shown: shown, rest: overflow) {
+                $0.sample($1, value($2))
+            }
         }
+        return [
+            family("sent_bytes", help: "Bytes that servers sent to clients (responses).") { $0.responseBytes },
+            family("received_bytes", help: "Bytes that servers received from clients (requests).") { $0.requestBytes },
+            family("connections_opened", help: "Connections opened.") { $0.opened },
+            family("connections_closed", help: "Connections closed.") { $0.closed },
+        ]
     }
 
-    private func writeMesh(_ writer: inout MetricWriter) {
+    private var meshParts: [MetricPart] {
+        let shown = mesh.shown
         let overflow = MetricLabels([
             ("source", Self.overflowName), ("destination_service", Self.overflowName), ("lane", Self.overflowName),
         ])
-        func each(_ body: (MetricLabels, Traffic) -> Void) {
-            for series in mesh.shown { body(series.labels, series.value) }
-            if let rest = mesh.overflow { body(overflow, rest) }
+        func family(
+            _ name: String, _ kind: MetricWriter.Kind, help: String,
+            sample: @escaping (inout MetricWriter, MetricLabels, Traffic) -> Void
+        ) -> MetricPart {
+            mesh.family("weft_\(name)", kind, help: help, shown: shown, rest: overflow, sample: sample)
         }
-
-        writer.family(
-            "weft_connections_total", .counter,
-            help: "Connections and UDP conversations to mesh services, counted at the client's end, by their result.")
-        each { Self.writeResults(of: $1, $0, to: &writer) }
-
-        writer.family(
-            "weft_segments_total", .counter, help: "TCP segments and UDP datagrams, as the client's end counts them.")
-        each { labels, traffic in
-            writer.sample(labels, Self.sent, traffic.sentSegments)
-            writer.sample(labels, Self.received, traffic.receivedSegments)
-        }
-
-        writer.family("weft_retransmits_total", .counter, help: "TCP segments that clients sent again.")
-        each { writer.sample($0, $1.retransmits) }
-
-        writer.family(
-            "weft_connect_duration_seconds", .histogram, help: "From connect() to an established connection.")
-        each { labels, traffic in
-            if traffic.connect.count > 0 { writer.sample(labels, microseconds: traffic.connect) }
-        }
-
-        writer.family(
-            "weft_rtt_seconds", .histogram,
-            help: "Smoothed round-trip time of connections, at their end and while they are busy.")
-        each { labels, traffic in
-            if traffic.rtt.count > 0 { writer.sample(labels, microseconds: traffic.rtt) }
-        }
+        return [
+            family(
+                "connections_total", .counter,
+                help: "Connections and UDP conversations to mesh services, counted at the client's end, by their result."
+            ) { Self.writeResults(of: $2, $1, to: &$0) },
+            family(
+                "segments_total", .counter,
+                help: "TCP segments and UDP datagrams, as the client's end counts them."
+            ) { writer, labels, traffic in
+                writer.sample(labels, Self.sent, traffic.sentSegments)
+                writer.sample(labels, Self.received, traffic.receivedSegments)
+            },
+            family("retransmits_total", .counter, help: "TCP segments that clients sent again.") {
+                $0.sample($1, $2.retransmits)
+            },
+            family(
+                "receiver_window_limited_seconds_total", .counter,
+                help: "Time in which clients had something to send and the servers' windows had no room for it."
+            ) { if $2.windowLimited > 0 { $0.sample($1, secondsOf: $2.windowLimited) } },
+            family(
+                "connect_duration_seconds", .histogram, help: "From connect() to an established connection."
+            ) { if $2.connect.count > 0 { $0.sample($1, microseconds: $2.connect) } },
+            family(
+                "rtt_seconds", .histogram,
+                help: "Smoothed round-trip time of connections, at their end and while they are busy."
+            ) { if $2.rtt.count > 0 { $0.sample($1, microseconds: $2.rtt) } },
+        ]
     }
 
-    private func writePassthrough(_ writer: inout MetricWriter) {
+    private var passthroughParts: [MetricPart] {
+        let shown = passthrough.shown
         let overflow = MetricLabels([("source", Self.overflowName), ("class", Self.overflowName)])
-        func each(_ body: (MetricLabels, Traffic) -> Void) {
-            for series in passthrough.shown { body(series.labels, series.value) }
-            if let rest = passthrough.overflow { body(overflow, rest) }
-        }
-
-        writer.family(
-            "weft_passthrough_connections_total", .counter,
-            help: "Connections to destinations outside the mesh, by the class of their address and their result.")
-        each { Self.writeResults(of: $1, $0, to: &writer) }
-
-        writer.family(
-            "weft_passthrough_bytes_total", .counter,
-            help: "Bytes of connections to destinations outside the mesh, as the client's end sent and received them.")
-        each { labels, traffic in
-            writer.sample(labels, Self.sent, traffic.sentBytes)
-            writer.sample(labels, Self.received, traffic.receivedBytes)
-        }
+        return [
+            passthrough.family(
+                "weft_passthrough_connections_total", .counter,
+                help: "Connections to destinations outside the mesh, by the class of their address and their result.",
+                shown: shown, rest: overflow
+            ) { Self.writeResults(of: $2, $1, to: &$0) },
+            passthrough.family(
+                "weft_passthrough_bytes_total", .counter,
+                help: "Bytes of connections to destinations outside the mesh, as the client's end sent and received them.",
+                shown: shown, rest: overflow
+            ) { writer, labels, traffic in
+                writer.sample(labels, Self.sent, traffic.sentBytes)
+                writer.sample(labels, Self.received, traffic.receivedBytes)
+            },
+        ]
     }
 
     /// Opened and closed always; the rare results only where there are any.

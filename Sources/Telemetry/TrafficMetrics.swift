@@ -39,21 +39,31 @@ public struct TrafficMetrics {
     }
 
     /// One entry of the kernel's map.
-    private struct Entry {
+    struct Entry {
         let key: TrafficKey
         var reading = weft_traffic()
         var update: UInt64 = 0
-        var istio: Int?
+        var lastChange: UInt64 = 0
+        var handles = Handles()
+    }
+
+    /// The series that an entry counts for.
+    struct Handles {
+        /// Istio's, of the client's end and of the server's.
+        var source: Int?
+        var destination: Int?
         var mesh: Int?
         var passthrough: Int?
+        /// Nothing has been counted under these names.
+        var isNew = true
     }
 
     var istio: SeriesTable<Connections>
     var mesh: SeriesTable<Traffic>
     var passthrough: SeriesTable<Traffic>
     let cluster: String
-    private var entries: [Entry] = []
-    private var index: [TrafficKey: Int] = [:]
+    var entries: [Entry] = []
+    var index: [TrafficKey: Int] = [:]
     var names = KnownNames()
     /// Entries of connections through tunnels, by worker and place.
     var tunnels: [[Int: TunnelEntry]] = []
@@ -71,7 +81,8 @@ public struct TrafficMetrics {
         self.cluster = cluster
     }
 
-    /// Takes a reading of the whole map, summed over the CPUs, and what the proxy's workers have counted of connections
+    /// Takes a reading of the whole map, summed over the CPUs (an entry of a connection within the node stands for both of
+    /// its ends, as the client's has counted it), and what the proxy's workers have counted of connections
     /// that came through tunnels.
     ///
     /// - Parameters:
@@ -86,22 +97,13 @@ public struct TrafficMetrics {
         if names.refresh(directory) { forgetLabels() }
         for (rawKey, reading) in readings {
             let key = TrafficKey(rawKey)
-            let position: Int
-            let isNew: Bool
-            if let known = index[key] {
-                position = known
-                isNew = false
-            } else {
-                position = entries.count
+            let position = index[key] ?? entries.count
+            if position == entries.count {
                 entries.append(Entry(key: key))
                 index[key] = position
-                isNew = true
             }
             entries[position].update = updates
-            guard !isEqual(reading, entries[position].reading) else { continue }
-            let change = Traffic(reading).since(Traffic(entries[position].reading))
-            entries[position].reading = reading
-            count(change, for: position, isNew: isNew, directory, now)
+            take(reading, at: position, directory, now)
         }
         dropEntriesThatAreGone()
         updateTunnels(workers, peers, directory, now)
@@ -111,22 +113,18 @@ public struct TrafficMetrics {
         retireTunnels(workers)
     }
 
-    /// Entries of the kernel's map that no series shows any more. Deleting them keeps the map small: should one come back,
-    /// its series begins again at 0. Only what is counted between the last reading and the deletion is lost.
-    public func retirable() -> [weft_traffic_key] {
-        entries.compactMap { entry in
-            guard !entry.key.isOverflow else { return nil }
-            let isShown =
-                entry.istio.map(istio.isShown) == true || entry.mesh.map(mesh.isShown) == true
-                || entry.passthrough.map(passthrough.isShown) == true
-            // An entry without a series counts in the overflow and may be in use.
-            guard !isShown, entry.istio != nil || entry.mesh != nil || entry.passthrough != nil else { return nil }
-            return entry.key.raw
-        }
+    mutating func take(
+        _ reading: weft_traffic, at position: Int, _ directory: some NameDirectory, _ now: UInt64
+    ) {
+        guard !isEqual(reading, entries[position].reading) else { return }
+        let change = Traffic(reading).since(Traffic(entries[position].reading))
+        entries[position].reading = reading
+        entries[position].lastChange = now
+        count(change, for: position, directory, now)
     }
 
     private mutating func count(
-        _ change: Traffic, for position: Int, isNew: Bool, _ directory: some NameDirectory, _ now: UInt64
+        _ change: Traffic, for position: Int, _ directory: some NameDirectory, _ now: UInt64
     ) {
         let key = entries[position].key
         if key.isOverflow {
@@ -134,23 +132,31 @@ public struct TrafficMetrics {
             mesh.addToOverflow(change)
             return
         }
+        var handles = entries[position].handles
+        defer { entries[position].handles = handles }
+        let isNew = handles.isNew
+        handles.isNew = false
         if key.isPassthrough {
-            passthrough.add(change, handle: &entries[position].passthrough, isNew: isNew, now) {
+            passthrough.add(change, handle: &handles.passthrough, isNew: isNew, now) {
                 names.passthroughLabels(key, directory)
             }
             return
         }
+        // Of a connection within the node both ends count the same.
         let connections = Connections(change, isFromSource: key.isFromSource)
         // Refusals are no part of Istio's TCP metrics; they must not take the room of a series.
-        if !connections.isZero {
-            istio.add(connections, handle: &entries[position].istio, isNew: isNew, now) {
-                names.istioLabels(key, directory, cluster: cluster)
+        if !connections.isZero, key.isFromSource {
+            istio.add(connections, handle: &handles.source, isNew: isNew, now) {
+                names.istioLabels(key, isFromSource: true, directory, cluster: cluster)
+            }
+        }
+        if !connections.isZero, key.isFromDestination {
+            istio.add(connections, handle: &handles.destination, isNew: isNew, now) {
+                names.istioLabels(key, isFromSource: false, directory, cluster: cluster)
             }
         }
         if key.isFromSource {
-            mesh.add(change, handle: &entries[position].mesh, isNew: isNew, now) {
-                names.meshLabels(key, directory)
-            }
+            mesh.add(change, handle: &handles.mesh, isNew: isNew, now) { names.meshLabels(key, directory) }
         }
     }
 
@@ -161,43 +167,30 @@ public struct TrafficMetrics {
     }
 
     private mutating func release(_ position: Int) {
-        if let handle = entries[position].istio { istio.release(handle) }
-        if let handle = entries[position].mesh { mesh.release(handle) }
-        if let handle = entries[position].passthrough { passthrough.release(handle) }
-        entries[position].istio = nil
-        entries[position].mesh = nil
-        entries[position].passthrough = nil
+        let handles = entries[position].handles
+        entries[position].handles = Handles()
+        if let handle = handles.source { istio.release(handle) }
+        if let handle = handles.destination { istio.release(handle) }
+        if let handle = handles.mesh { mesh.release(handle) }
+        if let handle = handles.passthrough { passthrough.release(handle) }
     }
 
     private mutating func dropEntriesThatAreGone() {
         var position = 0
         while position < entries.count {
-            guard entries[position].update != updates else {
-                position += 1
-                continue
-            }
-            release(position)
-            index[entries[position].key] = nil
-            let last = entries.count - 1
-            if position != last {
-                entries[position] = entries[last]
-                index[entries[position].key] = position
-            }
-            entries.removeLast()
+            if entries[position].update == updates { position += 1 } else { drop(position) }
         }
     }
-}
 
-extension TrafficKey {
-    fileprivate var raw: weft_traffic_key {
-        var key = weft_traffic_key()
-        key.source = source
-        key.service = service
-        key.destination = destination
-        key.lane = lane
-        key.reporter = reporter
-        key.protocol = transport
-        key.address_class = addressClass
-        return key
+    /// Another entry takes its place.
+    mutating func drop(_ position: Int) {
+        release(position)
+        index[entries[position].key] = nil
+        let last = entries.count - 1
+        if position != last {
+            entries[position] = entries[last]
+            index[entries[position].key] = position
+        }
+        entries.removeLast()
     }
 }

@@ -163,4 +163,20 @@ import WeftABI
         #expect(found.sum("istio_requests_total", "source_workload=\"web-2\"") == 2)
         #expect(found.sum("istio_requests_total", "weft_lane=\"overflow\"") == 2)
     }
+
+    @Test func idleEntriesMayBeDeletedAndWhatTheyCountedMeanwhileIsNotLost() {
+        var metrics = RequestMetrics(limit: 2, expiry: .seconds(600))
+        let readings = [(requestKey(), requests([10])), (requestKey(status: 404), requests([10, 10]))]
+        update(&metrics, readings)
+        update(&metrics, readings, now: 600 * second)
+        #expect(metrics.retirable(now: 600 * second).isEmpty)
+        // The second one is in the overflow: it would keep its place in the map for ever.
+        #expect(metrics.retirable(now: 601 * second).map(\.status).sorted() == [200, 404])
+        metrics.retired(
+            readings[0].0, last: requests([10, 20]), directory: TestDirectory.shop, now: 601 * second)
+        #expect(exposition(metrics).sum("istio_requests_total", "reporter=\"source\"") == 2)
+        #expect(metrics.retirable(now: 601 * second).map(\.status) == [404])
+        update(&metrics, [(readings[0].0, requests([10]))], now: 602 * second)
+        #expect(exposition(metrics).sum("istio_requests_total", "reporter=\"source\"") == 3)
+    }
 }

@@ -140,10 +140,8 @@ import WeftABI
         let old = trafficKey(source: 1)
         let other = trafficKey(source: 2)
         metrics.update([(old, traffic(opened: 100))], directory: TestDirectory.shop, now: second)
-        #expect(metrics.retirable().isEmpty)
         metrics.update([(old, traffic(opened: 100))], directory: TestDirectory.shop, now: 602 * second)
         #expect(metrics.exposition.count("istio_tcp_connections_opened_total") == 0)
-        #expect(metrics.retirable().map(\.source) == [1])
 
         metrics.update(
             [(old, traffic(opened: 100)), (other, traffic(opened: 3))], directory: TestDirectory.shop,
@@ -170,5 +168,57 @@ import WeftABI
         metrics.update([], directory: TestDirectory.shop, now: 700 * second)
         metrics.update([(trafficKey(), traffic(opened: 2))], directory: TestDirectory.shop, now: 701 * second)
         #expect(metrics.exposition.sum("istio_tcp_connections_opened_total") == 2)
+    }
+
+    @Test func aConnectionWithinTheNodeIsReportedByBothEnds() {
+        var metrics = TrafficMetrics()
+        let counted = traffic(opened: 5, closed: 4, failed: 1, sent: 100, received: 900, connect: [7])
+        metrics.update(
+            [(trafficKey(reporter: WEFT_REPORTER_BOTH), counted)], directory: TestDirectory.shop, now: second)
+        let found = metrics.exposition
+        for (reporter, security) in [("source", "unknown"), ("destination", "none")] {
+            let labels = ["reporter=\"\(reporter)\"", "connection_security_policy=\"\(security)\""]
+            #expect(found.sum("istio_tcp_connections_opened_total", labels[0], labels[1]) == 5)
+            #expect(found.sum("istio_tcp_connections_closed_total", labels[0], labels[1]) == 4)
+            #expect(found.sum("istio_tcp_received_bytes_total", labels[0], labels[1]) == 100)
+            #expect(found.sum("istio_tcp_sent_bytes_total", labels[0], labels[1]) == 900)
+        }
+        #expect(found.sum("istio_tcp_connections_opened_total") == 10)
+        #expect(found.sum("weft_connections_total", "result=\"opened\"") == 5)
+        #expect(found.sum("weft_connections_total", "result=\"failed\"") == 1)
+        #expect(found.values.filter { $0.key.hasPrefix("weft_connect_duration_seconds_count") }.map(\.value) == [1])
+    }
+
+    @Test func timeWithoutRoomInTheServersWindowIsInSeconds() {
+        var metrics = TrafficMetrics()
+        var limited = traffic(opened: 1)
+        limited.window_limited_us = 2_500_000
+        metrics.update([(trafficKey(), limited)], directory: TestDirectory.shop, now: second)
+        #expect(
+            metrics.exposition.sum("weft_receiver_window_limited_seconds_total", "source=\"shop/client\"") == 2.5)
+    }
+
+    @Test func idleEntriesMayBeDeletedUnlessAConnectionIsOpen() {
+        var metrics = TrafficMetrics(limit: 1, expiry: .seconds(600))
+        // The second one has no series; the third one's connection is open.
+        let readings = [
+            (trafficKey(source: 1), traffic(opened: 3, closed: 3)),
+            (trafficKey(source: 2), traffic(opened: 1, closed: 1)),
+            (trafficKey(source: 3), traffic(opened: 2, closed: 1)), (overflowKey, traffic(opened: 1, closed: 1)),
+        ]
+        metrics.update(readings, directory: TestDirectory.shop, now: second)
+        #expect(metrics.retirable(now: 600 * second).isEmpty)
+        metrics.update(readings, directory: TestDirectory.shop, now: 601 * second)
+        #expect(metrics.retirable(now: 601 * second).map(\.source).sorted() == [1, 2])
+        #expect(metrics.retirable(now: 601 * second, limit: 1).count == 1)
+        // It has counted once more before it was deleted.
+        metrics.retired(
+            readings[0].0, last: traffic(opened: 4, closed: 4), directory: TestDirectory.shop, now: 601 * second)
+        #expect(metrics.exposition.sum("istio_tcp_connections_opened_total", "source_workload=\"client\"") == 4)
+        #expect(metrics.retirable(now: 601 * second).map(\.source) == [2])
+        // It comes back with the counters of an entry that was made anew.
+        metrics.update(
+            [(readings[0].0, traffic(opened: 1))], directory: TestDirectory.shop, now: 602 * second)
+        #expect(metrics.exposition.sum("istio_tcp_connections_opened_total", "source_workload=\"client\"") == 5)
     }
 }

@@ -21,6 +21,37 @@ public struct Exemplar: Sendable, Equatable {
     }
 }
 
+extension Exemplar {
+    /// What follows a sample: ` # {trace_id="…"} 31.007 1700000000.25`.
+    fileprivate var text: [UInt8] {
+        func hexadecimal(_ value: UInt64) -> String {
+            let digits = String(value, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }
+        var text = Array(" # {trace_id=\"\(hexadecimal(traceID.0))\(hexadecimal(traceID.1))\"} ".utf8)
+        text.append(atMost: 64) { text in
+            text.decimal(microseconds, fraction: 3)
+            text.byte(UInt8(ascii: " "))
+            text.decimal(unixNanoseconds / 1_000_000, fraction: 3)
+        }
+        return text
+    }
+}
+
+/// The exemplars of one histogram as they are written, by bucket.
+struct BucketExemplars {
+    private let texts: [Int: [UInt8]]
+    /// Of all of them.
+    let length: Int
+
+    init(_ texts: [Int: [UInt8]]) {
+        self.texts = texts
+        length = texts.values.reduce(0) { $0 + $1.count }
+    }
+
+    subscript(bucket: Int) -> [UInt8]? { texts[bucket] }
+}
+
 /// Exemplars that wait for the next reading, when it is known which series their requests are in: the newest ones.
 struct PendingExemplars {
     struct Item {
@@ -58,6 +89,17 @@ extension RequestMetrics {
 
         mutating func take(_ exemplar: Exemplar) {
             newest[LatencyHistogram.bucket(microseconds: exemplar.microseconds)] = exemplar
+        }
+
+        /// As they are written beside the buckets of the durations in milliseconds.
+        var rendered: BucketExemplars {
+            var exemplars: [Int: Exemplar] = [:]
+            for (fine, exemplar) in newest {
+                let bucket = LatencyMapping.istio[fine]
+                guard exemplars[bucket].map({ $0.unixNanoseconds < exemplar.unixNanoseconds }) ?? true else { continue }
+                exemplars[bucket] = exemplar
+            }
+            return BucketExemplars(exemplars.mapValues(\.text))
         }
     }
 

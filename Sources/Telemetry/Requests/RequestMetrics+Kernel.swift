@@ -1,5 +1,5 @@
 import Proxy
-import WeftABI
+public import WeftABI
 
 // Requests that the kernel's programs have read.
 extension RequestMetrics {
@@ -24,15 +24,20 @@ extension RequestMetrics {
                 kernelIndex[key] = position
             }
             kernelEntries[position].update = updates
-            let counts = RequestCounts(sum)
-            guard counts != kernelEntries[position].counts else { continue }
-            // An entry in which something is smaller now was deleted and made again: all of it is new.
-            let change = counts.change(since: kernelEntries[position].counts) ?? counts
-            kernelEntries[position].counts = counts
-            kernelEntries[position].lastChange = now
-            count(change, at: position, directory, now)
+            take(RequestCounts(sum), at: position, directory, now)
         }
         dropKernelEntriesThatAreGone()
+    }
+
+    private mutating func take(
+        _ counts: RequestCounts, at position: Int, _ directory: some NameDirectory, _ now: UInt64
+    ) {
+        guard counts != kernelEntries[position].counts else { return }
+        // An entry in which something is smaller now was deleted and made again: all of it is new.
+        let change = counts.change(since: kernelEntries[position].counts) ?? counts
+        kernelEntries[position].counts = counts
+        kernelEntries[position].lastChange = now
+        count(change, at: position, directory, now)
     }
 
     private mutating func count(
@@ -75,18 +80,62 @@ extension RequestMetrics {
     private mutating func dropKernelEntriesThatAreGone() {
         var position = 0
         while position < kernelEntries.count {
-            guard kernelEntries[position].update != updates else {
-                position += 1
-                continue
-            }
-            releaseKernelEntry(position)
-            kernelIndex[kernelEntries[position].key] = nil
-            let last = kernelEntries.count - 1
-            if position != last {
-                kernelEntries[position] = kernelEntries[last]
-                kernelIndex[kernelEntries[position].key] = position
-            }
-            kernelEntries.removeLast()
+            if kernelEntries[position].update == updates { position += 1 } else { dropKernelEntry(position) }
         }
+    }
+
+    /// Another entry takes its place.
+    private mutating func dropKernelEntry(_ position: Int) {
+        releaseKernelEntry(position)
+        kernelIndex[kernelEntries[position].key] = nil
+        let last = kernelEntries.count - 1
+        if position != last {
+            kernelEntries[position] = kernelEntries[last]
+            kernelIndex[kernelEntries[position].key] = position
+        }
+        kernelEntries.removeLast()
+    }
+}
+
+// Entries that may be deleted, so that the map does not fill up for ever.
+extension RequestMetrics {
+    /// Entries that have not counted for so long that no series would be shown for them alone. What they have counted is
+    /// in the series, or in the overflow.
+    ///
+    /// - Parameter limit: at most so many.
+    public func retirable(now: UInt64, limit: Int = 1024) -> [weft_requests_key] {
+        var keys: [weft_requests_key] = []
+        for entry in kernelEntries where keys.count < limit {
+            guard !entry.key.isOverflow, now >= entry.lastChange, now - entry.lastChange >= requests.expiry
+            else { continue }
+            keys.append(entry.key.raw)
+        }
+        return keys
+    }
+
+    /// An entry was deleted.
+    ///
+    /// - Parameter last: what it had counted in the end.
+    public mutating func retired(
+        _ key: weft_requests_key, last: weft_requests, directory: some NameDirectory, now: UInt64
+    ) {
+        guard let position = kernelIndex[KernelRequestKey(key)] else { return }
+        take(RequestCounts(last), at: position, directory, now)
+        dropKernelEntry(position)
+    }
+}
+
+extension KernelRequestKey {
+    fileprivate var raw: weft_requests_key {
+        var key = weft_requests_key()
+        key.source = source
+        key.service = service
+        key.destination = destination
+        key.status = status
+        key.lane = lane
+        key.reporter = reporter
+        key.outcome = outcome
+        key.route = route
+        return key
     }
 }

@@ -13,13 +13,12 @@ protocol SeriesValue {
 /// something in the kernel still counts for it, so that it continues where it was when it comes back; without that it
 /// begins at 0 again, which Prometheus understands as a reset. What went to the overflow stays there.
 struct SeriesTable<Value: SeriesValue> {
-    struct Series {
-        let labels: MetricLabels
-        var value = Value()
-        fileprivate var lastChange: UInt64 = 0
-        fileprivate(set) var isShown = false
+    /// What is looked at for every series at every reading is apart from the values, which are large.
+    private struct State {
+        var lastChange: UInt64 = 0
+        var isShown = false
         /// Kernel entries that count for it.
-        fileprivate var references = 0
+        var references = 0
     }
 
     typealias Handle = Int
@@ -28,7 +27,10 @@ struct SeriesTable<Value: SeriesValue> {
     let limit: Int
     /// Nanoseconds.
     let expiry: UInt64
-    private var series: [Series?] = []
+    /// By handle; void where the state says that it is neither shown nor referred to.
+    private(set) var labels: [MetricLabels] = []
+    private(set) var values: [Value] = []
+    private var states: [State] = []
     private var free: [Handle] = []
     private var handles: [MetricLabels: Handle] = [:]
     /// Series that are shown now.
@@ -42,7 +44,7 @@ struct SeriesTable<Value: SeriesValue> {
     }
 
     /// The series that are shown.
-    var shown: some Sequence<Series> { series.lazy.compactMap { $0 }.filter(\.isShown) }
+    var shown: [Handle] { states.indices.filter { states[$0].isShown } }
 
     /// Finds or makes the series of `labels` for one more kernel entry.
     mutating func retain(_ labels: MetricLabels) -> Handle {
@@ -50,18 +52,26 @@ struct SeriesTable<Value: SeriesValue> {
         if let known = handles[labels] {
             handle = known
         } else {
-            handle = free.popLast() ?? series.count
-            if handle == series.count { series.append(nil) }
-            series[handle] = Series(labels: labels)
+            if let free = free.popLast() {
+                handle = free
+                self.labels[handle] = labels
+                values[handle] = Value()
+                states[handle] = State()
+            } else {
+                handle = values.count
+                self.labels.append(labels)
+                values.append(Value())
+                states.append(State())
+            }
             handles[labels] = handle
         }
-        series[handle]?.references += 1
+        states[handle].references += 1
         return handle
     }
 
     /// The kernel entry is gone, or counts for other labels now.
     mutating func release(_ handle: Handle) {
-        series[handle]?.references -= 1
+        states[handle].references -= 1
         freeIfUnused(handle)
     }
 
@@ -79,11 +89,13 @@ struct SeriesTable<Value: SeriesValue> {
 
     /// Counts for a series, or for the overflow if there is no room to show it.
     mutating func add(_ increment: Value, to handle: Handle, now: UInt64) {
-        guard series[handle]?.isShown == true || hasRoom else { return addToOverflow(increment) }
-        if series[handle]?.isShown == false { count += 1 }
-        series[handle]?.isShown = true
-        series[handle]?.value.add(increment)
-        series[handle]?.lastChange = now
+        if !states[handle].isShown {
+            guard hasRoom else { return addToOverflow(increment) }
+            states[handle].isShown = true
+            count += 1
+        }
+        values[handle].add(increment)
+        states[handle].lastChange = now
     }
 
     /// Counts for what `handle` stands for, or finds out what that is. Labels are put together only for an entry of the
@@ -109,22 +121,45 @@ struct SeriesTable<Value: SeriesValue> {
 
     /// Stops showing what has not changed for `expiry`.
     mutating func expire(now: UInt64) {
-        for handle in series.indices {
-            guard let one = series[handle], one.isShown, now >= one.lastChange, now - one.lastChange >= expiry
-            else { continue }
-            series[handle]?.isShown = false
+        for handle in states.indices {
+            let state = states[handle]
+            guard state.isShown, now >= state.lastChange, now - state.lastChange >= expiry else { continue }
+            states[handle].isShown = false
             count -= 1
             freeIfUnused(handle)
         }
     }
 
     /// Whether the series is shown.
-    func isShown(_ handle: Handle) -> Bool { series[handle]?.isShown == true }
+    func isShown(_ handle: Handle) -> Bool { states[handle].isShown }
 
     private mutating func freeIfUnused(_ handle: Handle) {
-        guard let one = series[handle], !one.isShown, one.references == 0 else { return }
-        handles[one.labels] = nil
-        series[handle] = nil
+        guard !states[handle].isShown, states[handle].references == 0 else { return }
+        handles[labels[handle]] = nil
+        labels[handle] = MetricLabels()
         free.append(handle)
+    }
+}
+
+extension SeriesTable {
+    /// A family with one step for each series, and one for what did not fit.
+    ///
+    /// - Parameters:
+    ///   - shown: the table's, once for all families.
+    ///   - rest: the labels of the overflow.
+    ///   - sample: writes the family's samples of one series.
+    func family(
+        _ name: String, _ kind: MetricWriter.Kind, help: String, shown: [Handle], rest: MetricLabels,
+        sample: @escaping (inout MetricWriter, MetricLabels, Value) -> Void
+    ) -> MetricPart {
+        MetricPart(steps: shown.count + 2) { step, writer in
+            if step == 0 {
+                writer.family(name, kind, help: help)
+            } else if step <= shown.count {
+                sample(&writer, labels[shown[step - 1]], values[shown[step - 1]])
+            } else if let overflow {
+                sample(&writer, rest, overflow)
+            }
+        }
     }
 }
