@@ -14,6 +14,12 @@ final class HTTPTestServer {
     struct Counts: Sendable {
         var streamsClosed = 0
         var bodies: [[UInt8]] = []
+        var pieces = 0
+    }
+
+    /// Of `/pieces`: of other lengths each, the third one empty; in all more than socket buffers take.
+    static let pieces = (0..<60).map { number in
+        [UInt8](repeating: UInt8(ascii: "a") + UInt8(number % 26), count: number == 2 ? 0 : 250_000 + number)
     }
 
     /// More than socket buffers take.
@@ -69,6 +75,15 @@ final class HTTPTestServer {
             return .full(
                 200, contentType: "application/octet-stream",
                 body: [UInt8](repeating: UInt8(ascii: "x"), count: bigBody))
+        case (.get, "/pieces"):
+            var number = 0
+            return .pieces(contentType: "text/plain") { bytes in
+                bytes += pieces[number]
+                number += 1
+                shared.counts.withLock { $0.pieces += 1 }
+                return number < pieces.count
+            }
+        case (.get, "/none"): return .pieces(contentType: "text/plain") { _ in false }
         case (.post, "/body"):
             shared.counts.withLock { $0.bodies.append(request.body) }
             return .text(200, "\(request.body.count) bytes")
