@@ -113,7 +113,7 @@ public final class Agent {
             throw AgentError("\(error)")
         }
         flows = FlowWindow { names.directory }
-        metrics = MetricsScrape(maxSeries: options.maxSeries)
+        metrics = MetricsScrape(maxSeries: options.maxSeries, compatibility: options.metricsCompatibility)
         startedAt = Reactor.now()
     }
 

@@ -56,6 +56,8 @@ public struct AgentOptions: Sendable {
     public var mapLimits: [String: Int] = [:]
     /// The most series that one group of metrics may have; the rest is counted in an overflow series.
     public var maxSeries = 5000
+    /// Other meshes' names that metrics are shown under besides.
+    public var metricsCompatibility: Set<MetricsCompatibility> = []
 
     public init(pinDirectory: String, node: String) {
         self.pinDirectory = pinDirectory

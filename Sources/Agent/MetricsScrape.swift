@@ -18,12 +18,12 @@ final class MetricsScrape {
     private var counted: [AgentMetrics.MapUsage] = []
     private var countedAt: UInt64 = 0
 
-    init(maxSeries: Int) {
+    init(maxSeries: Int, compatibility: Set<MetricsCompatibility>) {
         self.maxSeries = maxSeries
-        traffic = TrafficMetrics(limit: maxSeries)
+        traffic = TrafficMetrics(limit: maxSeries, compatibility: compatibility)
         policy = PolicyMetrics(limit: maxSeries)
         // Each set of labels has three histograms.
-        requests = RequestMetrics(limit: max(1, maxSeries * 2 / 5))
+        requests = RequestMetrics(limit: max(1, maxSeries * 2 / 5), compatibility: compatibility)
     }
 
     /// The answer to a request for the metrics, in the format that it asks for: as a whole if it is short, else in
@@ -66,7 +66,9 @@ final class MetricsScrape {
         )
         try retire(agent, now)
         if counted.isEmpty || now - countedAt > Self.countInterval {
-            counted = try Self.countEntries(agent.plane)
+            counted = try Self.countEntries(
+                agent.plane, traffic: readings.traffic.count, requests: readings.requests.count,
+                rules: readings.rules.count)
             countedAt = now
         }
 
@@ -138,8 +140,9 @@ final class MetricsScrape {
             Double(missingCgroups))
     }
 
+    /// The entries of three maps are known: they have just been read.
     private static func countEntries(
-        _ plane: KernelPlane
+        _ plane: KernelPlane, traffic: Int, requests: Int, rules: Int
     ) throws(BPFError) -> [AgentMetrics.MapUsage] {
         func usage(_ name: String, _ entries: Int, _ limit: Int) -> AgentMetrics.MapUsage {
             .init(name: name, entries: UInt64(entries), capacity: UInt64(limit))
@@ -166,9 +169,9 @@ final class MetricsScrape {
                 usage("service_state", try maps.serviceState.count(), maps.serviceState.maxEntries),
                 usage("affinity", try maps.affinity.count(), maps.affinity.maxEntries),
                 usage("cgroup_cache", try maps.cgroupCache.count(), maps.cgroupCache.maxEntries),
-                usage("traffic", try maps.traffic.count(), maps.traffic.maxEntries),
-                usage("requests", try maps.requests.count(), maps.requests.maxEntries),
-                usage("rule_counters", try maps.ruleCounters.count(), maps.ruleCounters.maxEntries),
+                usage("traffic", traffic, maps.traffic.maxEntries),
+                usage("requests", requests, maps.requests.maxEntries),
+                usage("rule_counters", rules, maps.ruleCounters.maxEntries),
                 usage("tuples", try maps.tuples.count(), maps.tuples.maxEntries),
                 usage("origins", try maps.origins.count(), maps.origins.maxEntries),
             ]

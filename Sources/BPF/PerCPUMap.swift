@@ -155,12 +155,22 @@ public struct PerCPUMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable
     }
 
     private func counterSum(_ bytes: RawSpan) -> Value {
-        let words = stride / 8
-        var sums = [UInt64](repeating: 0, count: words)
-        for cpu in 0..<bytes.byteCount / stride {
-            for word in 0..<words { sums[word] &+= bytes.value(at: cpu * stride + word * 8, as: UInt64.self) }
+        var sum: Value = bytes.value()
+        let stride = stride
+        for cpu in 1..<max(1, bytes.byteCount / stride) {
+            let other: Value = bytes.value(at: cpu * stride)
+            unsafe withUnsafeMutableBytes(of: &sum) { sum in
+                unsafe withUnsafeBytes(of: other) { other in
+                    // Whole words only: `checkCounters` has seen to it.
+                    for offset in Swift.stride(from: 0, to: sum.count - 7, by: 8) {
+                        let left = unsafe sum.load(fromByteOffset: offset, as: UInt64.self)
+                        let right = unsafe other.load(fromByteOffset: offset, as: UInt64.self)
+                        unsafe sum.storeBytes(of: left &+ right, toByteOffset: offset, as: UInt64.self)
+                    }
+                }
+            }
         }
-        return sums.rawBytes.value()
+        return sum
     }
 
     private func values(in bytes: RawSpan) -> [Value] {

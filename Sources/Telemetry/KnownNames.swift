@@ -35,7 +35,7 @@ struct KnownNames {
         return missed
     }
 
-    private mutating func workload(_ id: UInt64, _ directory: some NameDirectory) -> WorkloadLabels? {
+    mutating func workload(_ id: UInt64, _ directory: some NameDirectory) -> WorkloadLabels? {
         guard id != 0 else { return nil }
         if let known = workloads[id] { return known }
         guard let found = directory.workload(id) else {
@@ -46,7 +46,7 @@ struct KnownNames {
         return found
     }
 
-    private mutating func service(_ id: UInt64, _ directory: some NameDirectory) -> ServiceLabels? {
+    mutating func service(_ id: UInt64, _ directory: some NameDirectory) -> ServiceLabels? {
         guard id != 0 else { return nil }
         if let known = services[id] { return known }
         guard let found = directory.service(id) else {

@@ -86,15 +86,16 @@ struct Traffic: SeriesValue {
     }
 }
 
-/// Whether two readings of an entry are the same.
-func isEqual(_ a: weft_traffic, _ b: weft_traffic) -> Bool {
+/// Whether two readings of an entry are the same: all of it are counters of 64 bits.
+func isEqual<Counters: BitwiseCopyable>(_ a: Counters, _ b: Counters) -> Bool {
     unsafe withUnsafeBytes(of: a) { a in
         unsafe withUnsafeBytes(of: b) { b in
-            for offset in stride(from: 0, to: a.count, by: 8) {
+            var difference: UInt64 = 0
+            for offset in stride(from: 0, to: a.count - 7, by: 8) {
                 let left = unsafe a.load(fromByteOffset: offset, as: UInt64.self)
-                guard unsafe left == b.load(fromByteOffset: offset, as: UInt64.self) else { return false }
+                difference |= unsafe left ^ b.load(fromByteOffset: offset, as: UInt64.self)
             }
-            return true
+            return difference == 0
         }
     }
 }

@@ -1,6 +1,6 @@
 extension TrafficMetrics {
     /// Every family of connections, as of now.
-    public var parts: [MetricPart] { istioParts + meshParts + passthroughParts }
+    public var parts: [MetricPart] { istioParts + meshParts + passthroughParts + (linkerd?.parts ?? []) }
 
     /// Writes all of it.
     public func write(to writer: inout MetricWriter) {

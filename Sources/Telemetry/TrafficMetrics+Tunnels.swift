@@ -7,6 +7,9 @@ extension TrafficMetrics {
         var generation: UInt64
         var counts = ConnectionCounts()
         var series: Int?
+        /// Under Linkerd's names.
+        var inbound: Int?
+        var isNew = true
         var isRetired = false
     }
 
@@ -17,7 +20,7 @@ extension TrafficMetrics {
         for (number, worker) in workers.enumerated() {
             for position in 0..<worker.connectionEntryCount {
                 guard let reading = worker.connections(at: position) else {
-                    if let series = tunnels[number].removeValue(forKey: position)?.series { istio.release(series) }
+                    if let gone = tunnels[number].removeValue(forKey: position) { release(gone) }
                     continue
                 }
                 take(reading, at: position, of: number, peers, directory, now)
@@ -32,27 +35,44 @@ extension TrafficMetrics {
         var entry = tunnels[number].removeValue(forKey: position) ?? TunnelEntry(generation: reading.generation)
         defer { tunnels[number][position] = entry }
         if entry.generation != reading.generation {
-            if let series = entry.series { istio.release(series) }
+            release(entry)
             entry = TunnelEntry(generation: reading.generation)
         }
         guard reading.counts != entry.counts else { return }
         let change = Connections(reading.counts.since(entry.counts))
         entry.counts = reading.counts
         entry.isRetired = false
-        guard let key = reading.key else { return istio.addToOverflow(change) }
-        istio.add(change, handle: &entry.series, isNew: entry.series == nil, now) {
-            names.tunnelLabels(
-                key, principal: peers.indices.contains(number) ? peers[number].name(key.peer) : nil, directory,
-                cluster: cluster)
+        let linkerds = LinkerdConnections(change, isInbound: true)
+        guard let key = reading.key else {
+            linkerd?.addToOverflow(linkerds)
+            return istio.addToOverflow(change)
         }
+        let principal = peers.indices.contains(number) ? peers[number].name(key.peer) : nil
+        istio.add(change, handle: &entry.series, isNew: entry.isNew, now) {
+            names.tunnelLabels(key, principal: principal, directory, cluster: cluster)
+        }
+        linkerd?.add(linkerds, handle: &entry.inbound, isNew: entry.isNew, now) {
+            names.linkerdLabels(
+                source: key.source, destination: key.destination, service: key.service, isInbound: true, isTLS: true,
+                principal: principal, directory
+            ).rendered(peer: true)
+        }
+        entry.isNew = false
+    }
+
+    private mutating func release(_ entry: TunnelEntry) {
+        if let series = entry.series { istio.release(series) }
+        if let series = entry.inbound { linkerd?.release(series) }
     }
 
     /// Names have changed: every entry finds its series anew when it counts next.
     mutating func forgetTunnelLabels() {
         for number in tunnels.indices {
             for (position, entry) in tunnels[number] {
-                if let series = entry.series { istio.release(series) }
+                release(entry)
                 tunnels[number][position]?.series = nil
+                tunnels[number][position]?.inbound = nil
+                tunnels[number][position]?.isNew = true
             }
         }
     }

@@ -54,6 +54,9 @@ public struct TrafficMetrics {
         var destination: Int?
         var mesh: Int?
         var passthrough: Int?
+        /// Linkerd's, by direction.
+        var outbound: Int?
+        var inbound: Int?
         /// Nothing has been counted under these names.
         var isNew = true
     }
@@ -61,6 +64,8 @@ public struct TrafficMetrics {
     var istio: SeriesTable<Connections>
     var mesh: SeriesTable<Traffic>
     var passthrough: SeriesTable<Traffic>
+    /// Under Linkerd's names; nil if nobody wants them.
+    var linkerd: SeriesTable<LinkerdConnections>?
     let cluster: String
     var entries: [Entry] = []
     var index: [TrafficKey: Int] = [:]
@@ -73,12 +78,17 @@ public struct TrafficMetrics {
     ///   - limit: series in each group of families; what does not fit counts in an overflow series.
     ///   - expiry: how long a series is shown without a change.
     ///   - cluster: the value of Istio's cluster labels; the default is Istio's.
-    public init(limit: Int = 5000, expiry: Duration = .seconds(600), cluster: String = "Kubernetes") {
+    ///   - compatibility: other meshes' names to show besides.
+    public init(
+        limit: Int = 5000, expiry: Duration = .seconds(600), cluster: String = "Kubernetes",
+        compatibility: Set<MetricsCompatibility> = []
+    ) {
         let nanoseconds = UInt64(max(expiry.components.seconds, 0)) * 1_000_000_000
         istio = SeriesTable(limit: limit, expiry: nanoseconds)
         mesh = SeriesTable(limit: limit, expiry: nanoseconds)
         passthrough = SeriesTable(limit: limit, expiry: nanoseconds)
         self.cluster = cluster
+        if compatibility.contains(.linkerd) { linkerd = SeriesTable(limit: limit, expiry: nanoseconds) }
     }
 
     /// Takes a reading of the whole map, summed over the CPUs (an entry of a connection within the node stands for both of
@@ -110,6 +120,7 @@ public struct TrafficMetrics {
         istio.expire(now: now)
         mesh.expire(now: now)
         passthrough.expire(now: now)
+        linkerd?.expire(now: now)
         retireTunnels(workers)
     }
 
@@ -130,6 +141,8 @@ public struct TrafficMetrics {
         if key.isOverflow {
             istio.addToOverflow(Connections(change, isFromSource: true))
             mesh.addToOverflow(change)
+            linkerd?.addToOverflow(
+                LinkerdConnections(Connections(change, isFromSource: true), isInbound: false))
             return
         }
         var handles = entries[position].handles
@@ -149,11 +162,17 @@ public struct TrafficMetrics {
             istio.add(connections, handle: &handles.source, isNew: isNew, now) {
                 names.istioLabels(key, isFromSource: true, directory, cluster: cluster)
             }
+            linkerd?.add(
+                LinkerdConnections(connections, isInbound: false), handle: &handles.outbound, isNew: isNew, now
+            ) { names.linkerdLabels(key, isInbound: false, directory) }
         }
         if !connections.isZero, key.isFromDestination {
             istio.add(connections, handle: &handles.destination, isNew: isNew, now) {
                 names.istioLabels(key, isFromSource: false, directory, cluster: cluster)
             }
+            linkerd?.add(
+                LinkerdConnections(connections, isInbound: true), handle: &handles.inbound, isNew: isNew, now
+            ) { names.linkerdLabels(key, isInbound: true, directory) }
         }
         if key.isFromSource {
             mesh.add(change, handle: &handles.mesh, isNew: isNew, now) { names.meshLabels(key, directory) }
@@ -173,6 +192,8 @@ public struct TrafficMetrics {
         if let handle = handles.destination { istio.release(handle) }
         if let handle = handles.mesh { mesh.release(handle) }
         if let handle = handles.passthrough { passthrough.release(handle) }
+        if let handle = handles.outbound { linkerd?.release(handle) }
+        if let handle = handles.inbound { linkerd?.release(handle) }
     }
 
     private mutating func dropEntriesThatAreGone() {

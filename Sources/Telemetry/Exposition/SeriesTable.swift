@@ -2,6 +2,12 @@
 protocol SeriesValue {
     init()
     mutating func add(_ other: Self)
+    /// Whether it may leave the exposition when it has not changed for long, though something in the kernel counts for it.
+    var mayExpire: Bool { get }
+}
+
+extension SeriesValue {
+    var mayExpire: Bool { true }
 }
 
 /// A bounded set of series of one group of families, by their labels.
@@ -123,7 +129,9 @@ struct SeriesTable<Value: SeriesValue> {
     mutating func expire(now: UInt64) {
         for handle in states.indices {
             let state = states[handle]
-            guard state.isShown, now >= state.lastChange, now - state.lastChange >= expiry else { continue }
+            guard state.isShown, now >= state.lastChange, now - state.lastChange >= expiry,
+                state.references == 0 || values[handle].mayExpire
+            else { continue }
             states[handle].isShown = false
             count -= 1
             freeIfUnused(handle)

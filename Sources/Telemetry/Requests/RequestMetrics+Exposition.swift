@@ -26,7 +26,7 @@ extension RequestMetrics {
                 unparsed, "weft_http_unparsed_total",
                 help: "Requests that the kernel's programs have seen begin and could not follow.",
                 ["reporter", "source", "destination_service", "lane"]),
-        ]
+        ] + (linkerd?.parts ?? [])
     }
 
     /// Writes all of it.

@@ -6,7 +6,8 @@ extension RequestMetrics {
     /// One entry of the kernel's map.
     struct KernelEntry {
         let key: KernelRequestKey
-        var counts = RequestCounts()
+        /// As it was read last.
+        var reading = weft_requests()
         var lastChange: UInt64 = 0
         var update: UInt64 = 0
         /// Of those that could not be followed, in `unparsed`.
@@ -24,18 +25,19 @@ extension RequestMetrics {
                 kernelIndex[key] = position
             }
             kernelEntries[position].update = updates
-            take(RequestCounts(sum), at: position, directory, now)
+            take(sum, at: position, directory, now)
         }
         dropKernelEntriesThatAreGone()
     }
 
     private mutating func take(
-        _ counts: RequestCounts, at position: Int, _ directory: some NameDirectory, _ now: UInt64
+        _ reading: weft_requests, at position: Int, _ directory: some NameDirectory, _ now: UInt64
     ) {
-        guard counts != kernelEntries[position].counts else { return }
+        guard !isEqual(reading, kernelEntries[position].reading) else { return }
+        let counts = RequestCounts(reading)
         // An entry in which something is smaller now was deleted and made again: all of it is new.
-        let change = counts.change(since: kernelEntries[position].counts) ?? counts
-        kernelEntries[position].counts = counts
+        let change = counts.change(since: RequestCounts(kernelEntries[position].reading)) ?? counts
+        kernelEntries[position].reading = reading
         kernelEntries[position].lastChange = now
         count(change, at: position, directory, now)
     }
@@ -44,7 +46,7 @@ extension RequestMetrics {
         _ change: RequestCounts, at position: Int, _ directory: some NameDirectory, _ now: UInt64
     ) {
         let key = kernelEntries[position].key
-        if key.isOverflow { return requests.addToOverflow(change) }
+        if key.isOverflow { return addToOverflow(change) }
         var handles = kernelEntries[position].handles
         defer { kernelEntries[position].handles = handles }
         guard key.isUnparsed else {
@@ -120,7 +122,7 @@ extension RequestMetrics {
         _ key: weft_requests_key, last: weft_requests, directory: some NameDirectory, now: UInt64
     ) {
         guard let position = kernelIndex[KernelRequestKey(key)] else { return }
-        take(RequestCounts(last), at: position, directory, now)
+        take(last, at: position, directory, now)
         dropKernelEntry(position)
     }
 }

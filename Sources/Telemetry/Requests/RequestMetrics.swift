@@ -19,6 +19,9 @@ public struct RequestMetrics {
         var source: Int?
         var destination: Int?
         var route: Int?
+        /// Linkerd's, by direction.
+        var outbound = LinkerdRequests.Handles()
+        var inbound = LinkerdRequests.Handles()
         /// Nothing has been counted under these names.
         var isNew = true
     }
@@ -34,6 +37,8 @@ public struct RequestMetrics {
     var requests: SeriesTable<RequestCounts>
     private(set) var routes: SeriesTable<Requests>
     var unparsed: SeriesTable<Requests>
+    /// nil if nobody wants them.
+    var linkerd: LinkerdRequests?
     let cluster: String
     /// By worker, then by place.
     private var workerEntries: [[Int: WorkerEntry]] = []
@@ -49,12 +54,17 @@ public struct RequestMetrics {
     ///   - limit: sets of labels; each is 67 lines of the exposition. What does not fit counts in an overflow series.
     ///   - expiry: how long a series is shown without a change.
     ///   - cluster: the value of Istio's cluster labels.
-    public init(limit: Int = 2000, expiry: Duration = .seconds(600), cluster: String = "Kubernetes") {
+    ///   - compatibility: other meshes' names to show besides.
+    public init(
+        limit: Int = 2000, expiry: Duration = .seconds(600), cluster: String = "Kubernetes",
+        compatibility: Set<MetricsCompatibility> = []
+    ) {
         let nanoseconds = UInt64(max(expiry.components.seconds, 0)) * 1_000_000_000
         requests = SeriesTable(limit: limit, expiry: nanoseconds)
         routes = SeriesTable(limit: limit, expiry: nanoseconds)
         unparsed = SeriesTable(limit: limit, expiry: nanoseconds)
         self.cluster = cluster
+        if compatibility.contains(.linkerd) { linkerd = LinkerdRequests(limit: limit, expiry: nanoseconds) }
     }
 
     /// Takes a reading of the whole `requests` map, summed over the CPUs, and of the workers, always the same ones in
@@ -84,6 +94,7 @@ public struct RequestMetrics {
         requests.expire(now: now)
         routes.expire(now: now)
         unparsed.expire(now: now)
+        linkerd?.expire(now: now)
         placeExemplars(peers, directory)
         retire(workers, now)
     }
@@ -105,7 +116,7 @@ public struct RequestMetrics {
         entry.lastChange = now
         entry.isRetired = false
         guard reading.key != .overflow else {
-            requests.addToOverflow(change)
+            addToOverflow(change)
             routes.addToOverflow(Requests(count: change.count))
             return
         }
@@ -128,16 +139,29 @@ public struct RequestMetrics {
             requests.add(change, handle: &handles.source, isNew: handles.isNew, now) {
                 names.requestLabels(key, isFromSource: true, directory, cluster: cluster)
             }
+            linkerd?.count(change, of: key, for: &handles.outbound, isNew: handles.isNew, now) {
+                names.linkerdLabels(key, isInbound: false, directory)
+            }
         }
         if isFromDestination {
             requests.add(change, handle: &handles.destination, isNew: handles.isNew, now) {
                 names.requestLabels(key, isFromSource: false, directory, cluster: cluster)
             }
+            linkerd?.count(change, of: key, for: &handles.inbound, isNew: handles.isNew, now) {
+                names.linkerdLabels(key, isInbound: true, directory)
+            }
         }
         handles.isNew = false
     }
 
+    mutating func addToOverflow(_ change: RequestCounts) {
+        requests.addToOverflow(change)
+        linkerd?.addToOverflow(change)
+    }
+
     mutating func release(_ handles: Handles) {
+        linkerd?.release(handles.outbound)
+        linkerd?.release(handles.inbound)
         if let handle = handles.source { requests.release(handle) }
         if let handle = handles.destination { requests.release(handle) }
         if let handle = handles.route { routes.release(handle) }
