@@ -42,7 +42,8 @@ extension TrafficMetrics {
         return [
             family(
                 "connections_total", .counter,
-                help: "Connections and UDP conversations to mesh services, counted at the client's end, by their result."
+                help:
+                    "Connections and UDP conversations to services of the mesh, counted at the client's end, by result."
             ) { Self.writeResults(of: $2, $1, to: &$0) },
             family(
                 "segments_total", .counter,
@@ -79,7 +80,7 @@ extension TrafficMetrics {
             ) { Self.writeResults(of: $2, $1, to: &$0) },
             passthrough.family(
                 "weft_passthrough_bytes_total", .counter,
-                help: "Bytes of connections to destinations outside the mesh, as the client's end sent and received them.",
+                help: "Bytes of connections to destinations outside the mesh, as the client's end has counted them.",
                 shown: shown, rest: overflow
             ) { writer, labels, traffic in
                 writer.sample(labels, Self.sent, traffic.sentBytes)

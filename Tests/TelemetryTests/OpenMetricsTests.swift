@@ -5,19 +5,20 @@ import WeftABI
 @testable import Telemetry
 
 @Suite struct OpenMetricsTests {
-    @Test(arguments: [
-        (nil, false), ("*/*", false), ("text/plain", false),
-        // What Prometheus 2.42 sends.
-        (
-            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-                + "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", true
-        ),
-        ("application/openmetrics-text", true), ("Application/OpenMetrics-Text; Version=\"1.0.0\"; q=0.8", true),
-        ("application/openmetrics-text;version=0.0.1,text/plain;q=0.5", false),
-        ("application/openmetrics-text;version=1.0.0;q=0.4,text/plain;q=0.5", false),
-        ("application/openmetrics-text;q=0", false), ("application/openmetrics-text;q=nan", false),
-        ("application/openmetrics-text;q=2", false), (";;,,=,q=", false), ("text/html", false),
-    ] as [(String?, Bool)])
+    @Test(
+        arguments: [
+            (nil, false), ("*/*", false), ("text/plain", false),
+            // What Prometheus 2.42 sends.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+                    + "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", true
+            ),
+            ("application/openmetrics-text", true), ("Application/OpenMetrics-Text; Version=\"1.0.0\"; q=0.8", true),
+            ("application/openmetrics-text;version=0.0.1,text/plain;q=0.5", false),
+            ("application/openmetrics-text;version=1.0.0;q=0.4,text/plain;q=0.5", false),
+            ("application/openmetrics-text;q=0", false), ("application/openmetrics-text;q=nan", false),
+            ("application/openmetrics-text;q=2", false), (";;,,=,q=", false), ("text/html", false),
+        ] as [(String?, Bool)])
     func theFormatIsTheOneThatTheClientPrefers(accept: String?, isOpenMetrics: Bool) {
         #expect((ExpositionFormat(accept: accept) == .openMetrics) == isOpenMetrics)
     }
