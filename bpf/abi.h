@@ -294,6 +294,38 @@ struct weft_inbound_socket_key {
 	__u32 reserved;
 };
 
+/*
+ * `listeners`: where processes of local workloads listen, so that a connection finds its workload also by an address of
+ * the node that nobody has declared. Each socket has a key of its own: those that share a port (SO_REUSEPORT) differ in
+ * their slot, and WEFT_LISTENER_SLOTS of them stand for all.
+ */
+#define WEFT_LISTENER_SLOTS 4
+
+struct weft_listener_key {
+	__u64 netns_cookie;
+	struct weft_address address; /* all zero: every address, of the families that the value names */
+	__be16 port;
+	__u8 slot;
+	__u8 reserved[5];
+};
+
+enum weft_listener_families {
+	WEFT_LISTENER_IPV4 = 1,
+	WEFT_LISTENER_IPV6 = 2,
+};
+
+struct weft_listener {
+	__u64 workload;
+	__u32 families; /* enum weft_listener_families */
+	__u32 reserved;
+};
+
+/* `listening`: socket-local storage of such a socket: what it has in `listeners`. */
+struct weft_listening {
+	struct weft_listener_key key;
+	__u64 workload; /* 0: nothing */
+};
+
 /* ------------------------------------------------------------------------------------------------ workloads */
 
 enum weft_workload_flags {
@@ -705,6 +737,9 @@ WEFT_ASSERT(sizeof(struct weft_origin) == 80, "weft_origin");
 WEFT_ASSERT(sizeof(struct weft_inbound_key) == 16, "weft_inbound_key");
 WEFT_ASSERT(sizeof(struct weft_inbound_port) == 16, "weft_inbound_port");
 WEFT_ASSERT(sizeof(struct weft_inbound_socket_key) == 16, "weft_inbound_socket_key");
+WEFT_ASSERT(sizeof(struct weft_listener_key) == 32, "weft_listener_key");
+WEFT_ASSERT(sizeof(struct weft_listener) == 16, "weft_listener");
+WEFT_ASSERT(sizeof(struct weft_listening) == 40, "weft_listening");
 WEFT_ASSERT(sizeof(struct weft_workload) == 64, "weft_workload");
 WEFT_ASSERT(sizeof(struct weft_endpoint_key) == 32, "weft_endpoint_key");
 WEFT_ASSERT(sizeof(struct weft_clauses) == 32, "weft_clauses");

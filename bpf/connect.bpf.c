@@ -8,6 +8,7 @@
  */
 #include "kernel.h"
 
+#include "listener.h"
 #include "route.h"
 #include "socket.h"
 
@@ -24,18 +25,14 @@ static __always_inline int refuse(int error)
 	return REFUSE;
 }
 
-/* Whether the other end of a connection is on this node, so that it will look for its client. */
+/*
+ * Whether the other end of a connection is on this node, so that it will look for its client. The kernel connects the
+ * unspecified address to this host.
+ */
 static __always_inline int peer_is_local(const struct route *route)
 {
-	return route->destination_flags & WEFT_WORKLOAD_LOCAL || weft_address_is_loopback(&route->peer);
-}
-
-/* Whether a socket is the kernel's own: nothing says that such a one is released. */
-static __always_inline int is_kernels_own(struct tcp_sock *tcp)
-{
-	struct sock *sock = &tcp->inet_conn.icsk_inet.sk;
-
-	return BPF_CORE_READ_BITFIELD(sock, sk_kern_sock);
+	return route->destination_flags & WEFT_WORKLOAD_LOCAL || weft_address_is_loopback(&route->peer) ||
+	       weft_address_is_unspecified(&route->peer);
 }
 
 /*
@@ -569,6 +566,9 @@ int sock_release(struct bpf_sock *sk)
 	struct weft_udp_socket *udp;
 
 	if (sk->protocol == IPPROTO_TCP) {
+		/* One that has listened may have been shut down since. */
+		if (sk->state == TCP_LISTEN_STATE || sk->state == TCP_CLOSE_STATE)
+			listener_leave(bpf_sk_storage_get(&listening, sk, 0, 0));
 		if (!is_watched(sk))
 			untrack(sk, bpf_get_socket_cookie(sk));
 		return PROCEED;

@@ -12,6 +12,7 @@
 #include "kernel.h"
 
 #include "identity.h"
+#include "listener.h"
 #include "socket.h"
 #include "strict.h"
 #include "tuple.h"
@@ -289,6 +290,7 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 	struct weft_workload *workload;
 	struct weft_tuple tuple = {};
 	struct weft_proxy *agent;
+	int is_declared = 1;
 	__u32 flags = 0;
 	__u32 zero = 0;
 
@@ -302,11 +304,21 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 		remote =
 		    weft_address_v6(ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]);
 	}
+	/* No packet: connect() asks who listens somewhere (workload_listening). */
+	if (!ctx->remote_port && weft_address_is_unspecified(&remote))
+		return SK_PASS;
 	request.protocol = ctx->protocol;
 	request.workload = workload_of_address(&local, local_port, request.protocol, attached_netns_cookie);
+	if (!request.workload && request.protocol == IPPROTO_TCP) {
+		request.workload = workload_of_listener(&local, local_port, attached_netns_cookie);
+		is_declared = 0;
+	}
 	if (!request.workload || request.workload == WEFT_WORKLOAD_AGENT)
 		return SK_PASS;
 	workload = bpf_map_lookup_elem(&workloads, &request.workload);
+	/* One that is no longer configured guards nothing at addresses that were never its own. */
+	if (!workload && !is_declared)
+		return SK_PASS;
 	if (workload) {
 		flags = workload->flags;
 		if (!(flags & WEFT_WORKLOAD_LOCAL))
@@ -331,9 +343,10 @@ int inbound_policy(struct bpf_sk_lookup *ctx)
 		request.network_only = 1;
 	} else {
 		/* A client of this node has been decided in its connect(), with its identity; so have those of the
-		 * agent. */
+		 * agent. What a workload says to itself is no business of the mesh. */
 		if (tuple_find(&ends, &tuple) &&
-		    (tuple.destination == request.workload || tuple.source == WEFT_WORKLOAD_AGENT))
+		    (tuple.destination == request.workload || tuple.source == WEFT_WORKLOAD_AGENT ||
+		     (!tuple.destination && tuple.source == request.workload)))
 			return SK_PASS;
 		request.peer = tuple.source;
 	}

@@ -6,6 +6,7 @@
 #include "kernel.h"
 
 #include "identity.h"
+#include "listener.h"
 #include "socket.h"
 #include "tuple.h"
 
@@ -115,8 +116,8 @@ static __noinline int on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 	if (tuple_find(&key, &tuple) && tuple.destination)
 		return 0;
 	workload = workload_of_socket(tcp);
-	/* What the agent accepts has been counted at its client's end. */
-	if (!workload || workload == WEFT_WORKLOAD_AGENT)
+	/* What the agent accepts has been counted at its client's end; so has what a workload says to itself. */
+	if (!workload || workload == WEFT_WORKLOAD_AGENT || workload == tuple.source)
 		return 0;
 	connection.role = WEFT_ROLE_SERVER;
 	connection.protocol = IPPROTO_TCP;
@@ -178,6 +179,22 @@ static __noinline int on_closed(struct tcp_sock *tcp, struct weft_connection *co
 	return connection_end(connection, counted, &ending);
 }
 
+/*
+ * Nothing says that a socket of the kernel's own, as of MPTCP, is released: it is watched, as are those that it
+ * accepts.
+ */
+static __noinline int on_listening(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp)
+{
+	__u64 workload;
+
+	if (is_kernels_own(tcp))
+		watch_state(ctx);
+	workload = workload_of_socket(tcp);
+	if (workload && workload != WEFT_WORKLOAD_AGENT)
+		listener_enter(tcp, bpf_sk_storage_get(&listening, sk, 0, BPF_SK_STORAGE_GET_F_CREATE), workload);
+	return 0;
+}
+
 SEC("sockops")
 int lifecycle(struct bpf_sock_ops *ctx)
 {
@@ -192,6 +209,7 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[1] != TCP_CLOSE_STATE)
@@ -207,6 +225,14 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
 		return 1;
+	if (ctx->op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
+		on_listening(ctx, sk, tcp);
+		return 1;
+	}
+	if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[0] == TCP_LISTEN_STATE) {
+		listener_leave(bpf_sk_storage_get(&listening, sk, 0, 0));
+		return 1;
+	}
 	cookie = cookie_of(tcp);
 	if (!cookie) {
 		if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)

@@ -202,6 +202,14 @@ struct {
 } service_state SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weft_listener_key);
+	__type(value, struct weft_listener);
+} listeners SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct weft_affinity_key);
@@ -308,6 +316,13 @@ struct {
 	__type(key, int);
 	__type(value, struct weft_udp_socket);
 } udp_sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct weft_listening);
+} listening SEC(".maps");
 
 /* The agent's ends of captured connections. */
 struct {

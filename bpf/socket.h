@@ -29,6 +29,14 @@ static __always_inline void socket_ends(const struct sock_common *common, struct
 	*remote_port = common->skc_dport;
 }
 
+/* Whether a socket is the kernel's own: nothing says that such a one is released. */
+static __always_inline int is_kernels_own(struct tcp_sock *tcp)
+{
+	struct sock *sock = &tcp->inet_conn.icsk_inet.sk;
+
+	return BPF_CORE_READ_BITFIELD(sock, sk_kern_sock);
+}
+
 /* Whether the agent carries the connections of a lane: their peer is its listener. */
 static __always_inline int is_carried(__u8 lane)
 {

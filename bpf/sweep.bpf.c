@@ -6,10 +6,13 @@
  * 2. `settle`, run in each of these, moves such connections into their sockets' storage.
  * 3. `sweep`, over the storage of all mesh sockets, moves what open connections have carried into the counters, decides
  *    each connection's policy anew, and writes to its reader those that have to end (struct weft_doomed).
+ *
+ * Beside it: `enlist`, run in the namespaces with inbound policy when the enrolment of cgroups has changed.
  */
 #include "kernel.h"
 
 #include "guard.h"
+#include "listener.h"
 #include "socket.h"
 #include "strict.h"
 #include "verdict.h"
@@ -90,6 +93,33 @@ int settle(struct bpf_iter__tcp *ctx)
 		return 0;
 	socket->connection = young->connection;
 	young_free(young);
+	return 0;
+}
+
+/*
+ * Over the TCP sockets of a network namespace: enters those that listen as what their cgroup is now. One of the
+ * kernel's own is entered only if the lifecycle program has watched it since it began, because it would never leave.
+ */
+SEC("iter/tcp")
+int enlist(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct weft_listening *entered;
+	struct tcp_sock *tcp;
+	__u64 workload;
+
+	if (!common || common->skc_state != TCP_LISTEN_STATE)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(common);
+	if (!tcp || (is_kernels_own(tcp) && !(tcp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG)))
+		return 0;
+	workload = workload_of_socket(tcp);
+	if (!workload || workload == WEFT_WORKLOAD_AGENT) {
+		listener_leave(bpf_sk_storage_get(&listening, tcp, 0, 0));
+		return 0;
+	}
+	entered = bpf_sk_storage_get(&listening, tcp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	listener_enter(tcp, entered, workload);
 	return 0;
 }
 

@@ -168,6 +168,7 @@ final class MetricsScrape {
                 usage("backend_load", try maps.backendLoad.count(), maps.backendLoad.maxEntries),
                 usage("service_state", try maps.serviceState.count(), maps.serviceState.maxEntries),
                 usage("affinity", try maps.affinity.count(), maps.affinity.maxEntries),
+                usage("listeners", try maps.listeners.count(), maps.listeners.maxEntries),
                 usage("cgroup_cache", try maps.cgroupCache.count(), maps.cgroupCache.maxEntries),
                 usage("traffic", traffic, maps.traffic.maxEntries),
                 usage("requests", requests, maps.requests.maxEntries),

@@ -78,6 +78,11 @@ final class ProxyLane {
 
     /// Starts the workers and listens in the agent's own namespace, and for clients outside of the mesh.
     func start(_ plane: KernelPlane) throws(AgentError) {
+        do throws(BPFError) {
+            inbound.use(try ListenerDirectory(plane.pins))
+        } catch {
+            throw AgentError("\(error)")
+        }
         do throws(ProxyError) {
             try engine.start()
         } catch {
@@ -255,20 +260,35 @@ final class ProxyLane {
     }
 }
 
-/// Which service's rules a connection meets that was steered to the agent: by the address that its client connected to.
+/// Which service's rules a connection meets that was steered to the agent: by the address that its client connected to, or
+/// by who listens there if that address is nobody's.
 private final class InboundServices: Sendable {
-    private let services = Mutex<[ProxyAddresses.Place: UInt64]>([:])
+    private struct WorkloadPort: Hashable {
+        var workload: UInt64
+        var port: UInt16
+    }
+
+    private struct Services {
+        var byPlace: [ProxyAddresses.Place: UInt64] = [:]
+        var byWorkload: [WorkloadPort: UInt64] = [:]
+    }
+
+    private let services = Mutex<Services>(Services())
+    private let listeners = Mutex<ListenerDirectory?>(nil)
+
+    func use(_ directory: ListenerDirectory) { listeners.withLock { $0 = directory } }
 
     func replace(_ snapshot: MeshSnapshot) {
-        var found: [ProxyAddresses.Place: UInt64] = [:]
+        var found = Services()
         for workload in snapshot.workloads.values where workload.isLocal {
             for (port, service) in workload.inboundHTTP {
                 // A service that stands for a workload has its ports; another one may have others.
                 let ports = snapshot.services[service]?.ports.filter { $0.http != nil && $0.transport == .tcp } ?? []
                 guard let frontend = ports.first(where: { $0.port == port }) ?? ports.first else { continue }
+                let id = Identifier.service(service, port: frontend.port, transport: .tcp, isIPv4: true)
+                found.byWorkload[WorkloadPort(workload: Identifier.workload(workload.name), port: port)] = id
                 for address in workload.addresses {
-                    found[ProxyAddresses.Place(address: address, port: port)] = Identifier.service(
-                        service, port: frontend.port, transport: .tcp, isIPv4: true)
+                    found.byPlace[ProxyAddresses.Place(address: address, port: port)] = id
                 }
             }
         }
@@ -279,11 +299,21 @@ private final class InboundServices: Sendable {
         var local = weft_endpoint()
         guard unsafe weft_local_endpoint(socket, &local) == 0 else { return nil }
         let place = ProxyAddresses.Place(address: IPAddress(high: local.high, low: local.low), port: local.port)
-        guard let service = services.withLock({ $0[place] }) else { return nil }
+        guard let service = services.withLock({ $0.byPlace[place] }) ?? serviceOfListener(socket, place) else {
+            return nil
+        }
         var origin = ConnectionOrigin(
             destination: ClientAddress(place.address, port: place.port), service: service, source: 0)
         origin.isInbound = true
         return origin
+    }
+
+    private func serviceOfListener(_ socket: CInt, _ place: ProxyAddresses.Place) -> UInt64? {
+        let namespace = weft_netns_cookie(socket)
+        guard let listeners = listeners.withLock({ $0 }),
+            let workload = listeners.workload(at: place.address, port: place.port, namespace: namespace)
+        else { return nil }
+        return services.withLock { $0.byWorkload[WorkloadPort(workload: workload, port: place.port)] }
     }
 }
 

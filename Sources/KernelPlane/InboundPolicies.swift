@@ -18,6 +18,9 @@ struct InboundPolicies {
         self.options = options
     }
 
+    /// Whether there is a program of this agent's version in the namespace with that cookie.
+    func isAttached(in namespace: UInt64) -> Bool { attached.contains(namespace) }
+
     /// Attaches a program in each of these namespaces and takes it off everywhere else. One that an earlier agent has left
     /// is replaced in place.
     ///

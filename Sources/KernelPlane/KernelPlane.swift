@@ -49,6 +49,7 @@ public final class KernelPlane {
     private let lock: FileDescriptor
     private let agedLink: Link
     private let settleLink: Link
+    private let enlistLink: Link
     private let sweepLink: Link
     private let datagramSweepLink: Link
     private let datagramIn: Program
@@ -59,6 +60,8 @@ public final class KernelPlane {
     private let agentCgroup: UInt64
     private var reconciler: MapReconciler
     private var enrolment = Enrolment()
+    /// Whether listening sockets may belong to other workloads than the kernel knows them for.
+    private var isEnlistmentDue = true
     private var compiled: CompiledMaps
     private var snapshot = MeshSnapshot()
     private var settings = weft_settings()
@@ -103,6 +106,7 @@ public final class KernelPlane {
         let parts = loaded.take()
         agedLink = parts.aged
         settleLink = parts.settle
+        enlistLink = parts.enlist
         sweepLink = parts.sweep
         datagramSweepLink = parts.datagramSweep
         datagramIn = parts.datagramIn
@@ -282,10 +286,11 @@ public final class KernelPlane {
         if found != namespaces {
             namespaces = found
             _ = program()
-            try attachInboundPolicies()
         } else {
             try enrol(reconciler.maps)
+            guard isEnlistmentDue else { return }
         }
+        try attachInboundPolicies()
     }
 
     private func enrol(_ maps: borrowing PinnedMaps) throws(BPFError) {
@@ -297,6 +302,7 @@ public final class KernelPlane {
         guard result.changed else { return }
         settings.identity_generation &+= 1
         try maps.settings.set(0, settings)
+        isEnlistmentDue = true
     }
 
     /// The network namespaces, other than the agent's, of local workloads for which they matter: loopback addresses mean
@@ -319,7 +325,24 @@ public final class KernelPlane {
         for workload in compiled.workloads.values where workload.hasInboundRules {
             wanted[namespaces[workload.id] ?? ownNamespace] = workload.cgroup.map { options.cgroupMount + $0 } ?? ""
         }
+        if isEnlistmentDue || !wanted.keys.allSatisfy({ inboundPolicies.isAttached(in: $0) }) {
+            try enlist(in: Set(wanted.keys))
+            isEnlistmentDue = false
+        }
         try inboundPolicies.attach(in: wanted, own: ownNamespace)
+    }
+
+    /// Tells the kernel whose the sockets are that listen in these namespaces already: it enters new ones by itself.
+    private func enlist(in namespaces: Set<UInt64>) throws(BPFError) {
+        var failure: BPFError?
+        _ = NetworkNamespace.visit(namespaces) {
+            do throws(BPFError) {
+                try enlistLink.readIterator { _ in }
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
     }
 
     private func attachDatagramPrograms(_ wanted: Bool) throws(BPFError) {

@@ -20,6 +20,7 @@ enum Loader {
     struct Parts: ~Copyable {
         var aged: Link
         var settle: Link
+        var enlist: Link
         var sweep: Link
         var datagramSweep: Link
         var datagramIn: Program
@@ -61,6 +62,7 @@ enum Loader {
         let datagramSockets = try sweep.descriptor(ofMap: "udp_sockets")
         let agedLink = try sweep.program("aged").attachIterator(overMap: settings.rawValue)
         let settleLink = try sweep.program("settle").attachIterator()
+        let enlistLink = try sweep.program("enlist").attachIterator()
         let sweepLink = try sweep.program("sweep").attachIterator(overMap: sockets.rawValue)
         let datagramSweepLink = try sweep.program("sweep_udp").attachIterator(overMap: datagramSockets.rawValue)
 
@@ -87,8 +89,8 @@ enum Loader {
         }
         return Loaded(
             Parts(
-                aged: agedLink, settle: settleLink, sweep: sweepLink, datagramSweep: datagramSweepLink,
-                datagramIn: datagramIn, datagramOut: datagramOut))
+                aged: agedLink, settle: settleLink, enlist: enlistLink, sweep: sweepLink,
+                datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut))
     }
 
     /// The programs of the agent's own sockets, attached to its cgroup for as long as the links are held: they mean

@@ -27,6 +27,7 @@ public final class PinnedMaps: Sendable {
     public let settings: Map<UInt32, weft_settings>
     public let tap: Map<UInt32, weft_tap>
 
+    public let listeners: Map<weft_listener_key, weft_listener>
     public let backendLoad: Map<UInt64, weft_backend_load>
     public let serviceState: Map<UInt64, weft_service_state>
     public let affinity: Map<weft_affinity_key, weft_affinity>
@@ -45,7 +46,7 @@ public final class PinnedMaps: Sendable {
         "policies", "policy_ids",
         "policy_ports", "policy_prefixes", "policy_ranges", "policy_rules", "names", "backend_load", "service_state",
         "affinity",
-        "cgroup_cache", "traffic", "requests", "rule_counters", "tuples", "origins",
+        "listeners", "cgroup_cache", "traffic", "requests", "rule_counters", "tuples", "origins",
     ]
 
     /// Opens the pins.
@@ -82,6 +83,7 @@ public final class PinnedMaps: Sendable {
         names = try map("names")
         settings = try map("settings")
         tap = try map("tap")
+        listeners = try map("listeners")
         backendLoad = try map("backend_load")
         serviceState = try map("service_state")
         affinity = try map("affinity")

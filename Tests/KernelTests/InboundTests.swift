@@ -22,8 +22,9 @@ struct InboundTests {
                     os.write(w, text.encode())
                 finally: os._exit(0)
             os.close(w); text = os.read(r, 1000).decode(); os.close(r); os.waitpid(child, 0); return text
-        def outside(port): return within('MOUNT', lambda: get('127.0.0.1', port))
-        def inside(port): return within('CGROUP/client', lambda: get('127.0.0.1', port))
+        def outside(port, address='127.0.0.1'): return within('MOUNT', lambda: get(address, port))
+        def inside(port, address='127.0.0.1'): return within('CGROUP/client', lambda: get(address, port))
+        def itself(port, address='127.0.0.1'): return within('CGROUP/server', lambda: get(address, port))
         def delivered(port): return within('CGROUP/agent', lambda: get('127.0.0.1', port))
         """
 
@@ -173,6 +174,122 @@ struct InboundTests {
             try python.expect("outside(\(port))", "agent")
         }
         try python.expect("outside(20080)", "ECONNREFUSED")
+    }
+
+    private static let listening = """
+        import atexit
+        listening = {}
+        def listen(name, port, address='0.0.0.0', protocol=0, only6=0, accepts=1):
+            s = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_STREAM, protocol)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if only6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            s.bind((address, port)); s.listen(); listening[name] = s
+            if not accepts: return
+            def loop():
+                try:
+                    while True:
+                        c, _ = s.accept(); thread(lambda c=c: answer(c, name.encode()))
+                except OSError: pass
+            thread(loop)
+        def stop(name): s = listening.pop(name); s.shutdown(socket.SHUT_RDWR); s.close()
+        def aside(group, body):
+            r, w = os.pipe(); pid = os.fork()
+            if pid == 0:
+                open(group + '/cgroup.procs', 'w').write(str(os.getpid()))
+                body(); os.write(w, b'r'); time.sleep(60); os._exit(0)
+            atexit.register(os.kill, pid, 9); os.read(r, 1); os.close(r); os.close(w); return pid
+        def stranger(port): return aside('MOUNT', lambda: tcp(port, b'stranger', '0.0.0.0'))
+        def sleeper(group): aside('CGROUP/' + group, lambda: None)
+        """
+
+    private func listening(_ sandbox: Sandbox) -> String {
+        Self.listening.replacing("CGROUP", with: sandbox.cgroup).replacing("MOUNT", with: sandbox.cgroupMount)
+    }
+
+    /// A server that listens at all addresses is reached by those of its node that it has not declared, too: what guards it
+    /// is asked for these as well, from the connection's first packet on.
+    @Test func whoListensAtAllAddressesIsGuardedAtEachOfThem() throws {
+        let (sandbox, plane, python) = try prepared("wildcard", ports: [])
+        try python.define(listening(sandbox))
+        // One listens before its cgroup is enrolled, one listens only at an address that nobody has declared.
+        try python.expect("listen('before', 20080)", "None")
+        try python.expect("listen('specific', 20081, '127.0.0.3')", "None")
+        var server = sandbox.workload("server", ports: [20090], addresses: ["127.0.0.9"])
+        server.mutualTLS = .strict
+        let mesh = sandbox.snapshot([], [sandbox.workload("client"), server])
+        try python.expect("outside(20080)", "before")
+        #expect(try plane.apply(mesh).isEmpty)
+        try python.expect("listen('after', 20082, '::')", "None")
+        try python.expect("listen('six', 20083, '::', 0, 1)", "None")
+        try python.expect("listen('multipath', 20084, '0.0.0.0', 262)", "None")
+        for (port, name, addresses) in [
+            (20080, "before", ["127.0.0.1", "127.0.0.2"]), (20081, "specific", ["127.0.0.3"]),
+            (20082, "after", ["127.0.0.1", "127.0.0.2", "::1"]), (20083, "six", ["::1"]),
+            (20084, "multipath", ["127.0.0.1"]),
+        ] {
+            for address in addresses {
+                try python.expect("outside(\(port), '\(address)')", "ECONNREFUSED")
+                try python.expect("inside(\(port), '\(address)')", name)
+                try python.expect("itself(\(port), '\(address)')", name)
+            }
+        }
+        try python.expect("itself(20080, '0.0.0.0')", "before")
+
+        // Others are nobody's business: at IPv4 beside a workload at IPv6, and in another network namespace.
+        _ = try python.ask("stranger(20083)")
+        try python.expect("outside(20083)", "stranger")
+        try python.expect("outside(20083, '::1')", "ECONNREFUSED")
+        let elsewhere = try Interpreter(
+            sandbox, in: "server",
+            Self.helpers.replacing("CGROUP", with: sandbox.cgroup).replacing("MOUNT", with: sandbox.cgroupMount)
+                + "\n" + listening(sandbox))
+        _ = try elsewhere.ask("stranger(20080)")
+        try elsewhere.expect("outside(20080)", "stranger")
+
+        // Sockets that share a port are each as good as the other; the last one takes the port's guard with it.
+        try python.expect("[listen(f'twin{i}', 20085, accepts=0) for i in range(4)][:0]", "[]")
+        for index in [0, 3, 1] {
+            try python.expect("listening.pop('twin\(index)').close()", "None")
+            try python.expect("outside(20085)", "ECONNREFUSED")
+        }
+        #expect(
+            try plane.withMaps { try $0.listeners.entries() }.filter { UInt16(bigEndian: $0.0.port) == 20085 }.count
+                == 1)
+        for name in ["before", "specific", "after", "six", "multipath", "twin2"] {
+            try python.expect("stop('\(name)')", "None")
+        }
+        let left = try plane.withMaps { try $0.listeners.keys() }
+        #expect(left.isEmpty, "\(left.map { UInt16(bigEndian: $0.port) })")
+        _ = try python.ask("stranger(20080)")
+        try python.expect("outside(20080)", "stranger")
+    }
+
+    /// Whose a socket is follows the enrolment of its cgroup.
+    @Test func listenersFollowTheEnrolmentOfTheirCgroup() throws {
+        let (sandbox, plane, python) = try prepared("wildcard-enrol", ports: [])
+        try python.define(listening(sandbox))
+        try python.expect("listen('server', 20080)", "None")
+        try FileManager.default.createDirectory(
+            atPath: "\(sandbox.cgroup)/other", withIntermediateDirectories: true)
+        try python.expect("sleeper('other')", "None")
+        var other = sandbox.workload("other", ports: [20090], addresses: ["127.0.0.9"])
+        other.mutualTLS = .strict
+        // The namespace has rules because of another workload whose processes are in it.
+        func snapshot(_ server: MeshWorkload?) -> MeshSnapshot {
+            sandbox.snapshot([], [other] + (server.map { [$0] } ?? []))
+        }
+        #expect(try plane.apply(snapshot(nil)).isEmpty)
+        try python.expect("outside(20080)", "server")
+        var server = sandbox.workload("server", ports: [20092], addresses: ["127.0.0.7"])
+        server.mutualTLS = .strict
+        #expect(try plane.apply(snapshot(server)).isEmpty)
+        try python.expect("outside(20080)", "ECONNREFUSED")
+        server.mutualTLS = .permissive
+        #expect(try plane.apply(snapshot(server)).isEmpty)
+        try python.expect("outside(20080)", "server")
+        #expect(try plane.apply(snapshot(nil)).isEmpty)
+        try python.expect("outside(20080)", "server")
     }
 
     /// Programs stay when the agent goes, and the next one replaces them in place.

@@ -71,6 +71,10 @@ extension KernelPlane {
     }
 }
 
+extension String.UTF8View {
+    fileprivate var hex: String { map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() }
+}
+
 /// A Python process in a sandbox that does what it is asked.
 final class Interpreter {
     private let process: Process
@@ -133,6 +137,11 @@ final class Interpreter {
     ) throws {
         let answer = try ask(expression)
         #expect(answer == expected, "\(expression)", sourceLocation: sourceLocation)
+    }
+
+    /// Adds definitions of its own to what can be asked.
+    func define(_ statements: String) throws {
+        try expect("exec(bytes.fromhex('\(statements.utf8.hex)').decode(), globals())", "None")
     }
 
     /// What an expression's value is, or the name of its errno.

@@ -29,7 +29,7 @@ struct TableMaps {
     var maps: NodeMaps {
         NodeMaps(
             services: table(services), slots: table(slots), backends: table(backends), maglev: table(maglev),
-            captures: table(captures), proxy: table([(0, proxy)]), inboundPorts: table([]),
+            captures: table(captures), proxy: table([(0, proxy)]), inboundPorts: table([]), listeners: table([]),
             workloads: table(workloads), addresses: table(addresses), cgroups: table([]), policies: table(policies),
             policyIdentities: table(policyIdentities), policyPorts: table(policyPorts),
             policyPrefixes: prefixes(policyPrefixes), policyRanges: ranges(policyRanges),

@@ -3,7 +3,7 @@ import Mesh
 import WeftABI
 
 extension MapTable {
-    static var proxyTables: [MapTable] { [captures, proxy, inboundPorts, origins] }
+    static var proxyTables: [MapTable] { [captures, proxy, inboundPorts, listeners, origins] }
 
     private static let captures = MapTable(
         "captures", "Services whose connections go through the proxy", keyForm: "shop/web:80",
@@ -55,6 +55,29 @@ extension MapTable {
                 Field("port", Value(UInt16(bigEndian: key.port))),
                 resolver.serviceField(port.service),
                 Field("mutualTLS", .string(Int(port.tls) < modes.count ? modes[Int(port.tls)] : "?"), title: "MTLS"),
+            ]
+        })
+
+    private static let listeners = MapTable(
+        "listeners", "Where processes of local workloads listen",
+        keyForm: "ADDRESS:PORT%NETNS#SLOT (as 'map dump' shows it)",
+        reader: { $0.listeners },
+        parse: { _, _ in nil },
+        key: { key, _ in
+            let place = Endpoint(key.address, key.port, 6).host
+            return "\(place)%\(key.netns_cookie)#\(key.slot)"
+        },
+        fields: { key, listener, resolver in
+            let families = [(WEFT_LISTENER_IPV4, "IPv4"), (WEFT_LISTENER_IPV6, "IPv6")].filter {
+                listener.families & $0.0.rawValue != 0
+            }
+            return [
+                Field("address", .string(Endpoint(key.address, key.port, 6).host)),
+                Field("netnsCookie", Value(key.netns_cookie), title: "NETNS"),
+                Field(
+                    "families", .array(families.map { .string($0.1) }),
+                    text: families.map(\.1).joined(separator: ",")),
+                Field("workload", resolver.value(listener.workload)),
             ]
         })
 

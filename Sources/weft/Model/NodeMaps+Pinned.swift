@@ -16,6 +16,7 @@ extension NodeMaps {
         captures = pinned("captures", in: directory)
         proxy = pinned("proxy", in: directory)
         inboundPorts = pinned("inbound_ports", in: directory)
+        listeners = pinned("listeners", in: directory)
         workloads = pinned("workloads", in: directory)
         addresses = pinned("addresses", in: directory)
         cgroups = pinned("cgroups", in: directory)

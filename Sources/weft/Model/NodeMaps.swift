@@ -32,6 +32,7 @@ struct NodeMaps {
     var captures: MapReader<UInt64, weft_capture>
     var proxy: MapReader<UInt32, weft_proxy>
     var inboundPorts: MapReader<weft_inbound_key, weft_inbound_port>
+    var listeners: MapReader<weft_listener_key, weft_listener>
     var workloads: MapReader<UInt64, weft_workload>
     var addresses: MapReader<weft_endpoint_key, UInt64>
     var cgroups: MapReader<UInt64, UInt64>
