@@ -261,6 +261,7 @@ public final class Agent {
         do throws(BPFError) {
             config.failures = try plane.apply(snapshot)
             config.isProgrammed = true
+            removeOlderLayouts()
         } catch {
             logger.error("the kernel could not be programmed: \(error)")
             config.isProgrammed = false
@@ -315,6 +316,20 @@ public final class Agent {
         reactor.every(Self.tidyInterval) { [unowned self] in
             plane.tidy()
             retry()
+        }
+    }
+
+    private func removeOlderLayouts() {
+        for removal in plane.removeOlderLayouts() {
+            let metadata: Logger.Metadata = ["pins": "\(removal.path)", "removed": "\(removal.removed.count)"]
+            guard let problem = removal.problem else {
+                logger.info("took off the programs of an earlier version", metadata: metadata)
+                continue
+            }
+            guard reports.admit("layouts") != nil else { continue }
+            logger.warning(
+                "the programs of an earlier version stay attached, and decide every connection too: \(problem)",
+                metadata: metadata)
         }
     }
 

@@ -266,6 +266,11 @@ public final class KernelPlane {
         return failures
     }
 
+    /// Takes away what agents of earlier layouts have left beside this one's pins, if a snapshot is in force here.
+    public func removeOlderLayouts() -> [OlderLayouts.Removal] {
+        isProgrammed ? OlderLayouts.remove(beside: pins, cgroup: settings.attached_cgroup) : []
+    }
+
     /// Brings the maps to what is compiled.
     private func program() -> [ProgrammingFailure] {
         reconciler.apply(compiled.scoped(to: namespaces, own: ownNamespace)) { maps in
