@@ -1,3 +1,4 @@
+import Glibc
 public import Mesh
 
 /// A question about a connection that nobody has opened, and perhaps a request on it, to a workload.
@@ -22,18 +23,21 @@ public struct PolicyInquiry: Codable, Sendable, Equatable {
         public var host: String
         /// The payload of a token, as JSON, which is taken to be valid.
         public var token: String?
+        /// A token in its compact form (RFC 7515 section 3.1), in place of `token`: it is verified as far as that is possible.
+        public var jwt: String?
         /// `namespace/name` of the service that it is for, whose own policies are asked first.
         public var service: String?
 
         public init(
             method: String = "GET", path: String = "/", headers: [RequestInquiry.Header] = [], host: String,
-            token: String? = nil, service: String? = nil
+            token: String? = nil, jwt: String? = nil, service: String? = nil
         ) {
             self.method = method
             self.path = path
             self.headers = headers
             self.host = host
             self.token = token
+            self.jwt = jwt
             self.service = service
         }
     }
@@ -67,7 +71,8 @@ extension PolicyInquiry {
 /// What policies say.
 public struct PolicyAccount: Codable, Sendable, Equatable {
     public struct Layer: Codable, Sendable, Equatable {
-        /// `connection`, `service` or `request`.
+        /// `egress` of the caller or `ingress` of the destination, where NetworkPolicies apply; `connection`, `token`,
+        /// `service` or `request`.
         public var layer: String
         /// `allowed`, `denied`, or `external` if somebody else is asked.
         public var verdict: String
@@ -120,18 +125,19 @@ public struct PolicyExplainer: Sendable {
         let reads =
             destination.requestPorts.contains(inquiry.port)
             && table.decidesRequests(workload: identifier, port: inquiry.port)
-        var layers = [connection(group, ends, awaitsRequests: reads)]
-        if let request = inquiry.request, layers[0].verdict == "allowed" {
-            if let service = request.service {
+        var layers = network(
+            source, destination, sourceAddress: inquiry.sourceAddress.flatMap { IPAddress($0) }, port: inquiry.port)
+        func isDenied() -> Bool { layers.contains { $0.verdict == "denied" } }
+        if !isDenied() { layers.append(connection(group, ends, awaitsRequests: reads)) }
+        if var request = inquiry.request, !isDenied() {
+            if let layer = examineToken(of: &request, for: destination) { layers.append(layer) }
+            if let service = request.service, !isDenied() {
                 if let layer = try self.service(service, request, ends) { layers.append(layer) }
             }
-            if layers.allSatisfy({ $0.verdict != "denied" }), reads {
-                layers.append(try self.request("request", group, request, ends))
-            }
+            if !isDenied(), reads { layers.append(try self.request("request", group, request, ends)) }
         }
         return PolicyAccount(
-            destination: "\(destination.name):\(inquiry.port)",
-            isAllowed: layers.allSatisfy { $0.verdict != "denied" }, layers: layers)
+            destination: "\(destination.name):\(inquiry.port)", isAllowed: !isDenied(), layers: layers)
     }
 
     // MARK: Layers
@@ -140,6 +146,50 @@ public struct PolicyExplainer: Sendable {
         var source: UInt64
         var peer: ClientAddress
         var destination: ClientAddress
+    }
+
+    /// The caller's NetworkPolicies, then the destination's, up to the first that denies.
+    private func network(
+        _ source: MeshWorkload?, _ destination: MeshWorkload, sourceAddress: IPAddress?, port: UInt16
+    ) -> [PolicyAccount.Layer] {
+        let caller = MeshSnapshot.NetworkPeer(
+            workload: source, address: sourceAddress ?? source?.addresses.first)
+        let called = MeshSnapshot.NetworkPeer(workload: destination, address: destination.addresses.first)
+        var layers: [PolicyAccount.Layer] = []
+        func add(_ direction: NetworkDecision.Direction, _ decision: NetworkDecision?) {
+            guard let decision, layers.last?.verdict != "denied" else { return }
+            let verdict = decision.isAllowed ? "allowed" : "denied"
+            layers.append(
+                PolicyAccount.Layer(
+                    layer: direction.rawValue, verdict: verdict, policy: decision.allowing?.description,
+                    rule: decision.rule, shadowVerdict: verdict,
+                    steps: [
+                        "NetworkPolicies that apply: \(decision.policies.map(\.description).joined(separator: ", "))"
+                    ]))
+        }
+        if let source { add(.egress, snapshot.networkDecision(.egress, of: source, called, port: port)) }
+        add(.ingress, snapshot.networkDecision(.ingress, of: destination, caller, port: port))
+        return layers
+    }
+
+    /// Puts what a token says into the request, if it is one that is accepted; nil: there is none.
+    private func examineToken(
+        of request: inout PolicyInquiry.Request, for destination: MeshWorkload
+    ) -> PolicyAccount.Layer? {
+        if request.token != nil {
+            return PolicyAccount.Layer(
+                layer: "token", verdict: "allowed", shadowVerdict: "allowed",
+                steps: ["it is the payload of a token that is TAKEN TO BE VALID"])
+        }
+        guard let jwt = request.jwt else { return nil }
+        let service = request.service.flatMap { text in
+            snapshot.services.keys.first { $0.description == text }
+        }
+        let examination = TokenExamination(
+            jwt, snapshot.tokenRules(for: destination, service: service), now: UInt64(max(0, time(nil))))
+        request.token = examination.payload
+        let verdict = examination.isAccepted ? "allowed" : "denied"
+        return PolicyAccount.Layer(layer: "token", verdict: verdict, shadowVerdict: verdict, steps: examination.steps)
     }
 
     private func connection(_ group: Int32, _ ends: Ends, awaitsRequests: Bool) -> PolicyAccount.Layer {

@@ -7,7 +7,9 @@ extension PolicyCommand {
             abstract: "Replay recorded flows against other policies, and show what would change.",
             discussion: """
                 FILE has what 'weft flows -o json' prints, one record a line. Connections are decided about as the \
-                policies of the configuration directory would have it; nothing is sent or changed. Exit status 0 if \
+                policies of the configuration directory would have it; nothing is sent or changed. One that the proxy \
+                has carried is allowed if all workloads allow it that its requests may go to; the requests themselves \
+                are in no flow record, and not replayed. Exit status 0 if \
                 every connection would be decided as it was, 1 if not.
 
                 EXAMPLES
@@ -36,9 +38,7 @@ extension PolicyCommand {
             let changes = try backtest.changes()
             format.print(changes.map(\.record), empty: "nothing would change")
             if format.output == .table {
-                let rest =
-                    backtest.skipped == 0 ? "" : "; \(backtest.skipped) of them are no connections to its workloads"
-                Console.error("\(backtest.flows) flows\(rest)")
+                Console.error(backtest.summary)
             }
             if !changes.isEmpty { throw end(with: .no) }
         }

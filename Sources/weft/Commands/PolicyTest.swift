@@ -9,9 +9,11 @@ extension PolicyCommand {
         static let configuration = CommandConfiguration(
             abstract: "Ask whether policy allows a connection, or a request on it, and by which rule.",
             discussion: """
-                The decision about the connection is the kernel programs' own, over the maps that they use; what the \
-                proxy decides about a request is asked of the agent. With --config both are decided as a configuration \
-                directory has it, without an agent. Exit status 0 allowed, 1 denied (for a service: at one of its \
+                The decision about the connection is the kernel programs' own, over the maps that they use: the caller's \
+                NetworkPolicies, the destination's, then its AuthorizationPolicies. What the proxy decides about a \
+                request is asked of the agent. With --config both are decided as a configuration directory has it, \
+                without an agent. A token is verified with keys that the configuration holds (jwks); where they are \
+                fetched it says that the signature is taken to be valid. Exit status 0 allowed, 1 denied (for a service: at one of its \
                 endpoints at least).
 
                 EXAMPLES
@@ -63,6 +65,13 @@ extension PolicyCommand {
                     source: source.workload, destination: target.workload,
                     sourceAddress: try target.address.map { try source.address(towards: $0, maps) } ?? source.address,
                     port: target.port)
+                let egress = try target.address.flatMap { address in
+                    try PolicyDecision(
+                        egressOf: source.workload, to: target.workload, address: address, port: target.port,
+                        transport: question.transport, in: maps)
+                }
+                // The caller's own NetworkPolicies are asked first.
+                if let egress, egress.isDenied { return (target, egress) }
                 return (target, try PolicyDecision(question, in: maps))
             }
             let requests = try decisions.map { target, decision in
@@ -85,7 +94,7 @@ extension PolicyCommand {
                 var page = Page(terminal)
                 for ((target, decision), request) in zip(decisions, requests) {
                     Self.describe(target, decision, resolver, &page)
-                    request?.describe(&page, skipping: "connection")
+                    request?.describe(&page, skipping: ["egress", "ingress", "connection"])
                 }
                 return page.text
             }

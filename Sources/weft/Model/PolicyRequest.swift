@@ -16,7 +16,9 @@ struct PolicyRequestOptions: ParsableArguments {
     var header: [String] = []
 
     @Option(
-        help: ArgumentHelp("A token (or its payload as JSON), which is taken to be valid.", valueName: "file"))
+        help: ArgumentHelp(
+            "A token, verified with the keys of the configuration if it has them; or its payload as JSON, which is taken to be valid.",
+            valueName: "file"))
     var jwt: String?
 
     var isGiven: Bool { method != nil || path != nil || host != nil || !header.isEmpty || jwt != nil }
@@ -25,20 +27,24 @@ struct PolicyRequestOptions: ParsableArguments {
     func request(to destination: String, service: String?) throws -> PolicyInquiry.Request? {
         guard isGiven else { return nil }
         let parts = destination.split(separator: "/")
+        let token = try jwt.map(Self.token)
         return PolicyInquiry.Request(
             method: method ?? "GET", path: path ?? "/",
             headers: try header.map { text throws(Failure) in try RequestInquiry.Header(line: text) },
-            host: host ?? parts.reversed().joined(separator: "."), token: try jwt.map(Self.payload),
+            host: host ?? parts.reversed().joined(separator: "."), token: token?.payload, jwt: token?.compact,
             service: service)
     }
 
-    private static func payload(ofTokenIn file: String) throws -> String {
+    /// One of the two.
+    private static func token(in file: String) throws -> (payload: String?, compact: String?) {
         guard let text = readText(file) else { throw Failure.unknown("cannot read \(file)") }
         guard let payload = PolicyInquiry.payload(ofToken: text) else {
             throw Failure.usage(
                 "\(file) holds neither a token (RFC 7519, three parts with dots between) nor a JSON object")
         }
-        return payload
+        let words = text.split(whereSeparator: \.isWhitespace)
+        let isToken = words.count == 1 && !text.hasPrefix("{")
+        return isToken ? (nil, String(words[0])) : (payload, nil)
     }
 }
 
@@ -61,9 +67,9 @@ extension PolicyAccount {
         ]
     }
 
-    /// - Parameter skipping: a layer that has been described.
-    func describe(_ page: inout Page, skipping: String? = nil) {
-        for layer in layers where layer.layer != skipping {
+    /// - Parameter skipping: layers that have been described.
+    func describe(_ page: inout Page, skipping: Set<String> = []) {
+        for layer in layers where !skipping.contains(layer.layer) {
             let decider = layer.rule.map { " by \($0)" } ?? ""
             let style: Style = layer.verdict == "denied" ? .bad : layer.verdict == "allowed" ? .good : .caution
             page.line("\(layer.verdict)  \(destination), \(layer.layer)\(decider)", style)

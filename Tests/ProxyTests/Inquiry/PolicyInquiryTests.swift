@@ -3,15 +3,19 @@ import Proxy
 import Testing
 
 @Suite struct PolicyInquiryTests {
+    private let snapshot: MeshSnapshot
     private let explainer: PolicyExplainer
     private let requests: RequestExplainer
 
     init() throws {
         var client = MeshWorkload(name: ObjectName(namespace: "shop", name: "client"), serviceAccount: "client")
+        client.labels = ["app": "client"]
         client.addresses = [try #require(IPAddress("10.0.0.9"))]
         var web = MeshWorkload(name: ObjectName(namespace: "shop", name: "web-1"), serviceAccount: "web")
         web.addresses = [try #require(IPAddress("10.0.0.1"))]
         web.requestPorts = [8080]
+        web.labels = ["app": "web"]
+        web.namedPorts = [MeshWorkloadPort(name: "http", port: 8080, transport: .tcp)]
         var operation = AuthorizationPolicy.Operation()
         operation.methods = [.exact("GET")]
         var source = AuthorizationPolicy.Source()
@@ -36,7 +40,7 @@ import Testing
             endpoints: [MeshEndpoint(address: web.addresses[0], port: 8080, workload: web.name)])
         port.http = HTTPRouting(rules: [])
         port.proxyReasons = ["AuthorizationPolicy shop/readers"]
-        let snapshot = MeshSnapshot(
+        snapshot = MeshSnapshot(
             services: [name: MeshService(name: name, addresses: [], ports: [port], balancing: Balancing())],
             workloads: [client.name: client, web.name: web],
             policies: [readers.name: readers, ofService.name: ofService])
@@ -73,12 +77,86 @@ import Testing
         let token = #"{"iss":"i","sub":"s","role":"admin"}"#
         #expect(
             try layers(from: nil, PolicyInquiry.Request(method: "PUT", host: "web.shop", token: token))
-                == ["connection allowed shop/readers[1]", "request allowed shop/readers[1]"])
+                == ["connection allowed shop/readers[1]", "token allowed", "request allowed shop/readers[1]"])
         #expect(throws: InquiryProblem.self) { try layers(PolicyInquiry.Request(host: "web.shop", token: "[]")) }
         let compact = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJpIn0."
         #expect(PolicyInquiry.payload(ofToken: "\(compact)\n") == #"{"iss":"i"}"#)
         #expect(PolicyInquiry.payload(ofToken: token) == token)
         #expect(PolicyInquiry.payload(ofToken: "a.b") == nil)
+    }
+
+    /// A token itself, with the issuer's keys in the configuration, at a URL, or with nobody who reads it.
+    @Test func aTokenIsVerifiedWithTheKeysThatAreThere() throws {
+        let (issuer, other) = (TestIssuer(), TestIssuer())
+        let valid = issuer.token(#"{"iss":"https://issuer.test","role":"admin"}"#)
+        func layers(_ token: String, _ keys: JWTRule.Keys?) throws -> ([String], [String]) {
+            var snapshot = self.snapshot
+            if let keys {
+                let name = ObjectName(namespace: "shop", name: "tokens")
+                snapshot.requestAuthentications[name] = RequestAuthentication(
+                    name: name, rules: [JWTRule(issuer: "https://issuer.test", keys: keys)])
+            }
+            let account = try PolicyExplainer(snapshot).explain(
+                PolicyInquiry(
+                    from: nil, to: "shop/web-1", port: 8080,
+                    request: PolicyInquiry.Request(method: "PUT", host: "web.shop", jwt: token)))
+            return (
+                account.layers.map { "\($0.layer) \($0.verdict)" },
+                account.layers.first { $0.layer == "token" }?.steps ?? []
+            )
+        }
+        let allowed = ["connection allowed", "token allowed", "request allowed"]
+        let refused = ["connection allowed", "token denied"]
+        var said = try layers(valid, .inline(issuer.keySet))
+        #expect(said.0 == allowed && said.1 == ["the token of https://issuer.test is valid, without an end"])
+        said = try layers(valid, .inline(other.keySet))
+        #expect(said.0 == refused && said.1.first?.hasSuffix("refused with 401") == true)
+        said = try layers(
+            issuer.token(#"{"iss":"https://issuer.test","role":"admin","exp":1}"#), .inline(issuer.keySet))
+        #expect(said.0 == refused && said.1 == ["the token has expired: refused with 401"])
+        said = try layers(valid, .url("https://issuer.test/keys"))
+        #expect(said.0 == allowed && said.1.first?.contains("TAKEN TO BE VALID") == true)
+        said = try layers(issuer.token(#"{"iss":"https://issuer.test","exp":1}"#), .url("https://issuer.test/keys"))
+        #expect(said.0 == refused)
+        said = try layers(valid, nil)
+        #expect(said.0 == ["connection allowed", "token allowed", "request denied"])
+        #expect(said.1.first?.hasPrefix("no RequestAuthentication applies") == true)
+    }
+
+    @Test func networkPoliciesOfBothEndsAreAskedFirst() throws {
+        var snapshot = snapshot
+        let client = NetworkPolicy(
+            name: ObjectName(namespace: "shop", name: "out"), podSelector: LabelSelector(labels: ["app": "client"]),
+            egress: [.init(ports: [.init(transport: .tcp, port: .number(8080))])])
+        let web = NetworkPolicy(
+            name: ObjectName(namespace: "shop", name: "in"), podSelector: LabelSelector(labels: ["app": "web"]),
+            ingress: [
+                .init(
+                    peers: [.workloads(namespaces: nil, pods: LabelSelector(labels: ["app": "client"]))],
+                    ports: [.init(transport: .tcp, port: .name("http"))])
+            ])
+        snapshot.networkPolicies = [client.name: client, web.name: web]
+        func layers(from: String? = "shop/client", address: String? = nil, port: UInt16 = 8080) throws -> [String] {
+            try PolicyExplainer(snapshot).explain(
+                PolicyInquiry(from: from, sourceAddress: address, to: "shop/web-1", port: port)
+            ).layers.map { "\($0.layer) \($0.verdict)\($0.rule.map { " \($0)" } ?? "")" }
+        }
+        #expect(
+            try layers() == [
+                "egress allowed NetworkPolicy shop/out", "ingress allowed NetworkPolicy shop/in",
+                "connection allowed shop/readers[0]",
+            ])
+        #expect(try layers(port: 9090) == ["egress denied NetworkPolicy shop/out (no rule matched)"])
+        #expect(try layers(from: nil) == ["ingress denied NetworkPolicy shop/in (no rule matched)"])
+        #expect(
+            try layers(from: "shop/web-1", address: "10.9.9.9").allSatisfy { $0.hasPrefix("connection") })
+        // Who comes from another node is known by its address, and nobody by that of a process here.
+        snapshot.workloads[ObjectName(namespace: "shop", name: "client")]?.isLocal = false
+        #expect(try layers(from: nil, address: "10.0.0.9").first == "ingress allowed NetworkPolicy shop/in")
+        snapshot.workloads[ObjectName(namespace: "shop", name: "client")]?.isLocal = true
+        snapshot.workloads[ObjectName(namespace: "shop", name: "client")]?.cgroup = "/client"
+        #expect(
+            try layers(from: nil, address: "10.0.0.9") == ["ingress denied NetworkPolicy shop/in (no rule matched)"])
     }
 
     @Test func aServicesPoliciesAreAskedFirst() throws {
