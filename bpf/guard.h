@@ -58,9 +58,9 @@ static __always_inline int capture_denied(const struct weft_capture *capture, st
 		if (verdict->denied)
 			break;
 	}
-	request->quiet = quiet;
 	if (!quiet && request->workload)
-		policy_verdict(request, verdict);
+		count_carried(request, verdict);
+	request->quiet = quiet;
 	return verdict->denied;
 }
 

@@ -267,7 +267,10 @@ static __noinline int decide_inbound(struct bpf_sk_lookup *ctx, struct verdict_r
 			return SK_DROP;
 		}
 	}
+	request->quiet = port && port->service;
 	policy_verdict(request, &verdict);
+	if (request->quiet)
+		count_carried(request, &verdict);
 	if (verdict.denied) {
 		report_inbound(request, verdict.rule, ends);
 		return SK_DROP;

@@ -192,6 +192,24 @@ VERIFIED_ALONE int policy_verdict(const struct verdict_request *request, struct 
 	return 0;
 }
 
+/*
+ * Counts a decision about a connection whose requests the agent decides about. What AuthorizationPolicies allow is
+ * counted there, request by request; NetworkPolicies, and who is denied, are counted here. `verdict` has been decided
+ * with `quiet`.
+ */
+static __noinline int count_carried(struct verdict_request *request, struct verdict *verdict)
+{
+	__u64 rule = verdict->rule;
+
+	request->quiet = 0;
+	request->network_only = !verdict->denied;
+	policy_verdict(request, verdict);
+	request->network_only = 0;
+	if (!verdict->denied)
+		verdict->rule = rule;
+	return 0;
+}
+
 /* Decides whether a workload may open a connection: to another one, or to an address of none. */
 VERIFIED_ALONE int egress_verdict(const struct verdict_request *request, struct verdict *verdict)
 {

@@ -256,6 +256,24 @@ struct CaptureTests {
         #expect(denied.map { UInt32($0.key.lane) } == [WEFT_LANE_PROXY.rawValue])
     }
 
+    /// The agent counts what AuthorizationPolicies allow, request by request; NetworkPolicies are counted here only.
+    @Test func whatIsAllowedIsLeftToTheAgentToCount() throws {
+        let sandbox = try Sandbox("guard-count")
+        let plane = try plane(sandbox)
+        var mesh = try snapshot(
+            sandbox, policies: [sandbox.policy("clients", of: "server", allowing: ["cluster.local/ns/shop/sa/client"])])
+        let network = NetworkPolicy(
+            name: ObjectName(namespace: "shop", name: "open"), podSelector: LabelSelector(labels: ["app": "server"]),
+            ingress: [.init()])
+        mesh.networkPolicies[network.name] = network
+        #expect(try plane.apply(mesh).isEmpty)
+        let output = try run(sandbox, "within('agent', agent)\nask(socket.AF_INET, '127.96.1.1')")
+        #expect(output.first?.hasPrefix("127.96.1.1 80") == true)
+        let counted = try plane.withMaps { try $0.ruleCounters.summedCounters() }.filter { $0.sum > 0 }
+        #expect(counted.map { plane.ruleNames[$0.key.rule] } == ["NetworkPolicy shop/open"])
+        #expect(counted.map(\.sum) == [1])
+    }
+
     @Test func aPolicyThatComesEndsCapturedConnections() throws {
         let sandbox = try Sandbox("doom")
         let plane = try plane(sandbox)
