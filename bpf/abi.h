@@ -259,7 +259,10 @@ struct weft_origin {
 	__u64 started_ns;
 };
 
-/* `inbound_ports`: ports of local workloads with rules of their own for connections from outside of the mesh. */
+/*
+ * `inbound_ports`: ports of local workloads with rules of their own for connections from outside of the mesh, and ports
+ * of others that are reached by another way than their workload's.
+ */
 struct weft_inbound_key {
 	__u64 workload;
 	__be16 port;
@@ -271,6 +274,7 @@ enum weft_port_tls {
 	WEFT_PORT_TLS_INHERITED = 0, /* as its workload does: WEFT_WORKLOAD_STRICT */
 	WEFT_PORT_TLS_STRICT = 1,
 	WEFT_PORT_TLS_OPTIONAL = 2,
+	WEFT_PORT_TLS_NONE = 3, /* of a workload of another node: no tunnel leads to it */
 };
 
 struct weft_inbound_port {
@@ -333,7 +337,8 @@ enum weft_workload_flags {
 	WEFT_WORKLOAD_INBOUND = 2, /* `inbound_ports` has ports of it */
 	WEFT_WORKLOAD_STRICT =
 	    8, /* plaintext from outside of its node is refused, but where `inbound_ports` allows it */
-	WEFT_WORKLOAD_TUNNEL = 4, /* its node is another, and an agent there takes tunnels for it, at whatever port */
+	WEFT_WORKLOAD_TUNNEL = 4, /* its node is another, and an agent there takes tunnels for it, but where
+	                           * `inbound_ports` says otherwise */
 };
 
 /* `workloads`, by workload id. */

@@ -68,6 +68,20 @@ static __noinline int agent_listens(struct bpf_sock_addr *ctx, const struct rout
 	return listens;
 }
 
+/* Whether an agent on another node takes tunnels for the route's destination at its port. */
+static __always_inline int takes_tunnel(const struct route *route)
+{
+	__u32 flags = route->destination_flags;
+	struct weft_inbound_port *port;
+
+	if (flags & WEFT_WORKLOAD_LOCAL || route->protocol != IPPROTO_TCP)
+		return 0;
+	port = inbound_port(route->destination, route->peer_port, flags);
+	if (port && port->tls != WEFT_PORT_TLS_INHERITED)
+		return port->tls != WEFT_PORT_TLS_NONE;
+	return flags & WEFT_WORKLOAD_TUNNEL;
+}
+
 /* Makes the agent's listener the route's peer. */
 static __always_inline void turn_to(const struct weft_proxy *agent, struct route *route)
 {

@@ -328,7 +328,7 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 	}
 	if (!route->error) {
 		/* Who is no workload has no certificate, and goes as from a host without an agent. */
-		if (route->destination_flags & WEFT_WORKLOAD_TUNNEL && route->protocol == IPPROTO_TCP && route->source)
+		if (route->source && takes_tunnel(route))
 			enter_tunnel(route);
 		else if (route->asked_port == bpf_htons(DNS_PORT) && route->lane == WEFT_LANE_PASSTHROUGH &&
 		         route->source)

@@ -3,12 +3,13 @@ import WeftABI
 
 extension MeshWorkload {
     /// The ports at which connections from outside of the mesh meet rules of their own: requests that the agent reads,
-    /// and another demand for mutual TLS than the workload's. Only a workload of this node has any.
+    /// and another demand for mutual TLS than the workload's. Of a workload of another node: those that a tunnel leads to
+    /// though none leads to the others, and the other way round.
     ///
-    /// - Parameter isCapturing: whether there is an agent that reads requests.
+    /// - Parameter isCapturing: whether there is an agent that reads requests, and carries tunnels.
     func inboundPorts(_ snapshot: MeshSnapshot, isCapturing: Bool) -> [CompiledWorkload.InboundPort] {
-        guard isLocal else { return [] }
         let id = Identifier.workload(name)
+        guard isLocal else { return isCapturing && takesTunnel ? tunnelExceptions(id) : [] }
         return Set(inboundHTTP.keys).union(portMutualTLS.keys).sorted().compactMap { port in
             var value = weft_inbound_port()
             if isCapturing, let service = inboundHTTP[port] {
@@ -20,6 +21,16 @@ extension MeshWorkload {
                     truncatingIfNeeded: (isStrict ? WEFT_PORT_TLS_STRICT : WEFT_PORT_TLS_OPTIONAL).rawValue)
             }
             guard value.service != 0 || value.tls != 0 else { return nil }
+            return (weft_inbound_key(workload: id, port: port.bigEndian, reserved: (0, 0, 0, 0, 0, 0)), value)
+        }
+    }
+
+    private func tunnelExceptions(_ id: UInt64) -> [CompiledWorkload.InboundPort] {
+        portMutualTLS.sorted { $0.key < $1.key }.compactMap { port, mode in
+            guard (mode == .disable) != (mutualTLS == .disable) else { return nil }
+            var value = weft_inbound_port()
+            let way = mode == .disable ? WEFT_PORT_TLS_NONE : WEFT_PORT_TLS_OPTIONAL
+            value.tls = UInt8(truncatingIfNeeded: way.rawValue)
             return (weft_inbound_key(workload: id, port: port.bigEndian, reserved: (0, 0, 0, 0, 0, 0)), value)
         }
     }

@@ -105,9 +105,6 @@ struct CompiledWorkload: Sendable {
 }
 
 extension MeshWorkload {
-    /// Whether connections of this node to it go through a tunnel. It is one decision for all of its ports: a port that
-    /// asks for mutual TLS is reached through a tunnel, and those that do without it then are as well.
-    var isTunnelled: Bool {
-        !isLocal && takesTunnel && (mutualTLS != .disable || portMutualTLS.values.contains { $0 != .disable })
-    }
+    /// Whether connections of this node to it go through a tunnel, at ports without a mode of their own.
+    var isTunnelled: Bool { !isLocal && takesTunnel && mutualTLS != .disable }
 }

@@ -190,6 +190,25 @@ struct TunnelLaneTests {
         try python.expect("get('127.96.1.1', 80)", "ECONNREFUSED")
     }
 
+    /// Istio's `portLevelMtls` with DISABLE, beside ports that are reached through tunnels, and the other way round.
+    @Test(arguments: [true, false])
+    func onePortAloneHasAWayOfItsOwn(isPlain: Bool) throws {
+        let sandbox = try Sandbox("port-way-\(isPlain)")
+        let plane = try plane(sandbox)
+        let python = try interpreter(sandbox)
+        for port in [28080, 28081] { try python.expect("tcp(\(port), b'plain', '10.96.9.9')", "None") }
+        let mesh = try snapshot(
+            sandbox, mode: isPlain ? .strict : .disable, portModes: [Self.remotePort: isPlain ? .disable : .strict])
+        #expect(try plane.apply(mesh).isEmpty)
+        // Nobody listens for what goes into a tunnel.
+        let (own, other) = isPlain ? ("plain", "ECONNREFUSED") : ("ECONNREFUSED", "plain")
+        try python.expect("get('127.96.1.1', 80)", own)
+        try python.expect("get('10.96.9.9', 28080)", own)
+        try python.expect("get('10.96.9.9', 28081)", other)
+        #expect(try plane.apply(snapshot(sandbox, mode: .strict)).isEmpty)
+        try python.expect("get('10.96.9.9', 28080)", "ECONNREFUSED")
+    }
+
     @Test func policyIsDecidedBeforeTheTunnelAndAgainLater() throws {
         let sandbox = try Sandbox("tunnel-policy")
         let plane = try plane(sandbox)

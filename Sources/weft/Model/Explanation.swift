@@ -96,7 +96,9 @@ struct Explanation {
             return
         }
         summarize(possible)
-        let tunnelled = try possible.filter { try isTunnelled($0.backend.entry.workload) }
+        let tunnelled = try possible.filter {
+            try isTunnelled($0.backend.entry.workload, port: $0.backend.endpoint.port)
+        }
         if tunnelled.isEmpty {
             explainLane()
         } else {
@@ -222,9 +224,15 @@ struct Explanation {
     // MARK: the tunnel lane
 
     /// Whether a connection to that workload goes to its node through a tunnel.
-    private func isTunnelled(_ workload: UInt64) throws -> Bool {
-        guard destination.transport == TransportProtocol.tcp.number, workload != 0 else { return false }
-        return try maps.workloads.get(workload).map { $0.flags & WEFT_WORKLOAD_TUNNEL.rawValue != 0 } ?? false
+    private func isTunnelled(_ workload: UInt64, port: UInt16) throws -> Bool {
+        guard destination.transport == TransportProtocol.tcp.number, workload != 0,
+            let entry = try maps.workloads.get(workload), entry.flags & WEFT_WORKLOAD_LOCAL.rawValue == 0
+        else { return false }
+        let key = weft_inbound_key(workload: workload, port: port.bigEndian, reserved: (0, 0, 0, 0, 0, 0))
+        if entry.flags & WEFT_WORKLOAD_INBOUND.rawValue != 0, let exception = try maps.inboundPorts.get(key) {
+            return UInt32(exception.tls) != WEFT_PORT_TLS_NONE.rawValue
+        }
+        return entry.flags & WEFT_WORKLOAD_TUNNEL.rawValue != 0
     }
 
     /// What `enter_tunnel` of bpf/capture.h does with it.
@@ -333,7 +341,7 @@ struct Explanation {
             add("policy", decision.sentence(resolver), .good)
         }
         addShadow([decision])
-        if try isTunnelled(workload) {
+        if try isTunnelled(workload, port: destination.port) {
             try explainTunnel(isCertain: true)
         } else {
             explainLane()

@@ -38,7 +38,7 @@ extension MapTable {
         })
 
     private static let inboundPorts = MapTable(
-        "inbound_ports", "Ports with rules of their own for connections from outside of the mesh",
+        "inbound_ports", "Ports with rules of their own for connections from outside of the mesh, or to it",
         keyForm: "shop/web-1#8080",
         reader: { $0.inboundPorts },
         parse: { text, resolver in
@@ -49,7 +49,7 @@ extension MapTable {
         },
         key: { key, resolver in "\(resolver.name(key.workload))#\(UInt16(bigEndian: key.port))" },
         fields: { key, port, resolver in
-            let modes = ["inherited", "strict", "optional"]
+            let modes = ["inherited", "strict", "optional", "none"]
             return [
                 Field("workload", resolver.value(key.workload)),
                 Field("port", Value(UInt16(bigEndian: key.port))),
