@@ -61,6 +61,7 @@ final class MetricsScrape {
             readings.traffic, workers: engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now)
         policy.update(readings.rules, directory: agent.directory, now: now)
         policy.update(engine.policyCounts?.readings ?? [], now: now)
+        policy.update(agent.proxy.tunnelTable?.networkDenials ?? [], now: now)
         requests.update(
             readings.requests, workers: engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now
         )

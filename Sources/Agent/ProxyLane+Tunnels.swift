@@ -12,10 +12,11 @@ extension ProxyLane {
         let part = tunnelled(snapshot)
         guard part != publishedTunnels else { return }
         publishedTunnels = part
-        engine.publish(
-            TunnelTable(
-                part, identifiers: RouteIdentifiers(part), ownPorts: ownPorts,
-                backend: { Identifier.backend(service: $0, address: $1, port: $2) }))
+        let table = TunnelTable(
+            part, identifiers: RouteIdentifiers(part), ownPorts: ownPorts, previous: tunnelTable,
+            backend: { Identifier.backend(service: $0, address: $1, port: $2) })
+        tunnelTable = table
+        engine.publish(table)
     }
 
     /// The part of a snapshot that tunnels can meet: workloads, and the services that lead to other nodes or whose

@@ -21,6 +21,8 @@ final class ProxyLane {
     private var published: MeshSnapshot?
     /// What the tunnels' table was made of.
     var publishedTunnels: MeshSnapshot?
+    /// What it has become.
+    var tunnelTable: TunnelTable?
     /// Ports of this agent, to which no tunnel may lead.
     let ownPorts: Set<UInt16>
     private let inbound: InboundServices

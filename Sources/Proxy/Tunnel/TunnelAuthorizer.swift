@@ -27,7 +27,11 @@ extension Worker {
     }
 
     /// Counts a decision about a stream that was asked for.
-    func count(_ decision: AuthorizationDecision) {
+    func count(_ decision: AuthorizationDecision, _ inbound: TunnelTable.Inbound) {
+        // AuthorizationPolicies name a rule whenever they deny.
+        if decision.verdict == .denied, decision.rule < 0 {
+            tunnels.table?.ingress.denials.add(workload: inbound.workload)
+        }
         guard generations.current >= 0 else { return }
         generations[generations.current].policyCounts.add(decision)
     }

@@ -27,8 +27,10 @@ struct TunnelIngress: Sendable {
     private let clients: [IPAddress: [Client]]
     /// What the denial of a connection is called that none of a workload's policies allows, as the kernel calls it.
     let titles: [UInt64: [UInt8]]
+    let denials: NetworkDenials
 
-    init(_ snapshot: MeshSnapshot, _ identifiers: RouteIdentifiers) {
+    /// - Parameter previous: whose counters go on.
+    init(_ snapshot: MeshSnapshot, _ identifiers: RouteIdentifiers, previous: TunnelIngress? = nil) {
         var rules: [UInt64: [Rule]] = [:]
         var titles: [UInt64: [UInt8]] = [:]
         for workload in snapshot.workloads.values where workload.isLocal {
@@ -45,6 +47,7 @@ struct TunnelIngress: Sendable {
         }
         self.rules = rules
         self.titles = titles
+        denials = NetworkDenials(titles, previous: previous?.denials)
         var clients: [IPAddress: [Client]] = [:]
         for workload in snapshot.workloads.values where !workload.addresses.isEmpty {
             let principal = Array(workload.principal(trustDomain: snapshot.trustDomain).utf8)

@@ -69,10 +69,11 @@ public final class TunnelTable: Sendable {
     ///   - identifiers: how the kernel names services and workloads.
     ///   - tunnelPort: of the agents, 15008 in HBONE.
     ///   - ownPorts: of this agent. Tunnels to them are refused, since they would lead in a circle.
+    ///   - previous: the one before, whose counters go on.
     ///   - backend: the kernel's identifier of a service's endpoint.
     public init(
         _ snapshot: MeshSnapshot, identifiers: RouteIdentifiers, tunnelPort: UInt16 = 15_008,
-        ownPorts: Set<UInt16> = TunnelTable.standardPorts,
+        ownPorts: Set<UInt16> = TunnelTable.standardPorts, previous: TunnelTable? = nil,
         backend: (_ service: UInt64, _ address: IPAddress, _ port: UInt16) -> UInt64 = { _, _, _ in 0 }
     ) {
         let builder = TunnelTableBuilder(snapshot, identifiers)
@@ -85,10 +86,13 @@ public final class TunnelTable: Sendable {
         hosts = builder.hosts()
         servers = builder.servers()
         inbound = builder.inbound()
-        ingress = TunnelIngress(snapshot, identifiers)
+        ingress = TunnelIngress(snapshot, identifiers, previous: previous?.ingress)
         clients = builder.clients()
         backends = builder.backends(backend)
     }
+
+    /// How often NetworkPolicies have refused what came in through tunnels.
+    public var networkDenials: [(key: PolicyCounts.Key, count: UInt64)] { ingress.denials.readings }
 
     /// Ports of Istio's node agent and of Weft's.
     public static let standardPorts: Set<UInt16> = [

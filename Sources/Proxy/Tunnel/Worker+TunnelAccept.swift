@@ -29,7 +29,7 @@ extension Worker {
         stream.service = inbound.service
         stream.hasRemoteEnded = head.endsStream
         let decision = authorize(TunnelPeer(principal: stream.peer, address: client), inbound, target)
-        count(decision)
+        count(decision, inbound)
         stream.rule = decision.rule
         guard decision.verdict == .allowed else {
             recordRefused(stream, error: 0)

@@ -24,6 +24,10 @@ final class TunnelPair: Sendable {
         let service = Atomic<UInt64>(0)
     }
 
+    /// Where the server's tunnels lead now.
+    var serverTunnels: TunnelTable? { tunnels.withLock { $0 } }
+    private let tunnels = Mutex<TunnelTable?>(nil)
+
     static let address = IPAddress(v4: 127, 96, 0, 10)
     static let domain = "cluster.local"
     static let web = ObjectName(namespace: "shop", name: "web")
@@ -80,10 +84,11 @@ final class TunnelPair: Sendable {
             engine.publish(
                 RouteTable(snapshot, identifiers: Self.identifiers),
                 AuthorizationTable(snapshot, identifiers: Self.identifiers))
-            engine.publish(
-                TunnelTable(
-                    snapshot, identifiers: Self.identifiers, tunnelPort: isServer ? tunnelPort : port ?? tunnelPort,
-                    ownPorts: [15_008]))
+            let table = TunnelTable(
+                snapshot, identifiers: Self.identifiers, tunnelPort: isServer ? tunnelPort : port ?? tunnelPort,
+                ownPorts: [15_008], previous: isServer ? serverTunnels : nil)
+            if isServer { tunnels.withLock { $0 = table } }
+            engine.publish(table)
         }
         // For the workers to take it in.
         usleep(20_000)

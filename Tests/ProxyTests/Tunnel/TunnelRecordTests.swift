@@ -107,6 +107,22 @@ import Testing
         #expect(socket.receive(count: 1).isEmpty)
         let said = try #require(flows(pair, count: 1).first)
         #expect(said.event == .denied && said.rule == "NetworkPolicy shop/a,shop/b (no rule matched)")
+        let counted = try #require(pair.serverTunnels?.networkDenials.first)
+        #expect(counted.key.rule == said.rule && counted.key.verdict == .deny && counted.count == 1)
+        #expect(pair.server.policyCounts?.readings.isEmpty == true)
+
+        // The counter goes on in the next configuration.
+        pair.publish(server: { snapshot in
+            for name in ["b", "a"] {
+                let name = ObjectName(namespace: "shop", name: name)
+                snapshot.networkPolicies[name] = NetworkPolicy(name: name, podSelector: LabelSelector(), ingress: [])
+            }
+            snapshot.generation += 1
+        })
+        let again = pair.connect(to: backend.port)
+        again.send("x")
+        #expect(again.receive(count: 1).isEmpty)
+        #expect(pair.serverTunnels?.networkDenials.map(\.count) == [2])
     }
 
     @Test func policiesThatComeLaterAreNamedAsWell() throws {
