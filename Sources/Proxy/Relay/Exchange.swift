@@ -109,8 +109,11 @@ struct Exchange: BitwiseCopyable {
     /// The backend's mirrors have not had their copies.
     var awaitsMirrors = false
 
-    /// Waits in the queue of its cluster.
+    /// Waits in the queue of its cluster, and in the worker's list of those that do.
     var isQueued = false
+    var awaitsConnection = false
+    var nextWaiting = UInt32.max
+    var previousWaiting = UInt32.max
     var usesFallback = false
     /// Of a fault that is injected once its delay has passed; 0: none.
     var faultStatus: UInt16 = 0

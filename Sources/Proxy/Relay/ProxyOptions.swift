@@ -11,6 +11,9 @@ public struct ProxyOptions: Sendable {
     /// Bytes in flight of one worker, in chunks of 8 KiB and of 64 KiB.
     public var smallBuffersPerWorker: UInt32 = 32_768
     public var largeBuffersPerWorker: UInt32 = 4_096
+    /// How often a request that waits for an endpoint looks for one by itself, milliseconds: what this worker frees it is
+    /// told at once.
+    public var endpointPoll: UInt64 = 50
     /// From the first byte of a request's head to its last.
     public var headTimeout: UInt64 = 10_000
     /// Between two requests of a client's connection.

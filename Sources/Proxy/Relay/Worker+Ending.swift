@@ -115,9 +115,11 @@ extension Worker {
         let generation = exchanges[exchange].generation
         let cluster = exchanges[exchange].cluster
         exchanges[exchange].retry.release(generations[generation].clusters[cluster])
+        let isWoken = exchanges[exchange].awaitsConnection && exchanges[exchange].wakeup <= tick
         guard exchanges[exchange].isQueued else { return }
-        exchanges[exchange].isQueued = false
-        generations[generation].clusters[cluster].leftQueue()
+        leaveQueue(exchange)
+        // It does not take what it was woken for.
+        if isWoken, generation == generations.current { wakeFirst(ofCluster: cluster) }
     }
 
     /// Ends an exchange whose response cannot be completed: the client sees its connection break.

@@ -158,7 +158,7 @@ extension Worker {
         guard admitConnection(exchange, pool: pool) else {
             // As long as a request may be without progress.
             if tick < exchanges[exchange].lastProgress + options.streamIdleTimeout {
-                queue(exchange)
+                queue(exchange, forConnection: true)
             } else {
                 reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
             }
@@ -221,24 +221,6 @@ extension Worker {
                 queue(exchange)
             }
         }
-    }
-
-    /// Waits in the queue of its cluster, if there is a place.
-    private mutating func queue(_ exchange: UInt32) {
-        let generation = exchanges[exchange].generation
-        let cluster = exchanges[exchange].cluster
-        guard exchanges[exchange].isQueued || generations[generation].clusters[cluster].admitToQueue() else {
-            reply(exchange, 503, .upstreamOverflow, .upstreamOverflow)
-            return
-        }
-        exchanges[exchange].isQueued = true
-        pause(exchange, .endpoint, until: tick + Self.endpointPoll)
-    }
-
-    private mutating func leaveQueue(_ exchange: UInt32) {
-        guard exchanges[exchange].isQueued else { return }
-        exchanges[exchange].isQueued = false
-        generations[exchanges[exchange].generation].clusters[exchanges[exchange].cluster].leftQueue()
     }
 
     /// Nothing has been sent while it waited for an endpoint: if there is a newer configuration, that one decides.

@@ -200,6 +200,7 @@ extension Worker {
         pools[pool].idleCount += 1
         statistics.add(.upstreamIdle, 1)
         wheel.set(TimerID.upstream(index), tick + min(options.upstreamIdleTimeout, facts.idleTimeout))
+        wakeWaiting(for: UInt32(pool))
     }
 
     mutating func closeUpstream(_ index: UInt32) {
@@ -209,12 +210,12 @@ extension Worker {
         buffers.give(&upstreams[index].output)
         close(upstreams[index].descriptor)
         let pool = upstreams[index].pool
-        if upstreams[index].isCounted, pools[Int(pool)].cluster >= 0 {
-            currentCluster(of: pool) { $0.connectionClosed() }
-        }
+        let isCounted = upstreams[index].isCounted && pools[Int(pool)].cluster >= 0
+        if isCounted { currentCluster(of: pool) { $0.connectionClosed() } }
         pools[Int(pool)].openCount -= 1
         upstreams.remove(index)
         statistics.add(.upstreamActive, -1)
+        if isCounted { wakeWaiting(for: pool) }
     }
 
     mutating func upstreamEvent(_ index: UInt32, _ readiness: Readiness) {

@@ -42,6 +42,7 @@ struct Worker: ~Copyable {
     var now: UInt64
     var tick: UInt64
     private var nextTrim: UInt64 = 0
+    var waiting = WaitingList()
     /// Connections with work left that no event will announce.
     var queue: [EventToken] = []
     var spareQueue: [EventToken] = []
@@ -82,8 +83,6 @@ struct Worker: ~Copyable {
     static let trimInterval: UInt64 = 10_000
     /// How long a listener rests when no descriptor is left, milliseconds.
     static let listenerRest: UInt64 = 50
-    /// How often a request that waits for an endpoint looks for one, milliseconds.
-    static let endpointPoll: UInt64 = 50
 
     /// Works on the calling thread until the mailbox says stop.
     static func run(_ seat: WorkerSeat, options: ProxyOptions, poller: consuming Poller) {

@@ -60,6 +60,31 @@ import Testing
         #expect(proxy.counter(.upstreamOpened) == 1)
     }
 
+    /// Nobody looks by itself within the test: a connection that becomes free, or whose place does, wakes who waits for it.
+    @Test(arguments: ["keep-alive", "close"])
+    func whoWaitsForAConnectionIsWokenByItsRelease(_ backendConnection: String) throws {
+        let backend = TestBackend(answering: { _ in
+            usleep(2_000)
+            return "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: \(backendConnection)\r\n\r\nok"
+        })
+        var traffic = HTTPTraffic()
+        traffic.limits.maxConnections = 1
+        traffic.limits.maxPendingRequests = 16
+        var options = ProxyOptions()
+        options.endpointPoll = 600_000
+        let proxy = try TestProxy(to: [backend.port], options: options, traffic: traffic)
+        for _ in 0..<3 {
+            let clients = (0..<8).map { _ in proxy.connect() }
+            for client in clients { client.send(Self.request) }
+            for client in clients { #expect(client.receiveAll().hasSuffix("ok")) }
+        }
+        // One that gives up leaves the others their turn.
+        var clients: [TestSocket?] = (0..<6).map { _ in proxy.connect() }
+        for client in clients { client?.send(Self.request) }
+        clients[3] = nil
+        for client in clients { #expect(client?.receiveAll().hasSuffix("ok") != false) }
+    }
+
     @Test func retryReconnectErrors() throws {
         let backend = TestBackend(answering: { _ in Self.ok })
         let proxy = try TestProxy(to: [Self.deadPort(), backend.port]) { $0.retry = Self.retries(.connectFailure) }
