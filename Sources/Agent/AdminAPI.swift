@@ -10,7 +10,8 @@ import WeftABI
 
 /// The admin API: JSON over HTTP, on the socket in the run directory and on the admin address.
 ///
-///     GET    /v1/status            the agent, every object with its conditions, configuration errors
+///     GET    /v1/status            the agent, every object with its conditions, configuration errors; namespace=shop: the
+///                                  objects of one namespace
 ///     GET    /v1/flows             flow records as NDJSON; follow=1 keeps the response open
 ///     GET    /v1/flows/state       how many there have been, and how many were lost
 ///     GET    /v1/tap               live requests as NDJSON, for as long as the client stays
@@ -19,6 +20,7 @@ import WeftABI
 ///     DELETE /v1/endpoints/drain   takes a drain back
 ///     GET    /v1/routes            rules of HTTP requests; service=ns/name: of one service
 ///     GET    /v1/clusters          endpoints as the proxy sees them
+///     GET    /v1/service           endpoints with health and load, policies and identities; name=ns/name
 ///     GET    /v1/identities        certificates of workloads; identity=spiffe://…: one of them
 ///     POST   /v1/identities/rotate {"identity": "spiffe://…"}, or {} for all
 ///     GET    /v1/ca                what issues them, and what peers' are checked against
@@ -32,7 +34,7 @@ struct AdminAPI {
 
     func answer(_ request: HTTPRequest) -> HTTPResponse {
         switch request.path {
-        case "/v1/status": request.method == .get ? status() : .methodNotAllowed([.get])
+        case "/v1/status": request.method == .get ? status(request) : .methodNotAllowed([.get])
         case "/v1/flows": request.method == .get ? flows(request) : .methodNotAllowed([.get])
         case "/v1/flows/state": request.method == .get ? flowState() : .methodNotAllowed([.get])
         case "/v1/tap": request.method == .get ? agent.taps.answer(request) : .methodNotAllowed([.get])
@@ -48,6 +50,7 @@ struct AdminAPI {
             request.method == .get
                 ? Self.json(200, (agent.proxy.engine.clusters?.clusters ?? []).map(ClusterReport.init))
                 : .methodNotAllowed([.get])
+        case "/v1/service": service(request)
         case "/v1/identities": request.method == .get ? identities(request) : .methodNotAllowed([.get])
         case "/v1/identities/rotate": request.method == .post ? rotate(request) : .methodNotAllowed([.post])
         case "/v1/ca": request.method == .get ? authority() : .methodNotAllowed([.get])
@@ -86,7 +89,8 @@ struct AdminAPI {
         var errors: [Problem]
     }
 
-    private func status() -> HTTPResponse {
+    private func status(_ request: HTTPRequest) -> HTTPResponse {
+        let namespace = request.query("namespace")
         let age = Double(Reactor.now() - agent.startedAt) / 1e9
         return Self.json(
             200,
@@ -97,7 +101,7 @@ struct AdminAPI {
                     startedAt: Date(timeIntervalSinceNow: -age).formatted(.iso8601),
                     pinDirectory: agent.plane.pins.path, cgroup: agent.plane.options.cgroup,
                     missingCgroups: agent.plane.missingCgroups),
-                objects: agent.config.statuses,
+                objects: agent.config.statuses.filter { namespace == nil || $0.name.namespace == namespace },
                 errors: agent.config.errors.map {
                     .init(file: $0.file, line: $0.line, document: $0.document, path: $0.path, message: $0.message)
                 }))

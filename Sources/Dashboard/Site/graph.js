@@ -88,7 +88,7 @@ export function graph(context) {
   }, markers, viewGroup);
 
   const searchField = el("input", {
-    type: "search", placeholder: "Find a name", "aria-label": "Find a name in the graph", value: search,
+    type: "search", placeholder: "Find a name  ( / )", "aria-label": "Find a name in the graph", value: search,
     autocomplete: "off", spellcheck: "false",
     oninput: event => {
       search = event.target.value;
@@ -651,12 +651,6 @@ export function graph(context) {
 
   return {
     title: "Graph", element, refresh,
-    revisit(query) {
-      if (query.get("focus") && query.get("focus") !== selected) {
-        wanted = query.get("focus");
-        if (data) draw();
-      }
-    },
     leave() {
       resized.disconnect();
       removeEventListener("pointermove", pan);

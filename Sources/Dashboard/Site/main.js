@@ -6,7 +6,7 @@ import { clock, duration } from "./format.js";
 import { overview } from "./overview.js";
 
 const REFRESH = 3000;
-const SLOWEST_RETRY = 15000;
+const SLOWEST_RETRY = 6000;
 
 const byId = id => document.getElementById(id);
 const main = byId("main");
@@ -91,6 +91,7 @@ const pages = {
 
 let page = null;
 let shownPath = null;
+let visits = 0;
 let windowSeconds = Number(stored("weft-window", "60"));
 if (![60, 300, 900, 3600].includes(windowSeconds)) windowSeconds = 60;
 byId("window").value = String(windowSeconds);
@@ -123,9 +124,9 @@ const context = {
 };
 
 async function show() {
-  const { path, parts, query } = place();
-  if (path === shownPath) return page?.revisit?.(query);
+  const { path, parts } = place();
   const isFirst = shownPath === null;
+  const visit = (visits += 1);
   shownPath = path;
   page?.leave?.();
   const kind = parts[0] ?? "overview";
@@ -134,10 +135,10 @@ async function show() {
     next = Object.hasOwn(pages, kind) ? await pages[kind](context, parts.slice(1)) : notFound();
   } catch {
     // The module could not be loaded: the agent is away. The page is asked for again when it is back.
-    if (shownPath === path) shownPath = null;
+    if (visit === visits) shownPath = null;
     return failed(new AgentError("the page could not be loaded", 0));
   }
-  if (shownPath !== path) return;
+  if (visit !== visits) return next.leave?.();
   page = next;
   main.className = "page-" + (Object.hasOwn(pages, kind) ? kind : "none");
   main.replaceChildren(page.element);
@@ -197,6 +198,8 @@ async function refresh() {
 
 function succeeded() {
   if (failures > 0) announce("The agent answers again");
+  // The other pages' modules while the agent is there: what was read once is shown without it too.
+  if (lastSuccess === null) for (const name of ["graph", "service", "node"]) import(`./${name}.js`).catch(() => {});
   failures = 0;
   lastSuccess = Date.now();
   byId("banner").hidden = true;
@@ -235,8 +238,9 @@ function showFreshness() {
   const age = lastSuccess ? (Date.now() - lastSuccess) / 1000 : null;
   const isStale = failures > 0 || (age !== null && age > 3 * (REFRESH / 1000));
   mark.dataset.state = age === null ? (failures ? "stale" : "loading") : isStale ? "stale" : "live";
+  const old = age === null ? "" : age < 59.5 ? `${Math.round(age)}\u202fs` : duration(age);
   setText(mark.lastElementChild,
-    age === null ? (failures ? "No data" : "Loading") : isStale ? `Stale: ${duration(Math.round(age))} old` : "Live");
+    age === null ? (failures ? "No data" : "Loading") : isStale ? `Stale: ${old} old` : "Live");
   mark.title = lastSuccess ? "Last answer at " + clock(lastSuccess / 1000) : "";
 }
 
@@ -248,6 +252,14 @@ document.addEventListener("visibilitychange", () => {
   else refreshNow();
 });
 addEventListener("hashchange", show);
+addEventListener("keydown", event => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  const field = main.querySelector("input[type=search]");
+  if (!field || event.target.matches("input, select, textarea")) return;
+  event.preventDefault();
+  field.focus();
+  field.select();
+});
 // A link to the place where one is already is a wish for the newest.
 document.querySelector(".skip").addEventListener("click", event => {
   event.preventDefault();

@@ -127,7 +127,7 @@ export function overview(context) {
 
   const tiles = goldenTiles();
   const search = el("input", {
-    type: "search", placeholder: "Filter by name", "aria-label": "Filter by name", value: filter, autocomplete: "off",
+    type: "search", placeholder: "Filter by name  ( / )", "aria-label": "Filter by name", value: filter, autocomplete: "off",
     spellcheck: "false", oninput: event => {
       filter = event.target.value;
       context.remember({ q: filter });

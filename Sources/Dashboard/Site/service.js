@@ -2,7 +2,7 @@
 
 import { agent } from "./api.js";
 import { merged } from "./charts.js";
-import { el, setAttribute, setChildren, setText } from "./dom.js";
+import { el, setChildren, setText } from "./dom.js";
 import { byteRate, clock, duration, milliseconds, percent, rate, UNKNOWN, whole } from "./format.js";
 import { goldenTiles, signalColumns } from "./overview.js";
 import {
@@ -21,7 +21,7 @@ const POLICIES = new Set([
 ]);
 
 const STATES = {
-  healthy: "good", unchecked: "idle", draining: "idle", removed: "idle", ejected: "bad", unhealthy: "bad",
+  ready: "good", unchecked: "idle", draining: "idle", removed: "idle", unused: "idle", ejected: "bad", unhealthy: "bad",
 };
 
 /** The sum of what several edges say. */
@@ -29,8 +29,8 @@ const sum = (edges, of) => edges.reduce((all, edge) => (of(edge) ?? null) === nu
 
 /** Why a connection was refused, in a sentence. */
 function reason(flow) {
-  if (flow.rule) return `rule ${flow.rule}`;
-  return flow.error === 13 || flow.error === 1 || flow.error === null ? "no ALLOW rule admits it" : `errno ${flow.error}`;
+  const by = flow.rule ? `rule ${flow.rule}` : "no ALLOW rule admits it";
+  return flow.event === "ended_by_policy" ? `ended while open: ${by}` : by;
 }
 
 export function service(context, own) {
@@ -82,20 +82,26 @@ export function service(context, own) {
           if (row.workload) {
             cell.append(el("a", { href: `#/graph?focus=${encodeURIComponent("workload/" + row.workload)}` }, row.workload));
           }
-          if (row.endpoint) cell.append(el("div", { cls: "sub mono" }, row.endpoint, row.port && ` (port ${row.port})`));
+          cell.append(el("div", { cls: "sub mono" }, row.endpoint));
         } },
-      { key: "state", label: "State", value: row => row.state, render: text(row => row.state ?? UNKNOWN) },
+      { key: "state", label: "State", value: row => row.state, render: text(row => row.state) },
+      { key: "port", label: "Of port", title: "The service's port that leads to it", num: true, cls: "wide",
+        value: row => row.port, render: text(row => String(row.port)) },
+      { key: "node", label: "Node", cls: "wide", value: row => row.node, render: text(row => row.node ?? UNKNOWN) },
       { key: "rps", label: "Requests", num: true, value: row => row.rps, render: text(row => rate(row.rps)) },
       { key: "success", label: "Success", num: true, descending: false, value: row => row.success,
         render: text(row => percent(row.success)) },
       { key: "p95", label: "p95", num: true, cls: "wide", value: row => row.p95, render: text(row => milliseconds(row.p95)) },
-      { key: "active", label: "Active", title: "Requests that are being answered now, through the proxy", num: true,
-        cls: "wide", value: row => row.active, render: text(row => whole(row.active)) },
-      { key: "average", label: "Average", title: "The latency that balancing goes by", num: true, cls: "widest",
-        value: row => row.average, render: text(row => milliseconds(row.average)) },
+      { key: "connections", label: "Connections", title: "Open connections that the kernel has given to it", num: true,
+        cls: "wide", value: row => row.connections, render: text(row => whole(row.connections)) },
+      { key: "active", label: "Active", title: "Requests of the proxy that it is answering now", num: true,
+        cls: "wide", value: row => row.activeRequests, render: text(row => whole(row.activeRequests)) },
+      { key: "average", label: "Average", title: "The latency by which the proxy balances", num: true, cls: "widest",
+        value: row => row.averageMilliseconds, render: text(row => milliseconds(row.averageMilliseconds)) },
     ],
   }), empty("No endpoint",
-    el("p", {}, "Nothing serves this service, or nothing of it has had traffic yet."), command(`weft endpoint list`)));
+    el("p", {}, "Connections to this service are refused until a workload matches its selector, or an EndpointSlice names one:"),
+    command(`weft endpoint list ${full}`)));
 
   const callers = card("Called by", new Table({
     label: `Who calls ${full}`, rowKey: row => row.key, sort: "rps", descending: true,
@@ -158,27 +164,27 @@ export function service(context, own) {
     ],
   }), empty("Nothing was denied", el("p", {}, "Refused connections to this service are listed here with the rule that refused them.")));
 
-  const policies = card("Policies of the namespace", new Table({
-    label: `Policies in ${own.namespace}`, rowKey: row => row.key, sort: "kind",
+  const policies = card("Policies", new Table({
+    label: `Policies of ${full}`, rowKey: row => row.key, sort: "kind",
     columns: [
       { ...health, label: "State" },
       { key: "kind", label: "Kind", value: row => row.kind + row.name, render: text(row => row.kind) },
       { key: "name", label: "Name", header: true, cls: "name", value: row => row.name, render: text(row => row.name) },
-      { key: "message", label: "What the agent says", cls: "break", render: text(row => row.message) },
+      { key: "effect", label: "Effect", cls: "break", render: text(row => row.effect) },
     ],
   }), empty("No policy", el("p", {}, "Everybody may connect. An AuthorizationPolicy in this namespace says who may.")));
 
   const identities = card("Identities", new Table({
-    label: `Identities in ${own.namespace}`, rowKey: row => row.identity, sort: "name",
+    label: `Identities of ${full}`, rowKey: row => row.identity, sort: "name",
     columns: [
       health,
       { key: "name", label: "Identity", header: true, cls: "name break", value: row => row.identity,
         render: text(row => row.identity) },
-      { key: "state", label: "State", render: text(row => row.problem ? `${row.state}: ${row.problem}` : row.state) },
+      { key: "state", label: "State", render: text(row => row.state) },
       { key: "expiry", label: "Expires in", num: true, value: row => row.expirySeconds,
         render: text(row => duration(row.expirySeconds)) },
     ],
-  }), empty("No identity", el("p", {}, "Workloads of this node get a certificate when the agent's CA is ready.")));
+  }), empty("No identity", el("p", {}, "Its endpoints are no workloads: nobody can be asked to prove who they are.")));
 
   const element = el("div", {},
     el("div", { cls: "title-row" }, title, mark, lane.element, meshed, el("span", { cls: "spacer" }),
@@ -188,7 +194,7 @@ export function service(context, own) {
     routes.element, denials.element,
     el("div", { cls: "columns" }, policies.element, identities.element));
 
-  function showGraph(graph, clusters) {
+  function showGraph(graph) {
     const nodes = new Map(graph.nodes.map(node => [node.id, node]));
     const inbound = graph.edges.filter(edge => edge.service === full);
     const servers = new Set(inbound.map(edge => edge.to));
@@ -216,30 +222,46 @@ export function service(context, own) {
         : { service: false, name: nodes.get(edge.to)?.name ?? edge.to };
     }));
 
-    // What the proxy knows of its endpoints, and what has been seen of all others.
-    const rows = clusters.filter(cluster => cluster.service === full).flatMap(cluster =>
-      cluster.endpoints.map(endpoint => ({
-        key: `${endpoint.workload ?? ""} ${endpoint.endpoint} ${cluster.port} ${cluster.subset ?? ""}`,
-        endpoint: endpoint.endpoint, port: cluster.port, workload: endpoint.workload,
-        state: endpoint.state, health: STATES[endpoint.state] ?? "warning", active: endpoint.activeRequests,
-        average: endpoint.averageMilliseconds,
-      })));
-    const listed = new Set(rows.map(row => row.workload));
-    for (const id of servers) {
-      const node = nodes.get(id);
-      const name = node && `${node.namespace}/${node.name}`;
-      if (node && !listed.has(name)) {
-        rows.push({ key: name, endpoint: null, workload: name, state: null, health: node.health, active: null, average: null });
-      }
-    }
-    for (const row of rows) {
-      const node = row.workload && nodes.get("workload/" + row.workload);
-      Object.assign(row, { rps: node?.rps ?? null, success: node?.success ?? null, p95: node?.p95 ?? null });
-    }
-    endpoints.set(rows);
+    return nodes;
   }
 
-  function showSlow(routeRows) {
+  function showReport(report, nodes) {
+    endpoints.set(report.endpoints.map(endpoint => {
+      const node = endpoint.workload && nodes.get("workload/" + endpoint.workload);
+      return {
+        ...endpoint, key: `${endpoint.workload ?? ""} ${endpoint.endpoint} ${endpoint.port}`,
+        health: endpoint.state !== "ready" ? STATES[endpoint.state] ?? "warning" : node?.health === "bad" ||
+          node?.health === "warning" ? node.health : "good",
+        rps: node?.rps ?? null, success: node?.success ?? null, p95: node?.p95 ?? null,
+      };
+    }), report.ports.flatMap(port => port.proxyReasons.length
+      ? [`Port ${port.port} is the proxy's, demanded by ${port.proxyReasons.join(", ")}.`] : []).join(" "));
+    identities.set(report.identities.map(one => ({
+      ...one, health: one.state === "valid" ? (one.expirySeconds < 3600 ? "warning" : "good")
+        : one.state === "renewing" ? "warning" : one.state === "elsewhere" ? "good" : "bad",
+    })));
+    // What applies, and what of the namespace was meant to and could not be taken.
+    const conditions = new Map((slow?.status.objects ?? []).map(object =>
+      [`${object.kind} ${object.metadata.namespace ?? ""}/${object.metadata.name}`, problemOf(object)]));
+    const applying = report.policies.map(policy => {
+      const problem = conditions.get(`${policy.kind} ${policy.name}`);
+      return {
+        ...policy, key: `${policy.kind} ${policy.name}`, health: problem ? "warning" : "good",
+        effect: policy.effect + (problem ? `. ${problem.reason}: ${problem.message}` : ""),
+      };
+    });
+    const refused = (slow?.status.objects ?? []).filter(object => POLICIES.has(object.kind)).flatMap(object => {
+      const problem = problemOf(object);
+      const name = `${object.metadata.namespace ?? ""}/${object.metadata.name}`;
+      const key = `${object.kind} ${name}`;
+      return problem && !applying.some(one => one.key === key)
+        ? [{ key, kind: object.kind, name, health: problem.type === "PartiallyInvalid" ? "warning" : "bad",
+          effect: `${problem.reason}: ${problem.message}` }] : [];
+    });
+    policies.set(applying.concat(refused));
+  }
+
+  function showRoutes(routeRows) {
     const rules = slow.routes.flatMap(listing => listing.rules.map((rule, index) => {
       const row = routeRows.find(row => row.route === rule.title);
       return { ...rule, key: `${listing.port} ${index} ${rule.title}`, rps: row?.rps ?? null, success: row?.success ?? null,
@@ -249,22 +271,6 @@ export function service(context, own) {
     routes.set(rules.concat(unlisted.map(row => ({
       ...row, key: "template " + row.route, title: row.route, hostnames: [], matches: [], filters: [], backends: [UNKNOWN],
     }))));
-    policies.set(slow.status.objects
-      .filter(object => POLICIES.has(object.kind) && (object.metadata.namespace ?? "") === own.namespace)
-      .map(object => {
-        const conditions = (object.status.conditions ?? []).concat(
-          (object.status.parents ?? []).flatMap(parent => parent.conditions));
-        const wrong = conditions.find(one => (one.status === "False") !== (one.type === "PartiallyInvalid"));
-        return {
-          key: `${object.kind} ${object.metadata.name}`, kind: object.kind, name: object.metadata.name,
-          health: wrong ? (wrong.type === "PartiallyInvalid" ? "warning" : "bad") : "good",
-          message: wrong ? `${wrong.reason}: ${wrong.message}` : "In force",
-        };
-      }));
-    identities.set(slow.identities.filter(one => one.identity.includes(`/ns/${own.namespace}/`)).map(one => ({
-      ...one, health: one.state === "valid" ? (one.expirySeconds < 3600 ? "warning" : "good")
-        : one.state === "renewing" ? "warning" : "bad",
-    })));
   }
 
   async function refresh(signal) {
@@ -272,17 +278,17 @@ export function service(context, own) {
     const isSlowDue = now - slowAt > SLOW;
     const isHistoryDue = now - historyAt > 9000;
     const seconds = history ? Math.min(HOUR, Math.ceil((now - historyAt) / 1000) + 3 * history.step) : HOUR;
-    const [stat, routeStat, graph, clusters, flows, nextHistory, nextSlow] = await Promise.all([
+    // A service that is gone from the configuration still has its past.
+    const orNone = (promise, none) => promise.catch(error => {
+      if (error.status === 404) return none;
+      throw error;
+    });
+    const nothing = { addresses: [], ports: [], endpoints: [], mutualTLS: [], policies: [], identities: [] };
+    const [stat, routeStat, graph, report, flows, nextHistory, nextSlow] = await Promise.all([
       agent.stat("service", context.window, signal, own), agent.stat("route", context.window, signal, own),
-      agent.graph(context.window, signal), agent.clusters(signal), agent.denials(own, 20, signal),
-      isHistoryDue ? agent.history(seconds, signal, own) : null,
-      isSlowDue ? Promise.all([
-        agent.routes(own, signal).catch(error => {
-          // A service that is gone from the configuration still has its past.
-          if (error.status === 404) return [];
-          throw error;
-        }), agent.status(signal), agent.identities(signal),
-      ]) : null,
+      agent.graph(context.window, signal), orNone(agent.service(own, signal), nothing),
+      agent.denials(own, 20, signal), isHistoryDue ? agent.history(seconds, signal, own) : null,
+      isSlowDue ? Promise.all([orNone(agent.routes(own, signal), []), agent.status(signal, own.namespace)]) : null,
     ]);
     if (signal.aborted) return;
     if (nextHistory) {
@@ -291,12 +297,11 @@ export function service(context, own) {
       tiles.history(history);
     }
     if (nextSlow) {
-      slow = { routes: nextSlow[0], status: nextSlow[1], identities: nextSlow[2] };
+      slow = { routes: nextSlow[0], status: nextSlow[1] };
       slowAt = now;
     }
     const row = stat.rows[0];
-    const isKnown = row || slow.status.objects.some(object =>
-      object.kind === "Service" && object.metadata.name === own.name && object.metadata.namespace === own.namespace);
+    const isKnown = row || report !== nothing;
     if (isKnown && notice.firstChild) notice.replaceChildren();
     if (!isKnown && !notice.firstChild) {
       notice.append(empty(`There is no service ${full}`,
@@ -304,15 +309,24 @@ export function service(context, own) {
     }
     setHealth(mark, row?.health ?? "idle", true);
     lane.set(row?.lanes);
-    setText(meshed, row?.meshed ? `${row.meshed.ready} of ${row.meshed.total} endpoints meshed` : "");
+    setText(meshed, [
+      row?.meshed && `${row.meshed.ready} of ${row.meshed.total} endpoints meshed`,
+      report.mutualTLS.length && `mTLS ${report.mutualTLS.join(" and ").toLowerCase()}`,
+      report.addresses.join(", "),
+    ].filter(Boolean).join(" · "));
     tiles.values(row);
-    showGraph(graph, clusters);
-    showSlow(routeStat.rows);
+    showReport(report, showGraph(graph));
+    showRoutes(routeStat.rows);
     denials.set(flows.map((flow, index) => ({ ...flow, key: `${flow.time} ${flow.cookie} ${index}` })));
-    setAttribute(title, "aria-describedby", null);
   }
 
   return { title: full, element, refresh };
+}
+
+/** The condition that says that an object, or a part of it, has no effect; undefined: none does. */
+function problemOf(object) {
+  return (object.status.conditions ?? []).concat((object.status.parents ?? []).flatMap(parent => parent.conditions))
+    .find(one => (one.status === "False") !== (one.type === "PartiallyInvalid") && one.status !== "Unknown");
 }
 
 /** A cell with a line for each text. */

@@ -382,8 +382,8 @@ def walk(browser, options):
     facts["tabs"]["service"] = tab_through(browser)
     browser.go("#/service/" + options["denied"])
     facts["denials"] = browser.run(TABLE, f"Connections to {options['denied']} that were denied")
-    facts["policies"] = browser.run(TABLE, "Policies in shop")
-    facts["identities"] = browser.run(TABLE, "Identities in shop")
+    facts["policies"] = browser.run(TABLE, "Policies of " + options["denied"])
+    facts["identities"] = browser.run(TABLE, "Identities of " + options["denied"])
 
     browser.go("#/graph")
     browser.wait("the graph has nodes", "return document.querySelectorAll('.node').length > 1")
