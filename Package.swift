@@ -6,6 +6,13 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
+// Intel's library is for its instruction set alone.
+#if arch(x86_64)
+    let multiBufferCrypto: [LinkerSetting] = [.linkedLibrary("IPSec_MB")]
+#else
+    let multiBufferCrypto: [LinkerSetting] = []
+#endif
+
 let package = Package(
     name: "weft",
     products: [
@@ -24,6 +31,7 @@ let package = Package(
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .target(name: "CGCM", cSettings: [.define("_GNU_SOURCE")], linkerSettings: multiBufferCrypto),
         .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a")]),
         .systemLibrary(name: "WeftABI"),
 
@@ -53,7 +61,8 @@ let package = Package(
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "Proxy", "WeftABI", logging]),
         .target(
-            name: "Proxy", dependencies: ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf", "WeftABI"]),
+            name: "Proxy",
+            dependencies: ["CGCM", "CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf", "WeftABI"]),
 
         // Composition and the executables.
         .target(
@@ -105,7 +114,8 @@ let swiftSettings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+let targetsOfC = ["CAllocations", "CGCM", "CLinux", "CRE2"]
 for target in package.targets
-where target.type != .system && target.type != .plugin && !["CAllocations", "CLinux", "CRE2"].contains(target.name) {
+where target.type != .system && target.type != .plugin && !targetsOfC.contains(target.name) {
     target.swiftSettings = swiftSettings
 }

@@ -4,6 +4,8 @@
 
 # To build Weft.
 build_packages=(libbpf-dev libelf-dev zlib1g-dev libre2-dev libssl-dev libnghttp2-dev pkgconf git ca-certificates)
+# AES-GCM for its instruction set alone; elsewhere OpenSSL does it.
+[ "$(uname -m)" != x86_64 ] || build_packages+=(libipsec-mb-dev)
 # To see it work: servers, clients, load.
 demo_packages=(nginx-light curl iproute2 procps util-linux)
 # To test it: software at the other end that nobody here wrote, and the linters.

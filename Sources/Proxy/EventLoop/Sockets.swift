@@ -27,7 +27,7 @@ enum Transfer: BitwiseCopyable {
 /// System calls on sockets. One of the few files with unsafe code.
 @safe enum Sockets {
     static let receiveFlags = CInt(MSG_DONTWAIT)
-    private static let sendFlags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
+    static let sendFlags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
 
     @inline(__always)
     static func send(_ descriptor: CInt, _ bytes: RawSpan) -> Transfer {

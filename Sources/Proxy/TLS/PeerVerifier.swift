@@ -8,6 +8,16 @@ final class HandshakeOutcome {
     /// What the peer was accepted by, and until when, seconds since 1970.
     var store: BundleStore?
     var expiry: Int64 = 0
+    /// What each side protects its records with; gone as soon as the keys are made.
+    var clientSecret = TrafficSecret()
+    var serverSecret = TrafficSecret()
+
+    func clearSecrets() {
+        clientSecret = TrafficSecret()
+        serverSecret = TrafficSecret()
+    }
+
+    deinit { clearSecrets() }
 }
 
 /// Verifies the peers of one worker by the bundles in force. One of the few files with unsafe code.

@@ -4,9 +4,10 @@ import Glibc
 
 /// A TLS 1.3 connection over a non-blocking socket, which it does not own. Of the thread of its `TLSContexts`.
 ///
-/// A read or a write allocates nothing but what libssl 3.0 does for each record (packet writers of 40 bytes, three in a
-/// write and one in a read). The error queue of OpenSSL is looked at only when something did not go on. One of the few
-/// files with unsafe code.
+/// The handshake is libssl's. The records that follow are the kernel's, with libssl in front of it, where it has TLS, and
+/// `RecordReader`'s and `RecordWriter`'s elsewhere: libssl 3.0 allocates four times for each record, copies its bytes once
+/// more and needs a system call for each. A read or a write allocates nothing in steady state. One of the few files with
+/// unsafe code.
 @safe struct TLSConnection: ~Copyable {
     private let connection: OpaquePointer
     private let outcome: HandshakeOutcome
@@ -15,17 +16,23 @@ import Glibc
     /// Once it has failed it stays so.
     private var failure: TLSFailure?
     private var isEstablished = false
-    /// Records written with the present key.
-    private var records = 0
+    private let descriptor: CInt
+    /// nil: the kernel's.
+    private var reader: RecordReader?
+    private var writer: RecordWriter?
+    private var isDrained = false
+    /// The peer's records end at a FIN of which no event will tell: `hasMore` is true until it is found.
+    var hasEnding = false
 
-    /// After so many the key is changed: an AES-GCM key is good for 2^24.5 full records (RFC 8446 §5.5), which OpenSSL does
-    /// not count.
-    var recordsPerKey = 1 << 23
+    /// After so many the key is changed: an AES-GCM key is good for 2^24.5 full records (RFC 8446 §5.5). The kernel's cannot
+    /// be changed by this libssl.
+    var recordsPerKey: UInt64 = 1 << 23
 
     /// - Parameter connection: becomes owned.
-    init(_ connection: OpaquePointer, verifier: PeerVerifier) {
+    init(_ connection: OpaquePointer, verifier: PeerVerifier, descriptor: CInt) {
         unsafe self.connection = connection
         self.verifier = verifier
+        self.descriptor = descriptor
         outcome = HandshakeOutcome()
         unsafe SSL_set_ex_data(connection, 0, Unmanaged.passUnretained(outcome).toOpaque())
     }
@@ -55,6 +62,13 @@ import Glibc
         let result = unsafe SSL_do_handshake(connection)
         if result == 1 {
             guard outcome.peer != nil, isSpeakingHTTP2 else { return .failed(fail(.noALPN)) }
+            if usesKernelTLS {
+                // One read(2) for several records, from here on.
+                unsafe SSL_set_read_ahead(connection, 1)
+            } else {
+                guard takeRecords() else { return .failed(fail(.io)) }
+            }
+            outcome.clearSecrets()
             isEstablished = true
             return .complete
         }
@@ -66,14 +80,31 @@ import Glibc
         }
     }
 
+    /// Goes on without libssl, which has read nothing behind the handshake and has written nothing. False: no memory.
+    private mutating func takeRecords() -> Bool {
+        let identifier = unsafe SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(connection))
+        guard let suite = RecordSuite(rawValue: identifier), unsafe SSL_has_pending(connection) == 0,
+            outcome.clientSecret.count == suite.secretSize, outcome.serverSecret.count == suite.secretSize
+        else { return false }
+        let isServer = unsafe SSL_is_server(connection) == 1
+        let (ours, theirs) =
+            isServer ? (outcome.serverSecret, outcome.clientSecret) : (outcome.clientSecret, outcome.serverSecret)
+        reader = RecordReader(isServer: isServer, suite, theirs, verifier.library)
+        writer = RecordWriter(suite, ours, verifier.library)
+        unsafe SSL_free_buffers(connection)
+        return reader != nil && writer != nil
+    }
+
     /// Decrypted bytes, of as many records as have arrived and `target` has room for.
     ///
-    /// Records may be waiting in memory, of which the socket's event knows nothing: read until `wantsRead`.
+    /// Records may be waiting in memory, of which the socket's event knows nothing: read until `wantsRead`, or as long as
+    /// `hasMore`.
     /// - Parameter target: not empty.
     mutating func read(into target: UnsafeMutableRawBufferPointer) -> TLSResult {
         guard failure == nil, isEstablished, let base = target.baseAddress else {
             return .failed(failure ?? .protocolError)
         }
+        if let outcome = unsafe reader?.read(descriptor, into: target) { return result(outcome) }
         var count = 0
         repeat {
             let room = CInt(clamping: target.count - count)
@@ -87,6 +118,28 @@ import Glibc
         return .bytes(count)
     }
 
+    /// Whether another read may give something before the socket's next event.
+    var hasMore: Bool { hasEnding || !isDrained }
+
+    private mutating func result(_ outcome: RecordReader.Outcome) -> TLSResult {
+        isDrained = reader?.isDrained ?? false
+        if reader?.isUpdateRequested == true {
+            reader?.isUpdateRequested = false
+            writer?.mustUpdate = true
+        }
+        switch outcome {
+        case .bytes(let count): return .bytes(count)
+        case .wantsRead: return .wantsRead
+        case .closed: return .closed
+        case .alert(let number): return .failed(fail(TLSFailure(alert: number)))
+        case .fault(let fault):
+            writer?.alert(fault.rawValue, isFatal: true, descriptor)
+            return .failed(fail(fault.failure))
+        case .ended: return .failed(fail(.peerClosed))
+        case .failed(let error): return .failed(fail(TLSFailure(socket: error)))
+        }
+    }
+
     /// Takes the bytes or the first of them: all that the socket has room for, in whole records.
     ///
     /// A record that the socket took only in part is kept encrypted. So bytes that were offered and not taken must be
@@ -96,6 +149,13 @@ import Glibc
         guard failure == nil, isEstablished, let base = source.baseAddress else {
             return .failed(failure ?? .protocolError)
         }
+        if let transfer = unsafe writer?.write(source, descriptor, recordsPerKey: recordsPerKey) {
+            switch transfer {
+            case .bytes(let count): return .bytes(count)
+            case .wouldBlock, .end: return .wantsWrite
+            case .failed(let error): return .failed(fail(TLSFailure(socket: error)))
+            }
+        }
         var count = 0
         repeat {
             let result = unsafe SSL_write(connection, base + count, CInt(clamping: source.count - count))
@@ -104,8 +164,6 @@ import Glibc
                 return count > 0 ? .bytes(count) : reason
             }
             count += Int(result)
-            records &+= 1
-            if records >= recordsPerKey { changeKey() }
         } while count < source.count
         return .bytes(count)
     }
@@ -113,20 +171,22 @@ import Glibc
     /// Says that nothing more will be written, if the socket takes it; reads go on.
     mutating func shutdown() {
         guard failure == nil, isEstablished else { return }
-        if unsafe SSL_shutdown(connection) < 0 { ERR_clear_error() }
+        if writer != nil {
+            writer?.alert(0, isFatal: false, descriptor)
+        } else if unsafe SSL_shutdown(connection) < 0 {
+            ERR_clear_error()
+        }
     }
 
     /// Gives the buffers of a connection that is idle back; the next read and write make new ones.
-    mutating func releaseBuffers() { unsafe SSL_free_buffers(connection) }
+    mutating func releaseBuffers() {
+        reader?.releaseBuffer()
+        writer?.releaseBuffer()
+        if reader == nil { unsafe SSL_free_buffers(connection) }
+    }
 
     func stillAccepted(by verifier: PeerVerifier, now: Int64) -> TLSFailure? {
         unsafe verifier.stillAccepts(outcome, connection: connection, now: now)
-    }
-
-    private mutating func changeKey() {
-        records = 0
-        // The kernel's key cannot be changed by this OpenSSL.
-        if !usesKernelTLS, unsafe SSL_key_update(connection, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 { ERR_clear_error() }
     }
 
     /// `h2` was agreed on, and nothing else.
@@ -150,8 +210,7 @@ import Glibc
         case SSL_ERROR_SSL:
             return .failed(fail(outcome.failure ?? TLSFailure(reason: ERR_GET_REASON(ERR_peek_last_error()))))
         default:
-            let isGone = systemError == 0 || systemError == ECONNRESET || systemError == EPIPE
-            return .failed(fail(isGone ? .peerClosed : .io))
+            return .failed(fail(TLSFailure(socket: systemError)))
         }
     }
 

@@ -42,7 +42,7 @@ struct TLSContexts: ~Copyable {
         uses += 1
         contexts[place]?.lastUse = uses
         guard let connection = unsafe contexts[place]?.connection(role: role, descriptor: descriptor) else { throw .io }
-        return unsafe TLSConnection(connection, verifier: verifier)
+        return unsafe TLSConnection(connection, verifier: verifier, descriptor: descriptor)
     }
 
     /// Whether a peer that was accepted before still would be: nil, or what speaks against it (its bundle is gone, it

@@ -1,4 +1,5 @@
 import COpenSSL
+import Glibc
 
 /// Why a TLS connection could not be made or went away, in the terms of X.509-SVIDs and RFC 8446.
 ///
@@ -125,6 +126,12 @@ extension TLSFailure {
 
     /// Begin of the reasons that stand for alerts of the peer: SSL_AD_REASON_OFFSET.
     private static let alerts: CInt = 1000
+
+    /// What the peer has said (RFC 8446 §6.2).
+    init(alert: UInt8) { self.init(reason: Self.alerts + CInt(alert)) }
+
+    /// What a system call has said, an errno; 0: the stream has ended.
+    init(socket error: CInt) { self = error == 0 || error == ECONNRESET || error == EPIPE ? .peerClosed : .io }
 
     /// What libssl put into the error queue (SSL_R_*).
     init(reason: CInt) {

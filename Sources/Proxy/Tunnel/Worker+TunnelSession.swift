@@ -49,6 +49,7 @@ extension Worker {
     /// turn go out together.
     mutating func tunnelSessionEvent(_ index: UInt32, _ readiness: Readiness) {
         if readiness.contains(.writable) { tunnels.sessions[index].isWritable = true }
+        if readiness.hasEnding { tunnels.sessions[index].tls.hasEnding = true }
         switch tunnels.sessions[index].phase {
         case .connecting:
             guard readiness.contains(.writable) || readiness.isBroken else { return }

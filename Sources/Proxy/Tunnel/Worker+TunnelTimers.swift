@@ -26,6 +26,7 @@ extension Worker {
         if pingSent == 0, tick >= tunnels.sessions[index].lastReceived + TunnelTiming.pingInterval {
             tunnels.sessions[index].pingSent = tick
             tunnels.sessions[index].http.ping()
+            tunnels.sessions[index].tls.releaseBuffers()
         }
         recordBytes(ofSession: index)
         wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.pingInterval)

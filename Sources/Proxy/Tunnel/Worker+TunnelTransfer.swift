@@ -15,7 +15,13 @@ extension Worker {
             var end: TLSFailure?
             receiving: while count < HTTP2Port.inputCapacity {
                 switch unsafe tunnels.sessions[index].tls.read(into: tunnels.port.input(from: count)) {
-                case .bytes(let more): count += more
+                case .bytes(let more):
+                    count += more
+                    // To ask once more would be a system call that finds nothing.
+                    guard tunnels.sessions[index].tls.hasMore else {
+                        tunnels.sessions[index].isReadable = false
+                        break receiving
+                    }
                 case .wantsRead, .wantsWrite:
                     tunnels.sessions[index].isReadable = false
                     break receiving

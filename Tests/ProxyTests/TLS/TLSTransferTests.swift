@@ -152,12 +152,13 @@ import Testing
         guard case .failed(.alert) = pair.client.read().result else { throw TLSFailure.io }
     }
 
-    @Test func readsAndWritesAllocateNothingOfTheirOwn() async throws {
+    @Test func readsAndWritesAllocateNothing() async throws {
         let pair = try pair()
         let count = await withCheckedContinuation { continuation in
             AllocationCount(pair) { continuation.resume(returning: $0) }.run()
         }
-        // libssl 3.0 makes four small ones for each record; buffers or errors would be many more.
-        #expect(count.allocations >= 0 && count.allocations <= 4 * count.records + 20)
+        #expect(count.records > 10_000)
+        // Some of what counts them.
+        #expect(count.allocations >= 0 && count.allocations <= 20)
     }
 }
