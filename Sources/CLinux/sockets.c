@@ -69,7 +69,13 @@ int weft_accept_stream(int listener, struct weft_endpoint *peer)
     return fd;
 }
 
-int weft_connect_stream(const struct weft_endpoint *to, int *in_progress)
+void weft_stay_local(int fd)
+{
+    // Where the system lets it choose one, as it does root. Otherwise its default is as good.
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
+int weft_connect_stream(const struct weft_endpoint *to, int is_local, int *in_progress)
 {
     struct sockaddr_storage address;
     socklen_t length = from_endpoint(to, &address);
@@ -80,6 +86,8 @@ int weft_connect_stream(const struct weft_endpoint *to, int *in_progress)
     if (fd < 0)
         return -errno;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (is_local)
+        weft_stay_local(fd);
     *in_progress = 0;
     if (connect(fd, (struct sockaddr *)&address, length) == 0)
         return fd;

@@ -90,7 +90,7 @@ public final class ProxyListeners {
             var listening: [Listening] = []
             var failed: (place: ProxyAddresses.Place, code: CInt)?
             for (purpose, place) in places(isOwn: isOwn) {
-                switch Self.listen(at: place, count: workers) {
+                switch Self.listen(at: place, count: workers, isLocal: purpose == .captured) {
                 case .success(let descriptors):
                     listening.append(
                         Listening(purpose: purpose, netnsCookie: cookie, place: place, descriptors: descriptors))
@@ -129,7 +129,10 @@ public final class ProxyListeners {
     }
 
     /// Opens `count` sockets that share a place, in the calling thread's namespace.
-    public static func listen(at place: ProxyAddresses.Place, count: Int) -> Result<[CInt], ListenError> {
+    /// - Parameter isLocal: who connects is on this machine.
+    public static func listen(
+        at place: ProxyAddresses.Place, count: Int, isLocal: Bool = false
+    ) -> Result<[CInt], ListenError> {
         var descriptors: [CInt] = []
         for _ in 0..<count {
             let result = unsafe weft_open_listener(place.address.bytes, place.port, CInt(SOMAXCONN))
@@ -137,6 +140,7 @@ public final class ProxyListeners {
                 for descriptor in descriptors { Glibc.close(descriptor) }
                 return .failure(ListenError(code: -result))
             }
+            if isLocal { weft_stay_local(result) }
             descriptors.append(result)
         }
         return .success(descriptors)

@@ -17,7 +17,11 @@ int weft_accept_stream(int listener, struct weft_endpoint *peer);
 
 /// A non-blocking TCP socket that is connecting to `to`. Returns the descriptor; *in_progress says whether the
 /// connection still has to be established.
-int weft_connect_stream(const struct weft_endpoint *to, int *in_progress);
+int weft_connect_stream(const struct weft_endpoint *to, int is_local, int *in_progress);
+
+/// Takes the simplest congestion control for a socket whose connections, or that of those which it will accept, never
+/// leave this machine: a bandwidth estimate or a timer between two packets (BBR) is of no use to them.
+void weft_stay_local(int fd);
 
 /// A listening non-blocking TCP socket with SO_REUSEPORT. Returns the descriptor.
 int weft_listen_stream(const struct weft_endpoint *at, int backlog);

@@ -36,10 +36,16 @@ import Glibc
 
     /// Sends all parts, and keeps what was not taken.
     mutating func send(_ descriptor: CInt) -> Transfer {
-        var message = unsafe msghdr()
-        unsafe message.msg_iov = parts + first
-        unsafe message.msg_iovlen = count - first
-        let sent = unsafe sendmsg(descriptor, &message, CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT))
+        let sent: Int
+        if count - first == 1 {
+            // Most often there is one, and without a vector the kernel has less to look at.
+            sent = unsafe Glibc.send(descriptor, parts[first].iov_base, parts[first].iov_len, Sockets.sendFlags)
+        } else {
+            var message = unsafe msghdr()
+            unsafe message.msg_iov = parts + first
+            unsafe message.msg_iovlen = count - first
+            sent = unsafe sendmsg(descriptor, &message, Sockets.sendFlags)
+        }
         guard sent > 0 else { return Transfer(sent) }
         byteCount -= sent
         var rest = sent

@@ -51,10 +51,11 @@ enum Transfer: BitwiseCopyable {
     }
 
     /// A socket that is connected or connecting, or a negative errno.
-    static func connect(to endpoint: weft_endpoint, inProgress: inout Bool) -> CInt {
+    /// - Parameter isLocal: to something on this machine.
+    static func connect(to endpoint: weft_endpoint, isLocal: Bool = false, inProgress: inout Bool) -> CInt {
         var pending: CInt = 0
         var endpoint = endpoint
-        let descriptor = unsafe weft_connect_stream(&endpoint, &pending)
+        let descriptor = unsafe weft_connect_stream(&endpoint, isLocal ? 1 : 0, &pending)
         inProgress = pending != 0
         return descriptor
     }

@@ -90,7 +90,7 @@ extension Worker {
     private mutating func dial(_ stream: TunnelStream) {
         var stream = stream
         var inProgress = false
-        let descriptor = Sockets.connect(to: weft_endpoint(stream.target), inProgress: &inProgress)
+        let descriptor = Sockets.connect(to: weft_endpoint(stream.target), isLocal: true, inProgress: &inProgress)
         guard descriptor >= 0 else {
             unavailable(stream, -descriptor)
             return
