@@ -6,7 +6,7 @@ import Glibc
 /// memory. One of the few files with unsafe code.
 @safe struct HTTP2Port: ~Copyable {
     /// What is given to a session at once.
-    static let inputCapacity = 64 << 10
+    static let inputCapacity = 256 << 10
     /// A frame's header has 9 bytes, and none that makes events is repeated without one; a frame makes two at most.
     static let eventCapacity = 2 * (inputCapacity / 9 + 1) + 64
     static let headCapacity = inputCapacity / 9 + 2

@@ -20,7 +20,7 @@ import Glibc
     }
 
     /// Records of the largest size that one recv(2) takes.
-    private static let recordsAtOnce = 4
+    private static let recordsAtOnce = 16
     private static let capacity = recordsAtOnce * (RecordCipher.headerSize + RecordCipher.largestBody)
     /// Records without data one after the other: as many as libssl takes.
     private static let idleLimit = 32

@@ -144,17 +144,15 @@ import Glibc
     ///
     /// A record that the socket took only in part is kept encrypted. So bytes that were offered and not taken must be
     /// offered again, at least as many, before others; they may have moved.
-    /// - Parameter source: not empty.
-    mutating func write(_ source: UnsafeRawBufferPointer) -> TLSResult {
+    /// - Parameters:
+    ///   - source: not empty.
+    ///   - isLast: false: they may wait for others, that go out with the same call; `flush` has to follow.
+    mutating func write(_ source: UnsafeRawBufferPointer, isLast: Bool = true) -> TLSResult {
         guard failure == nil, isEstablished, let base = source.baseAddress else {
             return .failed(failure ?? .protocolError)
         }
-        if let transfer = unsafe writer?.write(source, descriptor, recordsPerKey: recordsPerKey) {
-            switch transfer {
-            case .bytes(let count): return .bytes(count)
-            case .wouldBlock, .end: return .wantsWrite
-            case .failed(let error): return .failed(fail(TLSFailure(socket: error)))
-            }
+        if let transfer = unsafe writer?.write(source, descriptor, isLast: isLast, recordsPerKey: recordsPerKey) {
+            return result(transfer)
         }
         var count = 0
         repeat {
@@ -166,6 +164,21 @@ import Glibc
             count += Int(result)
         } while count < source.count
         return .bytes(count)
+    }
+
+    private mutating func result(_ transfer: Transfer) -> TLSResult {
+        switch transfer {
+        case .bytes(let count): return .bytes(count)
+        case .wouldBlock, .end: return .wantsWrite
+        case .failed(let error): return .failed(fail(TLSFailure(socket: error)))
+        }
+    }
+
+    /// Sends what `write` has let wait. `bytes`: nothing waits any more.
+    mutating func flush() -> TLSResult {
+        guard failure == nil, isEstablished else { return .failed(failure ?? .protocolError) }
+        guard let transfer = writer?.flush(descriptor) else { return .bytes(0) }
+        return result(transfer)
     }
 
     /// Says that nothing more will be written, if the socket takes it; reads go on.

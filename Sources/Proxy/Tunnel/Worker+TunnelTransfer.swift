@@ -52,7 +52,7 @@ extension Worker {
         enqueue(tunnelSession: index)
     }
 
-    /// Sends what there is.
+    /// Sends what there is: as many frames as one call takes.
     mutating func flushTunnel(_ index: UInt32) {
         guard tunnels.sessions[index].phase == .open else { return }
         var budget = Self.turnBudget
@@ -61,25 +61,22 @@ extension Worker {
                 guard tunnels.sessions[index].isWritable else { return }
                 let output = tunnels.sessions[index].output
                 let result = unsafe buffers.bytes(output, output.cursor, output.end).withUnsafeBytes { bytes in
-                    unsafe tunnels.sessions[index].tls.write(bytes)
+                    unsafe tunnels.sessions[index].tls.write(bytes, isLast: false)
                 }
-                switch result {
-                case .bytes(let count):
-                    tunnels.sessions[index].output.cursor += UInt32(count)
-                    budget -= count
-                case .wantsRead, .wantsWrite, .closed: tunnels.sessions[index].isWritable = false
-                case .failed(let failure):
-                    sessionFailed(index, failure)
-                    return
-                }
+                guard let count = written(result, index) else { return }
+                tunnels.sessions[index].output.cursor += UInt32(count)
+                budget -= count
             }
             guard tunnels.sessions[index].http.wantsToSend else { break }
             guard budget > 0 else {
                 enqueue(tunnelSession: index)
-                return
+                break
             }
             guard fill(index) else { return }
             if tunnels.sessions[index].output.unsent == 0 { break }
+        }
+        guard tunnels.sessions[index].isWritable, written(tunnels.sessions[index].tls.flush(), index) != nil else {
+            return
         }
         giveOutput(index)
         if tunnels.sessions[index].http.isFinished {
@@ -87,6 +84,16 @@ extension Worker {
         } else if tunnels.sessions[index].isRetired, tunnels.sessions[index].streams == 0 {
             endTunnel(index, .noError)
         }
+    }
+
+    /// How many bytes were taken. nil: the session is gone, or its socket has no room.
+    private mutating func written(_ result: TLSResult, _ index: UInt32) -> Int? {
+        switch result {
+        case .bytes(let count): return count
+        case .wantsRead, .wantsWrite, .closed: tunnels.sessions[index].isWritable = false
+        case .failed(let failure): sessionFailed(index, failure)
+        }
+        return nil
     }
 
     mutating func giveOutput(_ index: UInt32) {
@@ -99,7 +106,10 @@ extension Worker {
     private mutating func fill(_ index: UInt32) -> Bool {
         if !tunnels.sessions[index].output.hasChunk {
             var chunk = Buffer()
-            guard buffers.takeLarge(&chunk) else { return false }
+            guard buffers.takeLarge(&chunk) else {
+                _ = written(tunnels.sessions[index].tls.flush(), index)
+                return false
+            }
             tunnels.sessions[index].output = chunk
         }
         tunnels.sessions[index].output.rewind(to: 0)

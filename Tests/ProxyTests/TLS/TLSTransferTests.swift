@@ -101,6 +101,28 @@ import Testing
         }
     }
 
+    @Test func whatWaitsForMoreGoesOutWithIt() throws {
+        let pair = try pair()
+        let block = [UInt8](repeating: 9, count: 20_000)
+        for _ in 0..<3 {
+            let result = unsafe block.withUnsafeBytes { unsafe pair.client.connection.write($0, isLast: false) }
+            guard case .bytes(20_000) = result else { throw TLSFailure.io }
+        }
+        guard case .wantsRead = pair.server.read().result else { throw TLSFailure.protocolError }
+        guard case .bytes = pair.client.connection.flush() else { throw TLSFailure.io }
+        #expect(pair.server.receive(60_000) == [UInt8](repeating: 9, count: 60_000))
+        // More than fits is sent, but for the last.
+        var sent = 0
+        for _ in 0..<40 {
+            let result = unsafe block.withUnsafeBytes { unsafe pair.client.connection.write($0, isLast: false) }
+            guard case .bytes(20_000) = result else { break }
+            sent += 20_000
+            let received = pair.server.read(atMost: 400_000).bytes.count
+            if received > 0 { break }
+        }
+        #expect(sent > 100_000 && sent <= 300_000)
+    }
+
     @Test func keysAreChangedOnTheWay() throws {
         let pair = try pair()
         pair.client.connection.recordsPerKey = 3
