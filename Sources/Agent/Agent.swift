@@ -380,9 +380,19 @@ public final class Agent {
             batch.append(RawFlow(unsafe record.unsafeLoadUnaligned(as: weft_flow.self)))
         }
         let most = proxy.engine.flows.map { $0.drain(limit: limit) { batch.append(RawFlow($0)) } }.max() ?? 0
+        for index in batch.indices { addRequests(&batch[index].flow) }
         for flow in batch { flows.append(flow) }
         if let flowOutlet, !batch.isEmpty { flowOutlet.take(batch, names: directory) }
         if max(taken, most) >= limit { reactor.after(.milliseconds(1)) { [unowned self] in collectFlows() } }
+    }
+
+    /// Of connections that the agent has carried, it knows the requests, and not the kernel.
+    private func addRequests(_ flow: inout weft_flow) {
+        guard UInt32(flow.lane) == WEFT_LANE_PROXY.rawValue, flow.http_requests == 0,
+            let requests = proxy.engine.requests(ofConnectionStarted: flow.started_ns)
+        else { return }
+        flow.http_class = requests.firstClass
+        flow.http_requests = requests.count
     }
 
     /// Records that found no room on their way to this agent.

@@ -324,6 +324,7 @@ extension ConnectionOrigin {
         self.init(
             destination: ClientAddress(origin.address, port: origin.port), service: origin.service,
             source: origin.source)
+        startedAt = origin.startedAt
         if case .tunnel(let backend, let workload) = origin.lane {
             lane = .tunnel
             self.backend = backend

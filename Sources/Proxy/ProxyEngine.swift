@@ -32,6 +32,8 @@ public struct ConnectionOrigin: BitwiseCopyable, Sendable {
     /// and the workload that it leads to.
     public var backend: UInt64 = 0
     public var workload: UInt64 = 0
+    /// When its client called connect(): CLOCK_MONOTONIC, nanoseconds; 0: not known.
+    public var startedAt: UInt64 = 0
 
     public init(destination: ClientAddress, service: UInt64, source: UInt64) {
         self.destination = destination
@@ -108,6 +110,16 @@ public final class ProxyEngine: Sendable {
         requestLogs = seats.map(\.requestLog)
         peerNames = seats.map(\.peerNames)
         flows = seats.map(\.flows)
+    }
+
+    /// What is known of the requests on a captured connection; nil: nothing.
+    ///
+    /// - Parameter started: when its client called connect(), CLOCK_MONOTONIC nanoseconds.
+    public func requests(ofConnectionStarted started: UInt64) -> ConnectionRequests.Summary? {
+        for seat in seats {
+            if let found = seat.connectionRequests.find(started: started) { return found }
+        }
+        return nil
     }
 
     /// Puts a configuration in force: for requests that begin from now on. What is learnt about endpoints is carried over.
@@ -243,6 +255,7 @@ struct WorkerSeat: Sendable {
     let requestLog = RequestLogQueue()
     let peerNames = PeerNames()
     let flows = FlowQueue()
+    let connectionRequests = ConnectionRequests()
     let origins: OriginLookup
     let checkClient: CheckClient
 }

@@ -53,6 +53,9 @@ import Testing
         let dropped = try TapLine(Array(#"{"event":"dropped","over_rate":5,"lost":0}"#.utf8))
         #expect(dropped.overRate == 5 && dropped.lost == 0 && dropped.text(isWide: true) == nil)
         #expect(throws: Failure.self) { try TapLine(Array("{}".utf8)) }
+        #expect { try TapLine(Array(#"{"error":"the reader is too slow"}"#.utf8)) } throws: {
+            ($0 as? Failure)?.description == "the reader is too slow"
+        }
     }
 
     @Test func asksTheAgentForWhatWasAsked() throws {

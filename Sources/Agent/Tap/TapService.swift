@@ -49,11 +49,7 @@ final class TapService {
 
     private func open(_ filter: TapFilter, _ stream: HTTPStream) {
         if hub.isEmpty, let problem = start() {
-            stream.write(
-                Self.line {
-                    $0.add("event", "error")
-                    $0.add("message", problem)
-                })
+            stream.write(Self.line { $0.add("error", problem) })
             return stream.end()
         }
         let viewer = hub.add(filter, now: Reactor.now()) { event in

@@ -30,6 +30,10 @@ struct Downstream: BitwiseCopyable {
     var principal = PeerPrincipals.none
     /// The workload that is taken for the peer's, in records; 0: `source`.
     var client: UInt64 = 0
+    /// When the client called connect(); 0: not known.
+    var startedAt: UInt64 = 0
+    /// Its requests that have ended.
+    var requests = ConnectionRequests.Summary(firstClass: 0, count: 0)
     /// It comes from outside of this node, to one of its workloads.
     var isInbound = false
     /// The stream that it is the engine's end of.

@@ -45,6 +45,7 @@ extension Worker {
             var taken = Downstream(descriptor: descriptor, listener: listener, peer: peer, local: origin.destination)
             taken.service = origin.service
             taken.source = origin.source
+            taken.startedAt = origin.startedAt
             taken.isInbound = origin.isInbound
             downstream = taken
         }

@@ -95,6 +95,7 @@ extension Worker {
         // A copy for a mirror is nobody's request.
         if !downstreams[index].isShadow {
             statistics.record(record)
+            countOnConnection(index, record)
             requestLog.close(
                 exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local,
                 principal: peers.principal(downstreams[index].principal))
@@ -108,6 +109,15 @@ extension Worker {
         buffers.give(&changes)
         if downstreams[index].parent != .max { concludeCheck(index, method, record) }
         if generation >= 0 { generations.release(generation) }
+    }
+
+    /// For the connection's flow record.
+    mutating func countOnConnection(_ index: UInt32, _ record: RequestRecord) {
+        downstreams[index].requests.count &+= 1
+        if downstreams[index].requests.firstClass == 0 {
+            downstreams[index].requests.firstClass = UInt8(truncatingIfNeeded: min(record.status / 100, 9))
+        }
+        connectionRequests.set(downstreams[index].requests, started: downstreams[index].startedAt)
     }
 
     /// Gives back what the request holds of the present cluster besides its admission.

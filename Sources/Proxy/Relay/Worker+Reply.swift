@@ -149,6 +149,7 @@ extension Worker {
         record.responded = now
         record.ended = now
         statistics.record(record)
+        countOnConnection(index, record)
         requestLog.close(
             .none, record, client: downstreams[index].peer, local: downstreams[index].local,
             principal: peers.principal(downstreams[index].principal))

@@ -35,6 +35,7 @@ struct Worker: ~Copyable {
     var forwardedReader = RequestReader()
     var peers: PeerPrincipals
     let flows: FlowQueue
+    let connectionRequests: ConnectionRequests
     var tokens: TokenAuthenticator
     var checks = CheckRoom()
     var random: RandomBits
@@ -59,6 +60,7 @@ struct Worker: ~Copyable {
         statistics = seat.statistics
         requestLog = seat.requestLog
         flows = seat.flows
+        connectionRequests = seat.connectionRequests
         peers = PeerPrincipals(seat.peerNames)
         origins = seat.origins
         checkClient = seat.checkClient

@@ -100,7 +100,6 @@ struct Tap: ParsableCommand {
     private func show(_ bytes: [UInt8]) throws(Failure) {
         if output == .json { return Console.line(String(decoding: bytes, as: UTF8.self)) }
         let line = try TapLine(bytes)
-        if let message = line.message { throw .unknown(message) }
         if let text = line.text(isWide: output == .wide) { return Console.line(text) }
         if let count = line.overRate, count > 0 {
             Console.error("\(count) more requests in this second than --max-rps \(maxRps)")

@@ -50,6 +50,7 @@ struct FlowLine: Decodable, Equatable, FlowDescription {
     }
 
     init(_ line: [UInt8]) throws(Failure) {
+        if let end = StreamEnd(line) { throw .unknown(end.error) }
         do {
             self = try JSONDecoder().decode(FlowLine.self, from: Data(line))
         } catch {
@@ -124,6 +125,19 @@ struct FlowLine: Decodable, Equatable, FlowDescription {
         case "failed", "no_backend", "ended_by_drain": .caution
         default: .plain
         }
+    }
+}
+
+/// The last line of a stream that the agent ends, with why.
+struct StreamEnd: Decodable, Equatable {
+    var error: String
+
+    /// Nil for any other line.
+    init?(_ line: [UInt8]) {
+        guard line.starts(with: #"{"error":""#.utf8),
+            let end = try? JSONDecoder().decode(StreamEnd.self, from: Data(line))
+        else { return nil }
+        self = end
     }
 }
 

@@ -26,12 +26,10 @@ struct TapLine: Decodable, Equatable {
     /// Of `dropped`: requests beyond the viewer's rate, and events that were lost on their way.
     var overRate: UInt64?
     var lost: UInt64?
-    /// Of `error`.
-    var message: String?
 
     private enum CodingKeys: String, CodingKey {
         case event, id, time, lane, direction, from, to, destination, method, authority, path, status, outcome, flags,
-            lost, message
+            lost
         case sourcePrincipal = "source_principal"
         case sourceAddress = "source_address"
         case destinationAddress = "destination_address"
@@ -43,6 +41,7 @@ struct TapLine: Decodable, Equatable {
     }
 
     init(_ line: [UInt8]) throws(Failure) {
+        if let end = StreamEnd(line) { throw .unknown(end.error) }
         do {
             self = try JSONDecoder().decode(TapLine.self, from: Data(line))
         } catch {

@@ -189,6 +189,15 @@ final class Node {
         return try JSON(result.output)
     }
 
+    /// Runs a command of `weft` that prints one object a line with `-o json`.
+    func weftJSONLines(_ arguments: String...) throws -> [JSON] {
+        let result = try run(arguments + ["-o", "json"])
+        guard result.succeeded else {
+            throw TestFailure("weft \(arguments.joined(separator: " ")) said \(result.status): \(result.errors)")
+        }
+        return try result.output.split(separator: "\n").map { try JSON(String($0)) }
+    }
+
     /// What is pinned, as paths below the pin directory.
     var pins: [String] {
         (FileManager.default.subpaths(atPath: pinDirectory) ?? []).filter { path in
