@@ -1,4 +1,5 @@
 import BPF
+import Identity
 import KernelPlane
 import Mesh
 import Proxy
