@@ -113,8 +113,8 @@ final class KeyKeeper: Sendable {
 
     private func fetch(_ text: String, _ kept: inout Kept) {
         var age: UInt64?
-        if let url = KeyURL(text) {
-            do throws(KeyFetchError) {
+        if let url = HTTPURL(text) {
+            do throws(HTTPClientError) {
                 let deadline = kept.fetched + UInt64(max(kept.source.timeout, 1)) * 1_000_000
                 let answer = try KeyFetch.get(url, deadline: deadline, wake: wake)
                 if kept.source.take(answer.body) { age = answer.maximumAge ?? Self.defaultAge }

@@ -11,7 +11,7 @@ import Testing
         let wake = eventfd(0, CInt(EFD_CLOEXEC))
         defer { close(wake) }
         return try KeyFetch.get(
-            try #require(KeyURL(url)), deadline: MonotonicClock.now() + milliseconds * 1_000_000, wake: wake)
+            try #require(HTTPURL(url)), deadline: MonotonicClock.now() + milliseconds * 1_000_000, wake: wake)
     }
 
     private func problem(_ url: String, within milliseconds: UInt64 = 5_000) -> String {
@@ -24,15 +24,15 @@ import Testing
     }
 
     @Test func urls() {
-        #expect(KeyURL("https://a.test/keys?x=1#f")?.path == "/keys?x=1")
-        #expect(KeyURL("http://a.test:8080")?.authority == "a.test:8080")
-        #expect(KeyURL("HTTPS://[::1]:8443/")?.host == "::1")
-        #expect(KeyURL("https://[::1]:8443/")?.authority == "[::1]:8443")
+        #expect(HTTPURL("https://a.test/keys?x=1#f")?.path == "/keys?x=1")
+        #expect(HTTPURL("http://a.test:8080")?.authority == "a.test:8080")
+        #expect(HTTPURL("HTTPS://[::1]:8443/")?.host == "::1")
+        #expect(HTTPURL("https://[::1]:8443/")?.authority == "[::1]:8443")
         for bad in [
             "", "a.test", "ftp://a/", "http://", "http://u@a/", "http://a:0/", "http://a:99999/", "http://a:x/",
             "http://a b/", "http://a/\r\nX: y", "http://::1/", "https://[::1/", "http:///keys", "http://a\\b/",
         ] {
-            #expect(KeyURL(bad) == nil, "\(bad)")
+            #expect(HTTPURL(bad) == nil, "\(bad)")
         }
     }
 

@@ -1,14 +1,14 @@
-/// An `http:` or `https:` URL that keys are fetched from.
-struct KeyURL: Equatable {
-    var isSecure: Bool
+/// An `http:` or `https:` URL.
+public struct HTTPURL: Equatable, Sendable {
+    public var isSecure: Bool
     /// Without brackets.
-    var host: String
-    var port: UInt16
+    public var host: String
+    public var port: UInt16
     /// With the query; begins with a slash.
-    var path: String
+    public var path: String
 
     /// nil: it is no such URL, has a user's name in it, or characters that none has.
-    init?(_ text: String) {
+    public init?(_ text: String) {
         let rest: Substring
         if text.lowercased().hasPrefix("https://") {
             isSecure = true
@@ -47,7 +47,7 @@ struct KeyURL: Equatable {
     }
 
     /// The value of Host.
-    var authority: String {
+    public var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
     }

@@ -2,15 +2,15 @@ import CLinux
 import COpenSSL
 import Glibc
 
-/// Why keys could not be fetched, for people.
-struct KeyFetchError: Error, CustomStringConvertible {
-    let description: String
+/// Why a request has no answer, for people.
+public struct HTTPClientError: Error, CustomStringConvertible {
+    public let description: String
     init(_ description: String) { self.description = description }
 }
 
-/// A connection to a server of keys, used by one thread that waits. TLS servers have to have a certificate of an authority
+/// A connection to a server, used by one thread that waits. TLS servers have to have a certificate of an authority
 /// that the system trusts. One of the few files with unsafe code.
-@safe struct KeyConnection: ~Copyable {
+@safe struct HTTPClientConnection: ~Copyable {
     private let descriptor: CInt
     private var tls: OpaquePointer?
     private let deadline: UInt64
@@ -20,8 +20,8 @@ struct KeyFetchError: Error, CustomStringConvertible {
     /// - Parameters:
     ///   - deadline: CLOCK_MONOTONIC, nanoseconds.
     ///   - wake: a descriptor; when it can be read the connection is given up.
-    static func open(_ url: KeyURL, deadline: UInt64, wake: CInt) throws(KeyFetchError) -> KeyConnection {
-        var connection = KeyConnection(
+    static func open(_ url: HTTPURL, deadline: UInt64, wake: CInt) throws(HTTPClientError) -> HTTPClientConnection {
+        var connection = HTTPClientConnection(
             descriptor: try connect(url, deadline: deadline, wake: wake), deadline: deadline, wake: wake)
         if url.isSecure { try connection.secure(url.host) }
         return connection
@@ -39,14 +39,14 @@ struct KeyFetchError: Error, CustomStringConvertible {
         close(descriptor)
     }
 
-    private static func connect(_ url: KeyURL, deadline: UInt64, wake: CInt) throws(KeyFetchError) -> CInt {
+    private static func connect(_ url: HTTPURL, deadline: UInt64, wake: CInt) throws(HTTPClientError) -> CInt {
         var hints = unsafe addrinfo()
         unsafe hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
         unsafe hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG
         var list: UnsafeMutablePointer<addrinfo>?
         let error = unsafe getaddrinfo(url.host, String(url.port), &hints, &list)
         guard error == 0 else {
-            throw KeyFetchError("cannot resolve \(url.host): \(unsafe String(cString: gai_strerror(error)))")
+            throw HTTPClientError("cannot resolve \(url.host): \(unsafe String(cString: gai_strerror(error)))")
         }
         defer { unsafe freeaddrinfo(list) }
         var problem = "\(url.host) has no address"
@@ -66,7 +66,7 @@ struct KeyFetchError: Error, CustomStringConvertible {
             }
             var error = weft_errno()
             if error == EINPROGRESS {
-                do throws(KeyFetchError) {
+                do throws(HTTPClientError) {
                     try wait(descriptor, Int16(POLLOUT), deadline: deadline, wake: wake)
                     error = Sockets.pendingError(descriptor)
                 } catch {
@@ -78,35 +78,35 @@ struct KeyFetchError: Error, CustomStringConvertible {
             close(descriptor)
             problem = unsafe "cannot connect to \(url.host) port \(url.port): \(String(cString: strerror(error)))"
         }
-        throw KeyFetchError(problem)
+        throw HTTPClientError(problem)
     }
 
     private static func wait(_ descriptor: CInt, _ events: Int16, deadline: UInt64, wake: CInt)
-        throws(KeyFetchError)
+        throws(HTTPClientError)
     {
         let now = MonotonicClock.now()
-        guard now < deadline else { throw KeyFetchError("timed out") }
+        guard now < deadline else { throw HTTPClientError("timed out") }
         var polled = [
             pollfd(fd: descriptor, events: events, revents: 0), pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
         ]
         let milliseconds = CInt(min((deadline - now) / 1_000_000 + 1, 60_000))
-        guard unsafe poll(&polled, 2, milliseconds) > 0 else { throw KeyFetchError("timed out") }
-        guard polled[1].revents == 0 else { throw KeyFetchError("given up") }
+        guard unsafe poll(&polled, 2, milliseconds) > 0 else { throw HTTPClientError("timed out") }
+        guard polled[1].revents == 0 else { throw HTTPClientError("given up") }
     }
 
-    private func wait(_ events: Int16) throws(KeyFetchError) {
+    private func wait(_ events: Int16) throws(HTTPClientError) {
         try Self.wait(descriptor, events, deadline: deadline, wake: wake)
     }
 
     // MARK: TLS
 
-    private mutating func secure(_ host: String) throws(KeyFetchError) {
-        guard let context = unsafe SSL_CTX_new(TLS_client_method()) else { throw KeyFetchError("no TLS") }
+    private mutating func secure(_ host: String) throws(HTTPClientError) {
+        guard let context = unsafe SSL_CTX_new(TLS_client_method()) else { throw HTTPClientError("no TLS") }
         // The connection keeps it.
         defer { unsafe SSL_CTX_free(context) }
         guard unsafe weft_ssl_ctx_set_protocol_versions(context, TLS1_2_VERSION, TLS1_3_VERSION) == 1,
             unsafe SSL_CTX_set_default_verify_paths(context) == 1, let tls = unsafe SSL_new(context)
-        else { throw KeyFetchError("no TLS: \(Self.problem())") }
+        else { throw HTTPClientError("no TLS: \(Self.problem())") }
         unsafe self.tls = tls
         unsafe SSL_set_verify(tls, SSL_VERIFY_PEER, nil)
         unsafe SSL_set_fd(tls, descriptor)
@@ -115,7 +115,7 @@ struct KeyFetchError: Error, CustomStringConvertible {
         if !isAddress {
             unsafe SSL_set_hostflags(tls, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
             guard unsafe SSL_set1_host(tls, host) == 1, unsafe weft_ssl_set_server_name(tls, host) == 1 else {
-                throw KeyFetchError("\(host) is no name of a server")
+                throw HTTPClientError("\(host) is no name of a server")
             }
         }
         while true {
@@ -124,17 +124,17 @@ struct KeyFetchError: Error, CustomStringConvertible {
             guard try waitsForTLS(result) else {
                 let verification = unsafe SSL_get_verify_result(tls)
                 if verification != X509_V_OK {
-                    throw unsafe KeyFetchError(
+                    throw unsafe HTTPClientError(
                         "the certificate of \(host) is not accepted: "
                             + Self.text(unsafe X509_verify_cert_error_string(verification)))
                 }
-                throw KeyFetchError("TLS with \(host) failed: \(Self.problem())")
+                throw HTTPClientError("TLS with \(host) failed: \(Self.problem())")
             }
         }
     }
 
     /// False: it has failed.
-    private func waitsForTLS(_ result: CInt) throws(KeyFetchError) -> Bool {
+    private func waitsForTLS(_ result: CInt) throws(HTTPClientError) -> Bool {
         switch unsafe SSL_get_error(tls, result) {
         case SSL_ERROR_WANT_READ: try wait(Int16(POLLIN))
         case SSL_ERROR_WANT_WRITE: try wait(Int16(POLLOUT))
@@ -154,7 +154,7 @@ struct KeyFetchError: Error, CustomStringConvertible {
 
     // MARK: Bytes
 
-    mutating func send(_ bytes: [UInt8]) throws(KeyFetchError) {
+    mutating func send(_ bytes: [UInt8]) throws(HTTPClientError) {
         var start = 0
         while start < bytes.count {
             let count = unsafe bytes.withUnsafeBytes { buffer -> Int in
@@ -167,11 +167,11 @@ struct KeyFetchError: Error, CustomStringConvertible {
             if count > 0 {
                 start += count
             } else if unsafe tls != nil {
-                guard try waitsForTLS(CInt(count)) else { throw KeyFetchError("cannot send: \(Self.problem())") }
+                guard try waitsForTLS(CInt(count)) else { throw HTTPClientError("cannot send: \(Self.problem())") }
             } else {
                 let error = weft_errno()
                 guard error == EAGAIN || error == EINTR else {
-                    throw KeyFetchError(unsafe "cannot send: \(String(cString: strerror(error)))")
+                    throw HTTPClientError(unsafe "cannot send: \(String(cString: strerror(error)))")
                 }
                 try wait(Int16(POLLOUT))
             }
@@ -179,7 +179,7 @@ struct KeyFetchError: Error, CustomStringConvertible {
     }
 
     /// What comes next; empty at the end.
-    mutating func receive() throws(KeyFetchError) -> [UInt8] {
+    mutating func receive() throws(HTTPClientError) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 16_384)
         while true {
             let count = unsafe buffer.withUnsafeMutableBytes { buffer -> Int in
@@ -189,13 +189,13 @@ struct KeyFetchError: Error, CustomStringConvertible {
             if count > 0 { return Array(buffer[..<count]) }
             if unsafe tls != nil {
                 if unsafe SSL_get_error(tls, CInt(count)) == SSL_ERROR_ZERO_RETURN { return [] }
-                guard try waitsForTLS(CInt(count)) else { throw KeyFetchError("cannot receive: \(Self.problem())") }
+                guard try waitsForTLS(CInt(count)) else { throw HTTPClientError("cannot receive: \(Self.problem())") }
             } else if count == 0 {
                 return []
             } else {
                 let error = weft_errno()
                 guard error == EAGAIN || error == EINTR else {
-                    throw KeyFetchError(unsafe "cannot receive: \(String(cString: strerror(error)))")
+                    throw HTTPClientError(unsafe "cannot receive: \(String(cString: strerror(error)))")
                 }
                 try wait(Int16(POLLIN))
             }
