@@ -95,7 +95,10 @@ public final class ProxyEngine: Sendable {
             guard let mailbox = WorkerMailbox() else {
                 throw ProxyError(operation: "create a worker's mailbox", errno: weft_errno())
             }
-            seats.append(WorkerSeat(number: number, mailbox: mailbox, origins: origins, checkClient: checkClient))
+            seats.append(
+                WorkerSeat(
+                    number: number, mailbox: mailbox, requestLog: RequestLogQueue(worker: number), origins: origins,
+                    checkClient: checkClient))
         }
         guard let keeper = ClusterKeeper(quotaPath: options.quotaPath) else {
             throw ProxyError(operation: "create the health checks' event", errno: weft_errno())
@@ -252,7 +255,7 @@ struct WorkerSeat: Sendable {
     let number: Int
     let mailbox: WorkerMailbox
     let statistics = WorkerStatistics()
-    let requestLog = RequestLogQueue()
+    let requestLog: RequestLogQueue
     let peerNames = PeerNames()
     let flows = FlowQueue()
     let connectionRequests = ConnectionRequests()

@@ -10,7 +10,7 @@ import Testing
     /// Opens an entry for a request whose head is put together from `parts`.
     private func open(
         _ queue: RequestLogQueue, method: String = "GET", path: String = "/", query: String? = nil,
-        fields: [(KnownField, String)] = [], trace: TraceContext? = nil, requestID: RequestID? = nil
+        fields: [(KnownField, String)] = [], trace: TraceContext = TraceContext(), requestID: RequestID? = nil
     ) -> RequestLogQueue.Ticket {
         var bytes: [UInt8] = []
         func slice(_ text: String) -> HeadSlice {

@@ -41,7 +41,7 @@ public enum KnownField: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case cookie, setCookie, origin, accessControlRequestMethod, accessControlRequestHeaders, authorization
     case userAgent, contentType, date, server, location, retryAfter, age, vary, referer
     case forwarded, xForwardedFor, xForwardedProto, xForwardedHost, xRequestID
-    case traceparent, tracestate, b3
+    case traceparent, tracestate, b3, xB3Traceid, xB3Spanid, xB3Parentspanid, xB3Sampled, xB3Flags
     case grpcStatus, grpcTimeout
 }
 

@@ -50,6 +50,8 @@ extension KnownField {
                 self = .setCookie
             } else if bytes.equals(name, ignoringCase: "tracestate") {
                 self = .tracestate
+            } else if bytes.equals(name, ignoringCase: "x-b3-flags") {
+                self = .xB3Flags
             }
         case 11:
             if bytes.equals(name, ignoringCase: "traceparent") {
@@ -58,6 +60,8 @@ extension KnownField {
                 self = .retryAfter
             } else if bytes.equals(name, ignoringCase: "grpc-status") {
                 self = .grpcStatus
+            } else if bytes.equals(name, ignoringCase: "x-b3-spanid") {
+                self = .xB3Spanid
             }
         case 12:
             if bytes.equals(name, ignoringCase: "content-type") {
@@ -66,6 +70,10 @@ extension KnownField {
                 self = .xRequestID
             } else if bytes.equals(name, ignoringCase: "grpc-timeout") {
                 self = .grpcTimeout
+            } else if bytes.equals(name, ignoringCase: "x-b3-traceid") {
+                self = .xB3Traceid
+            } else if bytes.equals(name, ignoringCase: "x-b3-sampled") {
+                self = .xB3Sampled
             }
         case 13: if bytes.equals(name, ignoringCase: "authorization") { self = .authorization }
         case 14: if bytes.equals(name, ignoringCase: "content-length") { self = .contentLength }
@@ -81,6 +89,8 @@ extension KnownField {
                 self = .transferEncoding
             } else if bytes.equals(name, ignoringCase: "x-forwarded-proto") {
                 self = .xForwardedProto
+            } else if bytes.equals(name, ignoringCase: "x-b3-parentspanid") {
+                self = .xB3Parentspanid
             }
         case 29:
             if bytes.equals(name, ignoringCase: "access-control-request-method") {

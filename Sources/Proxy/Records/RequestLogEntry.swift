@@ -68,6 +68,8 @@ public struct RequestLogEntry: ~Escapable {
     public let addresses: RequestLogAddresses
     /// Its place in its trace; nil: it is in none.
     public let trace: TraceContext?
+    /// The number of the worker that has carried it.
+    public let worker: Int
     /// Who wants it.
     public let consumers: RequestConsumers
     /// Whether a head was understood: otherwise there are no texts.
@@ -77,7 +79,8 @@ public struct RequestLogEntry: ~Escapable {
     private let bytes: RawSpan
 
     @_lifetime(copy bytes)
-    init(_ slot: RequestLogSlot, bytes: RawSpan) {
+    init(_ slot: RequestLogSlot, worker: Int, bytes: RawSpan) {
+        self.worker = worker
         record = slot.record
         addresses = slot.addresses
         trace = slot.trace.isPresent ? slot.trace : nil

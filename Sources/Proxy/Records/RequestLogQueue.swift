@@ -25,6 +25,8 @@ public struct RequestLogQueue: @unchecked Sendable {
     private let capacity: Int
     /// An eventfd that becomes readable when the reader should look soon.
     public let wakeup: CInt
+    /// The number of the worker whose it is.
+    public let worker: Int
 
     private enum State {
         static let consumers = 0  // RequestConsumers
@@ -62,9 +64,11 @@ public struct RequestLogQueue: @unchecked Sendable {
     /// - Parameters:
     ///   - capacity: requests in progress and entries not yet read, at the same time; each takes 2 KiB once it is used.
     ///   - policy: of the access log.
-    public init(capacity: Int = 2048, policy: Policy = .off) {
+    ///   - worker: the worker's number.
+    public init(capacity: Int = 2048, policy: Policy = .off, worker: Int = 0) {
         precondition(MemoryLayout<RequestLogSlot>.size <= Self.textOffset)
         self.capacity = min(max(capacity, 2), 1 << 20)
+        self.worker = worker
         unsafe slots = .allocate(byteCount: self.capacity * Self.stride, alignment: 64)
         ended = Ring(capacity: self.capacity)
         returned = Ring(capacity: self.capacity)
@@ -119,12 +123,12 @@ public struct RequestLogQueue: @unchecked Sendable {
     /// Keeps what may be said of a request whose head was read.
     ///
     /// - Parameters:
-    ///   - trace: the request's place in its trace; nil: it is in none.
+    ///   - trace: the request's place in its trace.
     ///   - requestID: what it gets in place of an `x-request-id` that it has not.
     public func open(
-        _ view: borrowing RequestView, local: ClientAddress, trace: TraceContext? = nil, requestID: RequestID? = nil
+        _ view: borrowing RequestView, local: ClientAddress, trace: TraceContext = TraceContext(),
+        requestID: RequestID? = nil
     ) -> Ticket {
-        let trace = trace ?? TraceContext()
         var ticket = Ticket(
             slot: Ticket.noSlot, consumers: wanting(isTraced: trace.isPresent), isSampled: trace.isSampled)
         guard !ticket.consumers.isEmpty, let number = take() else { return ticket }
@@ -336,7 +340,7 @@ public struct RequestLogQueue: @unchecked Sendable {
         var count = 0
         while count < limit, let number = ended.pop() {
             let bytes = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(text(number)), byteCount: RequestLogText.room)
-            body(RequestLogEntry(unsafe pointer(number).pointee, bytes: bytes))
+            body(RequestLogEntry(unsafe pointer(number).pointee, worker: worker, bytes: bytes))
             returned.push(number)
             count += 1
         }

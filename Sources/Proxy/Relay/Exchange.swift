@@ -122,6 +122,9 @@ struct Exchange: BitwiseCopyable {
     var grpcStatus: UInt8 = 255
 
     var record = RequestRecord()
+    var trace = TraceContext()
+    /// What it is sent on with, as it has none of its own.
+    var requestID: RequestID?
     var ticket = RequestLogQueue.Ticket.none
     /// Ticks; 0: none.
     var wakeup: UInt64 = 0

@@ -27,6 +27,11 @@ public struct ProxyOptions: Sendable {
     /// For a client to read the last response of a connection that is closed with bytes unread.
     public var lingerTimeout: UInt64 = 2_000
 
+    /// Requests without an `x-request-id` get one.
+    public var generatesRequestIDs = true
+    /// Which requests are traced; nil: whatever they say of traces is passed on as it is.
+    public var tracing: TracingOptions?
+
     /// Where the quotas of days and months are kept; nil: they begin anew with every start.
     public var quotaPath: String?
 

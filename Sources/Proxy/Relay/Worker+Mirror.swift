@@ -44,6 +44,8 @@ extension Worker {
         copy.decision.rule = -1
         copy.decision.allowsOrigin = false
         copy.cluster = cluster
+        copy.trace = exchanges[exchange].trace
+        copy.requestID = exchanges[exchange].requestID
         copy.closesDownstream = true
         // Nobody is there to speak another protocol.
         copy.request.wantsUpgrade = false

@@ -52,6 +52,7 @@ extension Worker {
             options.isTunnelled = generations[generation].isTunnelled(exchanges[exchange].cluster, endpoint)
         }
         writeTokenOutputs(exchange)
+        writeIdentity(exchange, &options)
         HeaderChanges(changes(exchange)).write(ofResponse: false, into: &extras)
         let view = reader.view(
             request, buffers.bytes(input, input.start, input.end), source: downstreams[index].source,
@@ -60,6 +61,27 @@ extension Worker {
         generations[exchanges[exchange].generation].table.writeRequestHead(
             exchanges[exchange].decision, service: exchanges[exchange].service, view, options, extra: extras.bytes,
             changes: changes(exchange), into: &scratch)
+    }
+
+    /// Says which request it is, and of which trace.
+    private mutating func writeIdentity(_ exchange: UInt32, _ options: inout MessageOptions) {
+        if let requestID = exchanges[exchange].requestID, !isOtherwiseDecided(exchange, "x-request-id") {
+            let text = requestID.text
+            extras.append("x-request-id: ")
+            unsafe extras.append(text.span.bytes)
+            extras.append("\r\n")
+        }
+        let trace = exchanges[exchange].trace
+        guard trace.isPresent else { return }
+        options.replacesTrace = true
+        options.dropsTraceState = trace.dropsState
+        trace.write(into: &extras)
+    }
+
+    /// Whether a rule or an authorizer says what becomes of a field.
+    private func isOtherwiseDecided(_ exchange: UInt32, _ name: StaticString) -> Bool {
+        generations[exchanges[exchange].generation].table.decides(exchanges[exchange].decision, requestField: name)
+            || HeaderChanges(changes(exchange)).removes(RawSpan(name))
     }
 
     /// Sends what is in `scratch`, with what there is of the body. False: the exchange is over or waits.

@@ -44,15 +44,25 @@ extension Worker {
         forward(exchange)
     }
 
+    /// - Parameter isFirst: false: an earlier configuration has decided about the request before.
     /// - Returns: how long the caller still waits, in milliseconds; nil: it does not say.
-    private mutating func decide(_ exchange: UInt32, _ service: Int, logs: Bool = true) -> UInt64? {
+    private mutating func decide(_ exchange: UInt32, _ service: Int, isFirst: Bool = true) -> UInt64? {
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let view = reader.view(
             exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
             source: downstreams[index].source, client: downstreams[index].peer)
         let decision = generations[exchanges[exchange].generation].table.route(service, view, random: random.next())
-        if logs, requestLog.isOn { exchanges[exchange].ticket = requestLog.open(view, local: downstreams[index].local) }
+        if isFirst {
+            let trace = tracing.trace(of: view)
+            let requestID = tracing.requestID(for: view)
+            exchanges[exchange].trace = trace
+            exchanges[exchange].requestID = requestID
+            if requestLog.isOn {
+                exchanges[exchange].ticket = requestLog.open(
+                    view, local: downstreams[index].local, trace: trace, requestID: requestID)
+            }
+        }
         exchanges[exchange].decision = decision
         exchanges[exchange].cluster = Int(decision.cluster)
         if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
@@ -257,7 +267,7 @@ extension Worker {
         exchanges[exchange].awaitsMirrors = false
         buffers.give(&exchanges[exchange].changes)
         if isTokenRefused(exchange, service) { return }
-        _ = decide(exchange, service, logs: false)
+        _ = decide(exchange, service, isFirst: false)
         let rule = exchanges[exchange].decision.rule
         if rule >= 0 {
             exchanges[exchange].record.rule = generations[generations.current].ruleIdentifiers[Int(rule)]

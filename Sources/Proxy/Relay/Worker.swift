@@ -39,6 +39,7 @@ struct Worker: ~Copyable {
     var tokens: TokenAuthenticator
     var checks = CheckRoom()
     var random: RandomBits
+    var tracing: Tracing
     /// CLOCK_MONOTONIC at the beginning of the turn, nanoseconds and milliseconds.
     var now: UInt64
     var tick: UInt64
@@ -74,6 +75,7 @@ struct Worker: ~Copyable {
         wheel = TimerWheel(capacity: TimerID.capacity(connections: connections, tunnels: options.tunnelsPerWorker))
         now = MonotonicClock.now()
         tick = now / 1_000_000
+        tracing = Tracing(options)
         random = RandomBits(seed: UInt64.random(in: .min ... .max))
         queue.reserveCapacity(1024)
         spareQueue.reserveCapacity(1024)

@@ -15,6 +15,10 @@ public struct MessageOptions: BitwiseCopyable, Sendable {
     public var connection: Connection
     /// What is left of the request's time is among the extra lines, in place of its own fields.
     public var replacesDeadline = false
+    /// The request's trace is among the extra lines, in place of its own fields; and so far as it has a `tracestate`, that
+    /// is left out too.
+    var replacesTrace = false
+    var dropsTraceState = false
     /// The destination's node verifies tokens itself, and takes them out.
     var isTunnelled = false
 

@@ -6,6 +6,16 @@ extension RouteTable {
         return backend.requestEdit >= 0 || backend.rewrite >= 0
     }
 
+    /// Whether the rule or its backend says what becomes of the request's fields of this name, in lower case.
+    func decides(_ decision: RouteDecision, requestField name: StaticString) -> Bool {
+        guard decision.backend >= 0 else { return false }
+        let edit = backends[Int(decision.backend)].requestEdit
+        guard edit >= 0 else { return false }
+        let dropped = headerEdits[Int(edit)].dropped
+        for index in dropped.indices where ByteText.equalIgnoringCase(text(names[index]), name) { return true }
+        return false
+    }
+
     /// Writes the head of the request that is sent for `view`: path and host rewritten, header fields modified as the rule
     /// and its backend say, what belongs to the client's connection left out, the rest in its order and case.
     ///
@@ -115,6 +125,10 @@ extension RouteTable {
                 continue
             case .expect:
                 guard view.head.expectsContinue else { continue }
+            case .traceparent, .b3, .xB3Traceid, .xB3Spanid, .xB3Parentspanid, .xB3Sampled, .xB3Flags:
+                if options.replacesTrace { continue }
+            case .tracestate:
+                if options.dropsTraceState { continue }
             case .grpcTimeout:
                 if options.replacesDeadline { continue }
             default:
