@@ -59,7 +59,7 @@ let package = Package(
 
         // The planes.
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
-        .target(name: "Telemetry", dependencies: ["CLinux", "Proxy", "WeftABI", logging]),
+        .target(name: "Telemetry", dependencies: ["CLinux", "Protobuf", "Proxy", "WeftABI", logging]),
         .target(
             name: "Proxy",
             dependencies: ["CGCM", "CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "Mesh", "Protobuf", "WeftABI"]),
@@ -72,7 +72,8 @@ let package = Package(
                 "Protobuf", "Proxy", "Telemetry", "WeftABI", logging,
             ]),
         .executableTarget(
-            name: "weftd", dependencies: ["Agent", "KernelPlane", "Mesh", "Telemetry", argumentParser, logging]),
+            name: "weftd",
+            dependencies: ["Agent", "KernelPlane", "Mesh", "Proxy", "Telemetry", argumentParser, logging]),
         .executableTarget(
             name: "weft",
             dependencies: [
@@ -88,7 +89,7 @@ let package = Package(
         .testTarget(name: "IdentityTests", dependencies: ["CLinux", "COpenSSL", "Identity", "Mesh", logging]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "ProtobufTests", dependencies: ["Protobuf"]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Proxy", "Telemetry", "WeftABI", logging]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Protobuf", "Proxy", "Telemetry", "WeftABI", logging]),
         // Counts allocations: linked into tests only.
         .target(name: "CAllocations", path: "Tests/Support/CAllocations", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(

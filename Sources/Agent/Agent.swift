@@ -47,6 +47,9 @@ public final class Agent {
     let requestLog: RequestLog
     private(set) var accessLog: AccessLogWriter?
     private(set) var flowOutlet: FlowOutlet?
+    private(set) var spans: SpanExport?
+    /// To the collector, one for each kind of telemetry.
+    private(set) var exporters: [OTLPExporter] = []
     private(set) var workloadAPI: WorkloadAPIServer?
     let identity: IdentityService
     /// Of the workloads of this node, in the configuration in force.
@@ -134,6 +137,7 @@ public final class Agent {
             try startIdentity()
             try startAccessLog()
             if options.flowLog.file != nil { flowOutlet = try FlowOutlet(log: options.flowLog) }
+            try startTraces()
             try startProxy()
             let mailbox = reactor.mailbox
             let agent = Unchecked(self)
@@ -187,6 +191,32 @@ public final class Agent {
         accessLog = writer
     }
 
+    private func startTraces() throws(SystemError) {
+        guard options.tracing != nil, let traces = try makeExporter(.traces) else { return }
+        let export = SpanExport(traces, node: options.node)
+        try requestLog.attach(export)
+        spans = export
+    }
+
+    /// What sends telemetry of a kind to the collector; nil: there is none. It is stopped with the agent.
+    func makeExporter(_ signal: OTLPSignal) throws(SystemError) -> OTLPExporter? {
+        guard let otlp = options.otlp else { return nil }
+        let logger = Logger(label: "weftd.otlp")
+        do throws(OTLPFailure) {
+            let exporter = try OTLPExporter(signal, otlp, version: AgentVersion.current) { problem in
+                if let problem {
+                    logger.warning("the collector does not get the \(signal.rawValue): \(problem)")
+                } else {
+                    logger.info("the collector gets the \(signal.rawValue)")
+                }
+            }
+            exporters.append(exporter)
+            return exporter
+        } catch {
+            throw SystemError("start the exporter of \(signal.rawValue)", code: error.errno)
+        }
+    }
+
     private func startProxy() throws(SystemError) {
         do throws(AgentError) {
             try proxy.start(plane)
@@ -217,6 +247,7 @@ public final class Agent {
         _ = try? plane.sweep()
         collectFlows(limit: .max)
         flowOutlet?.stop()
+        for exporter in exporters { exporter.stop() }
         if options.detachOnExit {
             do throws(BPFError) {
                 try plane.detach()

@@ -1,3 +1,4 @@
+public import Proxy
 public import Telemetry
 
 /// What `weftd run` is told by its flags and `WEFT_*` variables.
@@ -50,6 +51,10 @@ public struct AgentOptions: Sendable {
     public var drainTime = Duration.seconds(5)
     public var accessLog = AccessLogOptions()
     public var flowLog = FlowLogOptions()
+    /// A collector of OpenTelemetry; nil: none.
+    public var otlp: OTLPOptions?
+    /// Which requests are traced, if there is a collector; nil: none.
+    public var tracing: TracingOptions? = TracingOptions()
     /// Whether stopping removes the programs and maps from the kernel.
     public var detachOnExit = false
     /// Sizes of maps other than the defaults, by map name.

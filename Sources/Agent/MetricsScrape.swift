@@ -62,6 +62,9 @@ final class MetricsScrape {
         policy.update(readings.rules, directory: agent.directory, now: now)
         policy.update(engine.policyCounts?.readings ?? [], now: now)
         policy.update(agent.proxy.tunnelTable?.networkDenials ?? [], now: now)
+        for noted in agent.spans?.takeNoted() ?? [] {
+            requests.note(noted.exemplar, for: noted.key, worker: noted.worker)
+        }
         requests.update(
             readings.requests, workers: engine.statistics, peers: engine.peerNames, directory: agent.directory, now: now
         )
@@ -87,6 +90,10 @@ final class MetricsScrape {
         own.take(nodeCounters: readings.node)
         own.losses.append(
             ("access_log", agent.requestLog.lost(.accessLog) &+ (agent.accessLog?.unwritten ?? 0)))
+        for exporter in agent.exporters {
+            let unread = exporter.signal == .traces ? agent.requestLog.lost(.traces) : 0
+            own.losses.append((exporter.signal.source, exporter.lost &+ unread))
+        }
         own.losses.append(("tap", agent.requestLog.lost(.tap)))
         own.losses.append(("flow_log", agent.flowOutlet?.lost ?? 0))
         own.losses.append(("tunnel_flows", engine.flows.reduce(0) { $0 &+ $1.lost }))

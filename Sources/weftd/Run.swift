@@ -69,6 +69,9 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Options of telemetry")
     var telemetry: TelemetryOptions
 
+    @OptionGroup(title: "Options of traces")
+    var traces: TraceOptions
+
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
     var logLevel = Environment.value("LOG_LEVEL") ?? "info"
 
@@ -96,6 +99,7 @@ struct Run: ParsableCommand {
         }
         try lanes.check()
         try telemetry.check()
+        try traces.check()
         var options = AgentOptions(pinDirectory: pinDir, node: node)
         options.configDirectory = config
         options.cgroup = cgroup.isEmpty ? nil : cgroup
@@ -111,6 +115,7 @@ struct Run: ParsableCommand {
         lanes.fill(&options)
         telemetry.fill(&options)
         try flows.fill(&options)
+        traces.fill(&options)
         try identity.fill(&options)
         options.detachOnExit = detachOnExit
         options.mapLimits = try limits()

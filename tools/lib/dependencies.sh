@@ -66,15 +66,20 @@ install_packages() {
 
 # Prints the directory of the Python packages that tests import (PYTHONPATH), and installs them if they are missing.
 python_packages=(spiffe==0.3.2 h2==4.4.1 xds-protos==1.85.0 sslyze==6.3.1)
+# xds-protos has an older edition of its modules: it has a directory of its own, otlp.
+otlp_package=opentelemetry-proto==1.45.2
 install_python_packages() {
     local place=${XDG_CACHE_HOME:-$HOME/.cache}/weft/python
-    if [ "$(cat "$place/packages" 2>/dev/null)" != "${python_packages[*]}" ]; then
+    if [ "$(cat "$place/packages" 2>/dev/null)" != "${python_packages[*]} $otlp_package" ]; then
         install_packages python3-pip
         rm -rf "$place"
         /usr/bin/python3 -m pip install --quiet --no-warn-script-location --root-user-action=ignore \
             --only-binary :all: --no-binary sslyze --target "$place" "${python_packages[@]}" >&2 ||
             die "${python_packages[*]} could not be installed with pip"
-        echo "${python_packages[*]}" >"$place/packages"
+        /usr/bin/python3 -m pip install --quiet --no-warn-script-location --root-user-action=ignore \
+            --only-binary :all: --target "$place/otlp" "$otlp_package" >&2 ||
+            die "$otlp_package could not be installed with pip"
+        echo "${python_packages[*]} $otlp_package" >"$place/packages"
     fi
     echo "$place"
 }

@@ -27,8 +27,14 @@ final class RequestLog: Sendable {
 
     private struct State: ~Copyable {
         var names: MeshDirectory
-        var consumers: [any RequestLogConsumer] = []
+        var consumers: [Attached] = []
         var thread: UInt?
+    }
+
+    private struct Attached {
+        let consumer: any RequestLogConsumer
+        /// CLOCK_MONOTONIC, nanoseconds: what has ended before is not for it, though it may still be on its way.
+        let since = WallClock.monotonic()
     }
 
     private let queues: [RequestLogQueue]
@@ -52,7 +58,7 @@ final class RequestLog: Sendable {
     /// - Throws: when there can be no further thread.
     func attach(_ consumer: any RequestLogConsumer) throws(SystemError) {
         let isStarted = state.withLock { state in
-            state.consumers.append(consumer)
+            state.consumers.append(Attached(consumer: consumer))
             return state.thread != nil
         }
         if !isStarted {
@@ -70,8 +76,8 @@ final class RequestLog: Sendable {
     /// The consumer gets nothing more, but for what it is being given now.
     func detach(_ consumer: any RequestLogConsumer) {
         let unwanted = state.withLock { state -> RequestConsumers in
-            state.consumers.removeAll { $0 === consumer }
-            return state.consumers.reduce(consumer.interest) { $0.subtracting($1.interest) }
+            state.consumers.removeAll { $0.consumer === consumer }
+            return state.consumers.reduce(consumer.interest) { $0.subtracting($1.consumer.interest) }
         }
         for queue in queues { queue.set(unwanted, isOn: false) }
     }
@@ -115,14 +121,17 @@ final class RequestLog: Sendable {
             var sum = 0
             for queue in queues {
                 let taken = queue.drain(limit: Self.batch) { entry in
-                    for consumer in consumers where !entry.consumers.isDisjoint(with: consumer.interest) {
-                        consumer.take(entry, names, clock)
+                    for attached in consumers
+                    where entry.record.ended >= attached.since
+                        && !entry.consumers.isDisjoint(with: attached.consumer.interest)
+                    {
+                        attached.consumer.take(entry, names, clock)
                     }
                 }
                 sum += taken
                 hasMore = hasMore || taken == Self.batch
             }
-            if sum > 0 { for consumer in consumers { consumer.flush() } }
+            if sum > 0 { for attached in consumers { attached.consumer.flush() } }
             if consumers.isEmpty, !hasMore { return false }
         }
         return true

@@ -40,6 +40,15 @@ enum Host {
         return path
     }
 
+    /// The directory of the Python modules of OTLP's messages: other packages bring older ones.
+    static func otlpPackages() throws -> String {
+        let path = try pythonPackages()
+        guard FileManager.default.fileExists(atPath: "\(path)/otlp/opentelemetry") else {
+            throw TestFailure("this test needs opentelemetry-proto in \(path)/otlp: tools/test installs it")
+        }
+        return "\(path)/otlp"
+    }
+
     /// A file below `tools`.
     static func tool(_ path: String) -> String {
         URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
