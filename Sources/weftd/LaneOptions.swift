@@ -42,7 +42,10 @@ struct LaneOptions: ParsableArguments {
             "Requests that are logged: off, errors, sampled (1 %), sampled=PERCENT or all.", valueName: "policy"))
     var accessLog = Environment.value("ACCESS_LOG") ?? "off"
 
-    @Option(help: ArgumentHelp("json (Istio's keys) or text (Envoy's default format).", valueName: "format"))
+    @Option(
+        help: ArgumentHelp(
+            "json (Istio's keys), text (Envoy's default format, and the client's SPIFFE id) or istio (Istio's default"
+                + " format).", valueName: "format"))
     var accessLogFormat = Environment.value("ACCESS_LOG_FORMAT") ?? "json"
 
     @Option(help: ArgumentHelp("Where the access log is written; - is standard output.", valueName: "path"))
@@ -72,7 +75,7 @@ struct LaneOptions: ParsableArguments {
             throw ValidationError("--access-log: \(accessLog) is not off, errors, sampled, sampled=PERCENT or all")
         }
         guard AccessLogOptions.Format(rawValue: accessLogFormat) != nil else {
-            throw ValidationError("--access-log-format: \(accessLogFormat) is not json or text")
+            throw ValidationError("--access-log-format: \(accessLogFormat) is not json, text or istio")
         }
         guard nodeAddress.isEmpty || (try? HTTPListenAddress("[\(nodeAddress)]:0")) != nil else {
             throw ValidationError("--node-address: \(nodeAddress) is not an IP address")

@@ -10,7 +10,7 @@ import Testing
     /// One request's way through a queue into a line.
     private func line(
         _ format: AccessLogOptions.Format, method: String = "GET", path: String = "/a", query: String? = nil,
-        agent: String = "curl/8.0", understood: Bool = true
+        agent: String = "curl/8.0", understood: Bool = true, isTraced: Bool = false
     ) -> String {
         let queue = RequestLogQueue(capacity: 4, policy: .all)
         let client = ClientAddress(high: 0, low: 0xffff_0a00_0001, port: 40000)
@@ -39,7 +39,13 @@ import Testing
             let view = RequestView(
                 bytes: raw, head: head, fields: fields.span, path: raw.extracting(pathSlice.range),
                 host: raw.extracting(0..<0), source: 1, client: client)
-            ticket = queue.open(view, local: local)
+            var trace = TraceContext()
+            if isTraced {
+                trace.traceHigh = 0x4bf9_2f35_77b3_4da6
+                trace.traceLow = 0xa3ce_929d_0e0e_4736
+                trace.span = 0xf0_67aa_0ba9_02b7
+            }
+            ticket = queue.open(view, local: local, trace: trace)
             queue.upstream(
                 ticket, address: ClientAddress(high: 0, low: 0xffff_0a00_0007, port: 8080),
                 local: ClientAddress(high: 0, low: 0xffff_0a00_0001, port: 50000))
@@ -92,8 +98,29 @@ import Testing
             "attempts": 3,
         ]
         for (key, value) in numbers { #expect(found[key] as? Int == value, "\(key)") }
-        #expect(found["x_forwarded_for"] is NSNull)
-        #expect(found.count == texts.count + numbers.count + 1)
+        let empty = [
+            "x_forwarded_for", "connection_termination_details", "upstream_transport_failure_reason",
+            "requested_server_name", "trace_id", "span_id",
+        ]
+        for key in empty { #expect(found[key] is NSNull, "\(key)") }
+        #expect(found.count == texts.count + numbers.count + empty.count)
+        let traced = try object(line(.json, isTraced: true))
+        #expect(traced["trace_id"] as? String == "4bf92f3577b34da6a3ce929d0e0e4736")
+        #expect(traced["span_id"] as? String == "00f067aa0ba902b7")
+    }
+
+    @Test func istiosDefaultFormatHasItsFields() {
+        #expect(
+            line(.istio, query: "x=1") == """
+                [2026-07-25T17:20:01.500Z] "GET /a?x=1 HTTP/1.1" 503 UF,URX upstream_retry_limit_exceeded - "-" 12 345 \
+                12 7 "-" "curl/8.0" "id-7" "web.shop" "10.0.0.7:8080" outbound|80||web.shop.svc.cluster.local \
+                10.0.0.1:50000 127.96.0.10:80 10.0.0.1:40000 - HTTPRoute_shop/web_rule_0
+                """)
+        #expect(
+            line(.istio, understood: false) == """
+                [2026-07-25T17:20:01.500Z] "- - -" 400 DPE http1.codec_error - "-" 12 345 12 - "-" "-" "-" "-" "-" \
+                outbound|80||web.shop.svc.cluster.local - 127.96.0.10:80 10.0.0.1:40000 - HTTPRoute_shop/web_rule_0
+                """)
     }
 
     @Test func textIsEnvoysDefaultFormat() {

@@ -22,6 +22,7 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
         switch format {
         case .json: appendJSON(entry, &bytes)
         case .text: appendText(entry, &bytes)
+        case .istio: appendIstio(entry, &bytes)
         }
         bytes.append(UInt8(ascii: "\n"))
     }
@@ -78,6 +79,9 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
         line.add("response_code", UInt64(record.status), &bytes)
         line.add("response_flags", flags(record), &bytes)
         line.add("response_code_details", details(entry), &bytes)
+        // Envoy's, of connections that its filters end and of its TLS: neither is here.
+        line.add("connection_termination_details", nil as String?, &bytes)
+        line.add("upstream_transport_failure_reason", nil as String?, &bytes)
         line.add("bytes_received", record.requestBody, &bytes)
         line.add("bytes_sent", record.responseBody, &bytes)
         line.add("duration", milliseconds(record), &bytes)
@@ -91,37 +95,72 @@ public struct AccessLogFormatter<Directory: NameDirectory> {
         line.add("upstream_local_address", Self.text(addresses.upstreamLocal), &bytes)
         line.add("downstream_local_address", Self.text(addresses.local), &bytes)
         line.add("downstream_remote_address", Self.text(addresses.client), &bytes)
+        line.add("requested_server_name", nil as String?, &bytes)
         line.add("route_name", record.rule == 0 ? nil : directory.route(record.rule), &bytes)
         line.add("source_workload", directory.workload(record.source)?.fullName, &bytes)
         line.add("destination_workload", directory.workload(record.destination)?.fullName, &bytes)
         line.add("downstream_peer_uri_san", peer(entry), &bytes)
         line.add("attempts", UInt64(record.attempts), &bytes)
+        line.add("trace_id", entry.trace?.traceText, &bytes)
+        line.add("span_id", entry.trace.map { TraceContext.text($0.span) }, &bytes)
         bytes.append(UInt8(ascii: "}"))
     }
 
     // MARK: Text
 
     private func appendText(_ entry: borrowing RequestLogEntry, _ bytes: inout [UInt8]) {
+        appendRequest(entry, &bytes)
+        appendResponse(entry, &bytes)
+        bytes.append(contentsOf: " \"".utf8)
+        if !entry.text(.principal).isEmpty { bytes.append(contentsOf: Self.scheme.utf8) }
+        Self.append(entry.text(.principal), &bytes)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// Source: https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format
+    private func appendIstio(_ entry: borrowing RequestLogEntry, _ bytes: inout [UInt8]) {
+        let record = entry.record
+        appendRequest(entry, &bytes)
+        Self.append(word: details(entry), &bytes)
+        // CONNECTION_TERMINATION_DETAILS and UPSTREAM_TRANSPORT_FAILURE_REASON.
+        bytes.append(contentsOf: " - \"-\" ".utf8)
+        appendResponse(entry, &bytes)
+        bytes.append(contentsOf: " \(cluster(record) ?? "-")".utf8)
+        for address in [entry.addresses.upstreamLocal, entry.addresses.local, entry.addresses.client] {
+            bytes.append(contentsOf: " \(Self.text(address) ?? "-")".utf8)
+        }
+        // REQUESTED_SERVER_NAME.
+        bytes.append(contentsOf: " - ".utf8)
+        Self.append(word: record.rule == 0 ? nil : directory.route(record.rule), &bytes)
+    }
+
+    /// Up to the flags, with a space behind them.
+    private func appendRequest(_ entry: borrowing RequestLogEntry, _ bytes: inout [UInt8]) {
         let record = entry.record
         bytes.append(contentsOf: "[\(startTime(record))] \"".utf8)
         Self.append(entry.text(.method), &bytes)
         bytes.append(UInt8(ascii: " "))
         Self.append(entry.text(.path), &bytes)
         let version = entry.hasFacts ? "HTTP/1.\(entry.minorVersion)" : "-"
-        bytes.append(
-            contentsOf:
-                " \(version)\" \(record.status) \(flags(record)) \(record.requestBody) \(record.responseBody) ".utf8)
-        bytes.append(contentsOf: "\(milliseconds(record)) ".utf8)
+        bytes.append(contentsOf: " \(version)\" \(record.status) \(flags(record)) ".utf8)
+    }
+
+    /// From the request's bytes to the backend's address.
+    private func appendResponse(_ entry: borrowing RequestLogEntry, _ bytes: inout [UInt8]) {
+        let record = entry.record
+        bytes.append(contentsOf: "\(record.requestBody) \(record.responseBody) \(milliseconds(record)) ".utf8)
         bytes.append(contentsOf: serviceTime(record).map { "\($0)" }?.utf8 ?? "-".utf8)
         for text in [RequestLogText.forwardedFor, .userAgent, .requestID, .authority] {
             bytes.append(contentsOf: " \"".utf8)
             Self.append(entry.text(text), &bytes)
             bytes.append(UInt8(ascii: "\""))
         }
-        bytes.append(contentsOf: " \"\(Self.text(entry.addresses.upstream) ?? "-")\" \"".utf8)
-        if !entry.text(.principal).isEmpty { bytes.append(contentsOf: Self.scheme.utf8) }
-        Self.append(entry.text(.principal), &bytes)
-        bytes.append(UInt8(ascii: "\""))
+        bytes.append(contentsOf: " \"\(Self.text(entry.addresses.upstream) ?? "-")\"".utf8)
+    }
+
+    /// One of Weft's own texts as one word, which Istio's format does not put between quotes.
+    private static func append(word: String?, _ bytes: inout [UInt8]) {
+        bytes.append(contentsOf: (word ?? "-").utf8.map { $0 == UInt8(ascii: " ") ? UInt8(ascii: "_") : $0 })
     }
 
     /// A text of the client's between quotes: what could end the quotes or the line is escaped.

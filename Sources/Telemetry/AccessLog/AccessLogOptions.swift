@@ -7,6 +7,8 @@ public struct AccessLogOptions: Sendable, Equatable {
         case json
         /// Envoy's default format, and the client's SPIFFE id behind it.
         case text
+        /// Istio's default format, without anything added: for programs that read it.
+        case istio
     }
 
     public var policy: RequestLogQueue.Policy = .off
