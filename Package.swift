@@ -82,7 +82,7 @@ let package = Package(
             ]),
 
         // Unit tests, unprivileged.
-        .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
+        .testTarget(name: "KernelLogicTests", dependencies: ["KernelPlane", "Mesh", "Proxy", "WeftABI"]),
         .testTarget(name: "MeshModelTests", dependencies: ["Mesh"]),
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),

@@ -30,6 +30,9 @@
 /* Young connections that have a place in `connections`; a power of two. */
 #define WEFT_YOUNG_CONNECTIONS 16384
 
+/* Connections speaking HTTP/1 that have a place in `exchanges`; a power of two. */
+#define WEFT_EXCHANGES 8192
+
 /* Places in `tuple_places`; a power of two of at most 65536. */
 #define WEFT_TUPLE_PLACES 65536
 
@@ -435,6 +438,8 @@ enum weft_socket_flags {
 	WEFT_SOCKET_ANNOUNCED = 8,  /* has its entry in `tuples` */
 	WEFT_SOCKET_DENIED = 16,    /* the sweep has it ended: a policy does not allow it any more */
 	WEFT_SOCKET_DRAINED = 32,   /* the sweep has it ended: its backend's drain deadline has passed */
+	WEFT_SOCKET_OPAQUE = 64,    /* what it carries is not read: not HTTP/1, or not from its beginning */
+	WEFT_SOCKET_EXCHANGE = 128, /* what is read is in `exchange_socks` */
 };
 
 /*

@@ -92,6 +92,94 @@ struct weft_tap_event {
 	char line[WEFT_TAP_LINE]; /* method, target and version as they came, cut at its end */
 };
 
+/* Requests on one connection that wait for their responses and whose times are kept; a power of two. */
+#define WEFT_HTTP_TIMED 8
+
+/* Those that are followed at all; a power of two, at most 32. */
+#define WEFT_HTTP_FOLLOWED 32
+
+/* Bytes of an unfinished line that wait for the next segment. */
+#define WEFT_HTTP_CARRY 40
+
+/* What the next bytes of one direction are. */
+enum weft_http_state {
+	WEFT_HTTP_START = 0,       /* the start line, or what is before it */
+	WEFT_HTTP_FIELDS = 1,      /* a field line of the head, or the line that ends it */
+	WEFT_HTTP_CHUNK = 2,       /* a line with a chunk's size */
+	WEFT_HTTP_CHUNK_END = 3,   /* the line end behind a chunk */
+	WEFT_HTTP_TRAILERS = 4,    /* a line of the trailer section, or the line that ends it */
+	WEFT_HTTP_BODY = 5,        /* `remaining` bytes of content */
+	WEFT_HTTP_CHUNK_BODY = 6,  /* `remaining` bytes of a chunk's content */
+	WEFT_HTTP_UNTIL_CLOSE = 7, /* content, for as long as the connection lasts */
+	WEFT_HTTP_HELD = 8,        /* nothing, until CONNECT has been answered */
+};
+
+enum weft_http_stream_flags {
+	WEFT_HTTP_BEGUN = 1,   /* the first byte of the message's start line has come */
+	WEFT_HTTP_LONG = 2,    /* inside of a line whose beginning has been judged, and is gone */
+	WEFT_HTTP_SIZED = 4,   /* the head has a Content-Length: `remaining` */
+	WEFT_HTTP_CHUNKED = 8, /* the head has a Transfer-Encoding: chunked */
+	WEFT_HTTP_CODED = 16,  /* ... another one: the connection's end ends the body */
+	WEFT_HTTP_OLD = 32,    /* the version is 1.0 */
+};
+
+/* One direction of a connection that speaks HTTP/1. */
+struct weft_http_stream {
+	__u64 remaining;
+	__u64 body;     /* bytes of the message's content so far */
+	__u32 expected; /* TCP sequence number of the next byte */
+	__u32 busy;     /* somebody reads it: exchanged atomically */
+	__u16 status;   /* of the response */
+	__u8 state;     /* enum weft_http_state */
+	__u8 flags;     /* enum weft_http_stream_flags */
+	__u8 carried;   /* bytes in `carry` */
+	__u8 reserved[3];
+	__u8 carry[WEFT_HTTP_CARRY];
+};
+
+/* A request that waits for its response. */
+struct weft_http_start {
+	__u64 started_ns;
+	__u64 ended_ns; /* 0: it has not ended */
+	__u64 body;     /* when it has ended */
+};
+
+enum weft_exchange_mode {
+	WEFT_EXCHANGE_FOLLOWED = 0,
+	WEFT_EXCHANGE_LOST = 1,   /* until a request starts where it is clear that one does */
+	WEFT_EXCHANGE_OPAQUE = 2, /* for good: something else is spoken here */
+};
+
+/*
+ * What is kept of a connection that speaks HTTP/1. Its directions are read by two hooks that do not wait for each
+ * other: requests are pushed by the one and popped, by an atomic change of `popped`, by the other, or by who ends them
+ * all.
+ */
+struct weft_exchange {
+	__u64 cookie; /* of the socket; 0: free */
+	__u64 source; /* as in weft_requests_key, to `role` */
+	__u64 service;
+	__u64 destination;
+	__u8 lane;
+	__u8 reporter;
+	__u8 role;         /* enum weft_socket_role */
+	__u8 mode;         /* enum weft_exchange_mode */
+	__u8 pipelined;    /* a request has been sent before the one before it was answered */
+	__u8 turned;       /* the server has spoken since the client did */
+	__u8 restart;      /* a request starts behind a gap: what is kept of the responses is of before it */
+	__u8 http_class;   /* of the first response */
+	__u32 pushed;      /* requests that have started */
+	__u32 popped;      /* that have been answered, or given up */
+	__u32 recognised;  /* that have been recognised: of those before `pushed` all but perhaps the last */
+	__u32 heads;       /* bit i: request number i modulo 32 is a HEAD request */
+	__u32 connects;    /* ... CONNECT */
+	__u32 untimed;     /* ... has no place in `starts` */
+	__u64 answered_ns; /* the first byte of the response that is being read */
+	struct weft_http_stream request;
+	struct weft_http_stream response;
+	struct weft_http_start starts[WEFT_HTTP_TIMED];
+};
+
 WEFT_ASSERT(sizeof(struct weft_requests_key) == 32, "weft_requests_key");
 WEFT_ASSERT(sizeof(struct weft_requests) == 1384, "weft_requests");
 WEFT_ASSERT(sizeof(struct weft_tap) == 40, "weft_tap");

@@ -107,6 +107,7 @@ static __noinline int untrack(struct bpf_sock *sk, __u64 cookie)
 
 		if (!cookie)
 			return 0;
+		exchange_forget(cookie);
 		young = young_find(cookie);
 		if (young) {
 			connection_abandon(&young->connection);

@@ -33,7 +33,13 @@
 #define ENOMEM 12
 #define ECONNREFUSED 111
 
+#define ECONNRESET 104
+#define EPIPE 32
+
+#define TCP_ESTABLISHED_STATE 1 /* of a datagram socket: connected */
 #define TCP_CLOSE_STATE 7
+#define TCP_CLOSE_WAIT_STATE 8
+#define TCP_LAST_ACK_STATE 9
 #define TCP_LISTEN_STATE 10
 
 /* enum sock_flags: the peer's FIN has been received. */
@@ -105,6 +111,8 @@ struct tcp_sock {
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
 	__u64 bytes_received;
+	__u32 rcv_nxt;
+	__u32 rcv_wnd;
 	__u32 segs_out;
 	__u32 segs_in;
 	__u32 total_retrans;

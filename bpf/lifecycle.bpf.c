@@ -5,6 +5,7 @@
  */
 #include "kernel.h"
 
+#include "exchange.h"
 #include "identity.h"
 #include "listener.h"
 #include "socket.h"
@@ -148,13 +149,32 @@ static __noinline int on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 	return 0;
 }
 
-/* `counted` as for connection_end. */
-static __noinline int on_closed(struct tcp_sock *tcp, struct weft_connection *connection, struct weft_volume *counted)
+/*
+ * Who has ended a connection first, by its last state. A reset leaves its error, and so does a peer that does not
+ * answer any more; of an orderly end the first FIN counts.
+ */
+static __always_inline __u32 ending_of(const struct tcp_sock *tcp, const struct weft_connection *connection, int last)
+{
+	int finished = tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE_BIT & 1;
+	int peer_first = last == TCP_CLOSE_WAIT_STATE || last == TCP_LAST_ACK_STATE ||
+	                 (last == TCP_ESTABLISHED_STATE && tcp->inet_conn.icsk_inet.sk.sk_err);
+
+	if (connection->role == WEFT_ROLE_CLIENT)
+		return (peer_first ? EXCHANGE_SERVER_FIRST : 0) | (finished ? EXCHANGE_CLOSED : 0);
+	/* A server that has not been reset has sent its FIN behind everything else. */
+	return (peer_first ? 0 : EXCHANGE_SERVER_FIRST) |
+	       (last != TCP_ESTABLISHED_STATE && last != TCP_CLOSE_WAIT_STATE ? EXCHANGE_CLOSED : 0);
+}
+
+/* `counted` as for connection_end; `told` as from exchange_end. */
+static __noinline int on_closed(struct tcp_sock *tcp, struct weft_connection *connection, struct weft_volume *counted,
+                                __u64 told)
 {
 	struct connection_ending ending = {
 		.cookie = cookie_of(tcp),
 		.rtt_us = tcp->srtt_us >> 3,
 		.error = tcp->inet_conn.icsk_inet.sk.sk_err,
+		.http = told,
 	};
 	struct weft_address remote;
 	__be16 remote_port;
@@ -203,7 +223,7 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	struct weft_young *young;
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk;
-	__u64 cookie;
+	__u64 cookie, told;
 
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
@@ -243,13 +263,18 @@ int lifecycle(struct bpf_sock_ops *ctx)
 	if (ctx->op == BPF_SOCK_OPS_STATE_CB) {
 		young = young_find(cookie);
 		if (young) {
-			on_closed(tcp, &young->connection, NULL);
+			told = exchange_end_of(sk, &young->connection, cookie,
+			                       ending_of(tcp, &young->connection, ctx->args[0]));
+			on_closed(tcp, &young->connection, NULL, told);
 			young_free(young);
 			return 1;
 		}
 		socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-		if (socket && socket->connection.role != WEFT_ROLE_NONE)
-			on_closed(tcp, &socket->connection, &socket->counted);
+		if (socket && socket->connection.role != WEFT_ROLE_NONE) {
+			told = exchange_end_of(sk, &socket->connection, cookie,
+			                       ending_of(tcp, &socket->connection, ctx->args[0]));
+			on_closed(tcp, &socket->connection, &socket->counted, told);
+		}
 		return 1;
 	}
 

@@ -291,6 +291,14 @@ struct {
 	__type(value, struct weft_young);
 } connections SEC(".maps");
 
+/* Connections that speak HTTP/1, likewise by their sockets' cookies, and for as long as they last. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEFT_EXCHANGES);
+	__type(key, __u32);
+	__type(value, struct weft_exchange);
+} exchanges SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20); /* bytes */
@@ -323,6 +331,14 @@ struct {
 	__type(key, int);
 	__type(value, struct weft_listening);
 } listening SEC(".maps");
+
+/* Those whose place in `exchanges` is another's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct weft_exchange);
+} exchange_socks SEC(".maps");
 
 /* The agent's ends of captured connections. */
 struct {

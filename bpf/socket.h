@@ -78,6 +78,23 @@ static __always_inline void young_free(struct weft_young *young)
 	__sync_lock_test_and_set(&young->cookie, 0);
 }
 
+/* The place of a cookie in `exchanges`, whoever has it. */
+static __always_inline struct weft_exchange *exchange_place(__u64 cookie)
+{
+	__u32 index = cookie & (WEFT_EXCHANGES - 1);
+
+	return bpf_map_lookup_elem(&exchanges, &index);
+}
+
+/* Frees the place of a connection that nobody has seen end. */
+static __always_inline void exchange_forget(__u64 cookie)
+{
+	struct weft_exchange *exchange = exchange_place(cookie);
+
+	if (exchange && exchange->cookie == cookie)
+		__sync_lock_test_and_set(&exchange->cookie, 0);
+}
+
 /* Counts a connection as established; once. */
 static __always_inline void connection_established(struct weft_connection *connection, __u64 now)
 {
@@ -101,6 +118,7 @@ struct connection_ending {
 	struct weft_volume carried;
 	struct weft_address source_address;
 	__u64 cookie;
+	__u64 http; /* the class of its first response, above the number of its requests */
 	__be16 source_port;
 	__u32 rtt_us;
 	__u32 error;
@@ -160,6 +178,8 @@ static __noinline int connection_end(struct weft_connection *connection, struct 
 	flow->cookie = ending->cookie;
 	flow->rtt_us = ending->rtt_us;
 	flow->error = ending->error;
+	flow->http_class = ending->http >> 32;
+	flow->http_requests = (__u32)ending->http;
 	flow_submit(flow);
 	return 0;
 }

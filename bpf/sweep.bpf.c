@@ -19,7 +19,6 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define TCP_ESTABLISHED_STATE 1 /* of a datagram socket: connected */
 #define CONNECT_GRACE_NS 1000000000ull
 
 /* The latest start of a connection that is not young any more. */

@@ -100,7 +100,8 @@ public final class Agent {
                 .init(
                     pinDirectory: options.pinDirectory, cgroup: options.cgroup ?? mount, cgroupMount: mount,
                     mapLimits: options.mapLimits,
-                    proxy: .init(addresses: proxy.addresses, cgroup: proxy.cgroup.path)))
+                    proxy: .init(addresses: proxy.addresses, cgroup: proxy.cgroup.path),
+                    readsHTTP: options.readsHTTP && features.has("cgroup_skb_loop")))
             ring = try plane.openFlows()
         } catch {
             proxy.stop()

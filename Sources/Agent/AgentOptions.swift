@@ -59,6 +59,8 @@ public struct AgentOptions: Sendable {
     public var detachOnExit = false
     /// Sizes of maps other than the defaults, by map name.
     public var mapLimits: [String: Int] = [:]
+    /// Whether HTTP/1 is read in the kernel on connections that no proxy reads.
+    public var readsHTTP = true
     /// The most series that one group of metrics may have; the rest is counted in an overflow series.
     public var maxSeries = 5000
     /// Other meshes' names that metrics are shown under besides.

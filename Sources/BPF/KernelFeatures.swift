@@ -79,7 +79,7 @@ public struct KernelFeatures: Sendable {
             "cgroup_getsockopt", "original destinations for the proxy", false,
             Probe.loads(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT))
         add(
-            "cgroup_skb", "byte counts of UDP services, HTTP read in the kernel", false,
+            "cgroup_skb", "byte counts of UDP services", false,
             Probe.loads(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS))
         add(
             "sk_lookup", "steering of inbound connections", false, Probe.loads(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP))
@@ -121,6 +121,9 @@ public struct KernelFeatures: Sendable {
         add(
             "sock_ops_netns_cookie", "both ends of a local connection know each other", true,
             Probe.hasHelper(BPF_FUNC_get_netns_cookie, in: BPF_PROG_TYPE_SOCK_OPS))
+        add(
+            "cgroup_skb_loop", "HTTP read in the kernel", false,
+            Probe.hasHelper(BPF_FUNC_loop, in: BPF_PROG_TYPE_CGROUP_SKB))
         add(
             "sock_release_sk_storage", "accounting of UDP sockets", true,
             Probe.hasHelper(BPF_FUNC_sk_storage_get, in: BPF_PROG_TYPE_CGROUP_SOCK))

@@ -18,6 +18,8 @@ public final class KernelPlane {
         public var mapLimits: [String: Int]
         /// What takes the connections of the proxy and tunnel lanes; nil: nothing does, and those lanes are not used.
         public var proxy: Proxy?
+        /// Whether HTTP/1 is read on the connections that no proxy reads.
+        public var readsHTTP: Bool
 
         public struct Proxy: Sendable {
             public var addresses: ProxyAddresses
@@ -32,13 +34,14 @@ public final class KernelPlane {
 
         public init(
             pinDirectory: String, cgroup: String, cgroupMount: String, mapLimits: [String: Int] = [:],
-            proxy: Proxy? = nil
+            proxy: Proxy? = nil, readsHTTP: Bool = true
         ) {
             self.pinDirectory = pinDirectory
             self.cgroup = cgroup
             self.cgroupMount = cgroupMount
             self.mapLimits = mapLimits
             self.proxy = proxy
+            self.readsHTTP = readsHTTP
         }
     }
 

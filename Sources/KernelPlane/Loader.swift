@@ -17,6 +17,12 @@ enum Loader {
         (.connect, "connect4"), (.connect, "connect6"),
     ]
 
+    /// The programs that read HTTP/1.
+    static let readingPrograms = ["http_in", "http_out"]
+
+    /// Maps that belong to one version of the programs: not pinned.
+    private static let ownMaps: Set<String> = ["http_scans"]
+
     struct Parts: ~Copyable {
         var aged: Link
         var settle: Link
@@ -71,6 +77,7 @@ enum Loader {
             let program = image.name == "connect" ? try connect.program(name) : try lifecycle.program(name)
             try attach(program, pins: pins, cgroup: cgroup, cgroupID: cgroupID, path: options.cgroup)
         }
+        try attachReadingPrograms(pins: pins, options: options, cgroup: cgroup, cgroupID: cgroupID)
         let datagramIn = try inbound.program("datagram_in")
         let datagramOut = try inbound.program("datagram_out")
         for (program, name) in [("in", "datagram_in"), ("out", "datagram_out")]
@@ -93,6 +100,20 @@ enum Loader {
                 datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut))
     }
 
+    /// Behind those that track connections, and that free what reading has made.
+    private static func attachReadingPrograms(
+        pins: PinDirectory, options: KernelPlane.Options, cgroup: borrowing FileDescriptor, cgroupID: UInt64
+    ) throws(BPFError) {
+        guard options.readsHTTP else {
+            for name in readingPrograms where FileSystem.exists(pins.link(name)) { try Link.unpin(pins.link(name)) }
+            return
+        }
+        let http = try open(.http, pins, options).load()
+        for name in readingPrograms {
+            try attach(http.program(name), pins: pins, cgroup: cgroup, cgroupID: cgroupID, path: options.cgroup)
+        }
+    }
+
     /// The programs of the agent's own sockets, attached to its cgroup for as long as the links are held: they mean
     /// nothing without an agent.
     static func attachAgentPrograms(
@@ -109,7 +130,7 @@ enum Loader {
         _ image: ObjectImage, _ pins: PinDirectory, _ options: KernelPlane.Options
     ) throws(BPFError) -> OpenObject {
         var object = try OpenObject(name: image.name, image: image.bytes)
-        for name in object.mapNames where !name.contains(".") {
+        for name in object.mapNames where !name.contains(".") && !ownMaps.contains(name) {
             try object.setPinPath(pins.map(name), ofMap: name)
             if let limit = options.mapLimits[name] { try object.setMaxEntries(limit, ofMap: name) }
         }

@@ -6,6 +6,7 @@
 #include "../../bpf/lib/address.h"
 #include "../../bpf/lib/balance.h"
 #include "../../bpf/lib/histogram.h"
+#include "../../bpf/lib/http1.h"
 #include "../../bpf/lib/latency.h"
 #include "../../bpf/lib/policy.h"
 #include "../../bpf/lib/tuple.h"

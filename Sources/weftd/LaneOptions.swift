@@ -38,6 +38,12 @@ struct LaneOptions: ParsableArguments {
         Environment.value("DNS_UPSTREAMS")?.split(separator: ",").map(String.init) ?? []
 
     @Option(
+        name: .customLong("http-reading"),
+        help: ArgumentHelp(
+            "Whether the kernel reads plain HTTP/1 on connections that need no proxy: on or off.", valueName: "on|off"))
+    var httpReading = Environment.value("HTTP_READING") ?? "on"
+
+    @Option(
         help: ArgumentHelp(
             "Requests that are logged: off, errors, sampled (1 %), sampled=PERCENT or all.", valueName: "policy"))
     var accessLog = Environment.value("ACCESS_LOG") ?? "off"
@@ -71,6 +77,9 @@ struct LaneOptions: ParsableArguments {
         guard let count = Int(workers), (0...1024).contains(count) else {
             throw ValidationError("--workers: \(workers) is not a number from 0 to 1024")
         }
+        guard ["on", "off"].contains(httpReading) else {
+            throw ValidationError("--http-reading: \(httpReading) is not on or off")
+        }
         guard AccessLogOptions.policy(accessLog) != nil else {
             throw ValidationError("--access-log: \(accessLog) is not off, errors, sampled, sampled=PERCENT or all")
         }
@@ -90,6 +99,7 @@ struct LaneOptions: ParsableArguments {
         options.inboundListen = inboundListen
         options.tunnelListen = tunnelListen
         options.workloadAPIListen = workloadAPIListen
+        options.readsHTTP = httpReading == "on"
         if let policy = AccessLogOptions.policy(accessLog) { options.accessLog.policy = policy }
         options.accessLog.format = AccessLogOptions.Format(rawValue: accessLogFormat) ?? .json
         options.accessLog.file = accessLogFile

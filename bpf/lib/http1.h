@@ -1,0 +1,972 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Follows the HTTP/1 messages (RFC 9112) of one connection, as far as counting them needs: where each begins and ends,
+ * a request's method, a response's status. Pure: compiles for the host too.
+ *
+ * The bytes of each direction come in pieces that are cut anywhere. Lines are read in a window of their bytes; what a
+ * piece leaves of a line waits in the direction's state, and content is passed by its length without being looked at.
+ * What two recipients could understand differently is not followed: the requests that it may concern are `unparsed`.
+ *
+ * Every function does a bounded piece of work, as the verifier wants it; state is only in memory, where it does not
+ * follow it.
+ */
+#ifndef WEFT_LIB_HTTP1_H
+#define WEFT_LIB_HTTP1_H
+
+#include "../abi.h"
+
+/* Bytes that are loaded at once, and room for what was left before them and for a look past their end. */
+#define WEFT_HTTP_WINDOW 512
+#define WEFT_HTTP_ROOM 1024
+#define WEFT_HTTP_MARGIN 32
+
+/* What is kept of a line whose beginning has been judged: its end has to be found in it. */
+#define WEFT_HTTP_TAIL 16
+
+/*
+ * A function that the verifier checks by itself, once: it takes nothing for granted of what its pointers point to, not
+ * even that it is there.
+ */
+#ifdef __bpf__
+#define WEFT_HTTP_ALONE __attribute__((noinline))
+#else
+#define WEFT_HTTP_ALONE static inline
+#endif
+
+/* What is no number. */
+#define WEFT_HTTP_NO_NUMBER (~0ull)
+
+/* What has to be done next, or has happened. */
+enum weft_http_event {
+	WEFT_HTTP_GO = 0,   /* take another step */
+	WEFT_HTTP_LOAD = 1, /* load `wanted` bytes from `offset` on to `end`, say weft_http_loaded, take another step */
+	WEFT_HTTP_DONE = 2, /* the piece has been read */
+	WEFT_HTTP_REQUEST = 3,  /* a request's line has been recognised; take another step */
+	WEFT_HTTP_ANSWERED = 4, /* a response has ended: `answer`; take another step */
+	WEFT_HTTP_FAILED = 5,   /* it cannot be followed: weft_http_lose */
+};
+
+/* A request and its response, both read. */
+struct weft_http_answer {
+	__u64 duration_ns;
+	__u64 first_byte_ns;
+	__u64 request_body;
+	__u64 response_body;
+	__u32 number; /* of the request on its connection, from 1 */
+	__u16 status;
+	__u8 timed; /* 0: too many waited at the same time, and only its number is known */
+	__u8 reserved;
+};
+
+/* One piece of one direction while it is read. */
+struct weft_http_scan {
+	__u64 now_ns;
+	__u32 length; /* of the piece */
+	__u32 offset; /* of the next byte of it to load */
+	__u32 wanted;
+	/* Places in the window: of the line that is read, of the search for its end, and of the end of what is loaded.
+	 */
+	__u32 line;
+	__u32 next;
+	__u32 end;
+	struct weft_http_answer answer;
+	/* After WEFT_HTTP_REQUEST: the request's line, without its end, as far as it is there. */
+	__u32 text;
+	__u32 text_length;
+	__u8 window[WEFT_HTTP_ROOM + WEFT_HTTP_MARGIN];
+};
+
+/* ------------------------------------------------------------------------------------------------------------ words */
+
+#define WEFT_HTTP_WORD(a, b, c, d, e, f, g, h)                                                                         \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 | (__u64)(f) << 40 |    \
+	 (__u64)(g) << 48 | (__u64)(h) << 56)
+#define WEFT_HTTP_EACH(byte) (0x0101010101010101ull * (byte))
+
+/* Eight bytes, the first of them the lowest. */
+static inline __attribute__((always_inline)) __u64 weft_http_word(const __u8 *at)
+{
+#ifdef __bpf__
+	/* Every architecture that the programs run on loads words from anywhere; the compiler would not. */
+	__u64 word = *(const __u64 *)at;
+#else
+	__u64 word;
+
+	__builtin_memcpy(&word, at, sizeof(word));
+#endif
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	word = __builtin_bswap64(word);
+#endif
+	return word;
+}
+
+/* The place in the window: the mask changes nothing; the verifier wants to see it. */
+static inline __attribute__((always_inline)) const __u8 *weft_http_at(const struct weft_http_scan *scan, __u32 place)
+{
+	return &scan->window[place & (WEFT_HTTP_ROOM - 1)];
+}
+
+/* Marks the first byte of a word that is a line feed, and perhaps later ones; 0 if none is. */
+static inline __attribute__((always_inline)) __u64 weft_http_line_feeds(__u64 word)
+{
+	__u64 zeros = word ^ WEFT_HTTP_EACH('\n');
+
+	return (zeros - WEFT_HTTP_EACH(1)) & ~zeros & WEFT_HTTP_EACH(0x80);
+}
+
+/* The number of the first byte that is marked. */
+static inline __attribute__((always_inline)) __u32 weft_http_first(__u64 marks)
+{
+	__u64 lowest = marks & -marks;
+
+	return (__u32)(((lowest - 1) & WEFT_HTTP_EACH(1)) * WEFT_HTTP_EACH(1) >> 56) - 1;
+}
+
+/* How far it is to the first line feed; at least 32 if none is in the next 32 bytes. */
+static inline __attribute__((always_inline)) __u32 weft_http_line_end(const __u8 *at)
+{
+	__u64 marks = weft_http_line_feeds(weft_http_word(at));
+
+	if (marks)
+		return weft_http_first(marks);
+	marks = weft_http_line_feeds(weft_http_word(at + 8));
+	if (marks)
+		return 8 + weft_http_first(marks);
+	marks = weft_http_line_feeds(weft_http_word(at + 16));
+	if (marks)
+		return 16 + weft_http_first(marks);
+	marks = weft_http_line_feeds(weft_http_word(at + 24));
+	if (marks)
+		return 24 + weft_http_first(marks);
+	return 32;
+}
+
+static inline __attribute__((always_inline)) int weft_http_is_space(__u8 byte)
+{
+	return byte == ' ' || byte == '\t';
+}
+
+static inline __attribute__((always_inline)) int weft_http_is_digit(__u8 byte)
+{
+	return byte >= '0' && byte <= '9';
+}
+
+/* RFC 9110 section 5.6.2. */
+static inline __attribute__((always_inline)) int weft_http_is_token(__u8 byte)
+{
+	/* ! # $ % & ' * + - . 0-9, then A-Z ^ _ ` a-z | ~ */
+	const __u64 low = 0x03ff6cfa00000000ull, high = 0x57ffffffc7fffffeull;
+
+	if (byte & 0x80)
+		return 0;
+	return (byte & 0x40 ? high : low) >> (byte & 0x3f) & 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------ start lines */
+
+enum weft_http_method {
+	WEFT_HTTP_NO_METHOD = 0,  /* this is no request */
+	WEFT_HTTP_UNFINISHED = 1, /* it may be one */
+	WEFT_HTTP_HEAD = 2,
+	WEFT_HTTP_CONNECT = 3,
+	WEFT_HTTP_OTHER_METHOD = 4,
+};
+
+#define WEFT_HTTP_METHOD_LENGTH 32
+
+/*
+ * What the bytes from `place` on, `length` of them, begin: a method and the first byte of a target. It is recognised by
+ * these, before the line is there: what other protocols begin with has no such form.
+ */
+WEFT_HTTP_ALONE int weft_http_method(const struct weft_http_scan *scan, __u32 place, __u32 length)
+{
+	__u64 word;
+	__u32 i;
+	__u8 target;
+
+	if (!scan)
+		return WEFT_HTTP_NO_METHOD;
+	word = weft_http_word(weft_http_at(scan, place));
+	if (length >= 6) {
+		if ((word & 0xffffffffff) == WEFT_HTTP_WORD('G', 'E', 'T', ' ', '/', 0, 0, 0))
+			return WEFT_HTTP_OTHER_METHOD;
+		if ((word & 0xffffffffffff) == WEFT_HTTP_WORD('P', 'O', 'S', 'T', ' ', '/', 0, 0))
+			return WEFT_HTTP_OTHER_METHOD;
+	}
+	for (i = 0; i <= WEFT_HTTP_METHOD_LENGTH; i++) {
+		__u8 byte = *weft_http_at(scan, place + i);
+
+		if (i >= length)
+			return WEFT_HTTP_UNFINISHED;
+		if (byte == ' ')
+			break;
+		if (!weft_http_is_token(byte))
+			return WEFT_HTTP_NO_METHOD;
+	}
+	if (i == 0 || i > WEFT_HTTP_METHOD_LENGTH)
+		return WEFT_HTTP_NO_METHOD;
+	if (i + 1 >= length)
+		return WEFT_HTTP_UNFINISHED;
+	if (i == 7 && word == WEFT_HTTP_WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
+		return WEFT_HTTP_CONNECT;
+	target = *weft_http_at(scan, place + i + 1);
+	if (target != '/' && target != '*' && (target | 0x20) != 'h')
+		return WEFT_HTTP_NO_METHOD;
+	if ((word & 0xffffffffff) == WEFT_HTTP_WORD('H', 'E', 'A', 'D', ' ', 0, 0, 0))
+		return WEFT_HTTP_HEAD;
+	return WEFT_HTTP_OTHER_METHOD;
+}
+
+static inline __attribute__((always_inline)) __u32 weft_http_waiting(const struct weft_exchange *exchange)
+{
+	return *(volatile __u32 *)&exchange->pushed - *(volatile __u32 *)&exchange->popped;
+}
+
+/* A message's first byte has come. Returns 0 if it cannot be followed. */
+static inline __attribute__((always_inline)) int weft_http_begin(struct weft_exchange *exchange,
+                                                                 struct weft_http_stream *stream,
+                                                                 const struct weft_http_scan *scan, int response)
+{
+	__u32 waiting = weft_http_waiting(exchange);
+	__u32 number, bit;
+
+	if (stream->flags & WEFT_HTTP_BEGUN)
+		return 1;
+	stream->flags = WEFT_HTTP_BEGUN;
+	stream->body = 0;
+	stream->remaining = 0;
+	if (response) {
+		exchange->answered_ns = scan->now_ns;
+		return waiting != 0;
+	}
+	if (waiting >= WEFT_HTTP_FOLLOWED)
+		return 0;
+	number = exchange->pushed;
+	bit = 1u << (number & (WEFT_HTTP_FOLLOWED - 1));
+	if (waiting)
+		exchange->pipelined = 1;
+	if (waiting >= WEFT_HTTP_TIMED) {
+		exchange->untimed |= bit;
+	} else {
+		struct weft_http_start *start = &exchange->starts[number & (WEFT_HTTP_TIMED - 1)];
+
+		start->started_ns = scan->now_ns;
+		start->ended_ns = 0;
+		start->body = 0;
+		exchange->untimed &= ~bit;
+	}
+	exchange->heads &= ~bit;
+	exchange->connects &= ~bit;
+	__sync_lock_test_and_set(&exchange->pushed, number + 1);
+	return 1;
+}
+
+/* Notes the method of the request that has begun last. */
+static inline __attribute__((always_inline)) int weft_http_take_method(struct weft_exchange *exchange, int method)
+{
+	__u32 bit = 1u << ((exchange->pushed - 1) & (WEFT_HTTP_FOLLOWED - 1));
+
+	if (method == WEFT_HTTP_HEAD)
+		exchange->heads |= bit;
+	else if (method == WEFT_HTTP_CONNECT)
+		exchange->connects |= bit;
+	return method > WEFT_HTTP_UNFINISHED;
+}
+
+/* A request's line is there, with its carriage return before `end`. Returns 0 if it is none. */
+static inline __attribute__((always_inline)) int weft_http_request_line(struct weft_exchange *exchange,
+                                                                        struct weft_http_stream *stream,
+                                                                        struct weft_http_scan *scan, __u32 line,
+                                                                        __u32 end)
+{
+	__u32 length = end - line;
+	__u8 minor;
+
+	/* The shortest is "A / HTTP/1.1" with its carriage return; of a long line the tail is there. */
+	if (length < 13)
+		return 0;
+	minor = *weft_http_at(scan, end - 2);
+	if (weft_http_word(weft_http_at(scan, end - 10)) != WEFT_HTTP_WORD(' ', 'H', 'T', 'T', 'P', '/', '1', '.') ||
+	    (minor != '0' && minor != '1'))
+		return 0;
+	if (stream->flags & WEFT_HTTP_LONG)
+		scan->text_length = 0;
+	else if (weft_http_take_method(exchange, weft_http_method(scan, line, length)))
+		scan->text_length = length - 1;
+	else
+		return 0;
+	scan->text = line;
+	if (minor == '0')
+		stream->flags |= WEFT_HTTP_OLD;
+	exchange->recognised = exchange->pushed;
+	return 1;
+}
+
+/* At least 13 bytes of a response's first line are there. Returns 0 if it is none. */
+static inline __attribute__((always_inline)) int weft_http_status_line(struct weft_http_stream *stream,
+                                                                       const struct weft_http_scan *scan, __u32 line)
+{
+	__u64 version = weft_http_word(weft_http_at(scan, line));
+	__u64 status = weft_http_word(weft_http_at(scan, line + 8));
+	__u32 hundreds = (status >> 8 & 0xff) - '0', tens = (status >> 16 & 0xff) - '0',
+	      units = (status >> 24 & 0xff) - '0';
+	__u8 behind = status >> 32 & 0xff;
+
+	if (version == WEFT_HTTP_WORD('H', 'T', 'T', 'P', '/', '1', '.', '0'))
+		stream->flags |= WEFT_HTTP_OLD;
+	else if (version != WEFT_HTTP_WORD('H', 'T', 'T', 'P', '/', '1', '.', '1'))
+		return 0;
+	if ((status & 0xff) != ' ' || hundreds - 1 > 8 || tens > 9 || units > 9 || (behind != ' ' && behind != '\r'))
+		return 0;
+	stream->status = hundreds * 100 + tens * 10 + units;
+	return 1;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- fields */
+
+/* Digits that fit, whatever they are; and white space that is skipped on either side of a value. */
+#define WEFT_HTTP_NUMBER_LENGTH 18
+#define WEFT_HTTP_SPACE_LENGTH 8
+
+/* The value of Content-Length; WEFT_HTTP_NO_NUMBER for everything but one number. */
+WEFT_HTTP_ALONE __u64 weft_http_content_length(const struct weft_http_scan *scan, __u32 place, __u32 end)
+{
+	__u64 length = 0;
+	__u32 i;
+
+	if (!scan)
+		return WEFT_HTTP_NO_NUMBER;
+	for (i = 0; i < WEFT_HTTP_SPACE_LENGTH && weft_http_is_space(*weft_http_at(scan, place)); i++)
+		place++;
+	for (i = 0; i < WEFT_HTTP_SPACE_LENGTH && weft_http_is_space(*weft_http_at(scan, end - 1)); i++)
+		end--;
+	for (i = 0; i < WEFT_HTTP_NUMBER_LENGTH; i++) {
+		__u8 byte = *weft_http_at(scan, place + i);
+
+		if (place + i >= end)
+			break;
+		if (!weft_http_is_digit(byte))
+			return WEFT_HTTP_NO_NUMBER;
+		length = length * 10 + (byte - '0');
+	}
+	return i && place + i == end ? length : WEFT_HTTP_NO_NUMBER;
+}
+
+/* The lower-case bits of a word's first letters. */
+#define WEFT_HTTP_LOWER(n) (WEFT_HTTP_EACH(0x20) >> (64 - 8 * (n)))
+
+static inline __attribute__((always_inline)) int weft_http_is_chunked(const struct weft_http_scan *scan, __u32 place)
+{
+	__u64 word = (weft_http_word(weft_http_at(scan, place)) | WEFT_HTTP_LOWER(7)) & 0xffffffffffffffull;
+
+	return word == WEFT_HTTP_WORD('c', 'h', 'u', 'n', 'k', 'e', 'd', 0);
+}
+
+enum weft_http_coding {
+	WEFT_HTTP_UNCLEAR = 0,
+	WEFT_HTTP_LAST_CHUNKED = 1,
+	WEFT_HTTP_LAST_OTHER = 2, /* the message ends with the connection */
+};
+
+/* The value of Transfer-Encoding. */
+WEFT_HTTP_ALONE int weft_http_transfer_encoding(const struct weft_http_scan *scan, __u32 place, __u32 end)
+{
+	__u8 before;
+
+	if (!scan || end - place > WEFT_HTTP_WINDOW)
+		return WEFT_HTTP_UNCLEAR;
+	for (__u32 i = 0; i < WEFT_HTTP_SPACE_LENGTH && weft_http_is_space(*weft_http_at(scan, place)); i++)
+		place++;
+	for (__u32 i = 0; i < WEFT_HTTP_SPACE_LENGTH && weft_http_is_space(*weft_http_at(scan, end - 1)); i++)
+		end--;
+	if (place >= end)
+		return WEFT_HTTP_UNCLEAR;
+	if (end - place < 7)
+		return WEFT_HTTP_LAST_OTHER;
+	if (!weft_http_is_chunked(scan, end - 7))
+		return weft_http_is_chunked(scan, place) ? WEFT_HTTP_UNCLEAR : WEFT_HTTP_LAST_OTHER;
+	if (end - place == 7)
+		return WEFT_HTTP_LAST_CHUNKED;
+	before = *weft_http_at(scan, end - 8);
+	if (weft_http_is_chunked(scan, place) || (before != ',' && !weft_http_is_space(before)))
+		return WEFT_HTTP_UNCLEAR;
+	return WEFT_HTTP_LAST_CHUNKED;
+}
+
+/* Notes the length; returns 0 if the message cannot be followed. */
+static inline __attribute__((always_inline)) int weft_http_take_length(struct weft_http_stream *stream, __u64 length)
+{
+	if (length == WEFT_HTTP_NO_NUMBER || (stream->flags & WEFT_HTTP_SIZED && stream->remaining != length))
+		return 0;
+	stream->flags |= WEFT_HTTP_SIZED;
+	stream->remaining = length;
+	return 1;
+}
+
+static inline __attribute__((always_inline)) int weft_http_take_coding(struct weft_http_stream *stream, int coding)
+{
+	if (coding == WEFT_HTTP_UNCLEAR || stream->flags & (WEFT_HTTP_CHUNKED | WEFT_HTTP_CODED))
+		return 0;
+	stream->flags |= coding == WEFT_HTTP_LAST_CHUNKED ? WEFT_HTTP_CHUNKED : WEFT_HTTP_CODED;
+	return 1;
+}
+
+/*
+ * A field's line. Only what frames the message is looked at. `complete`: the whole line is there, with its carriage
+ * return before `end`. Returns 0 if the message cannot be followed.
+ */
+static inline __attribute__((always_inline)) int
+weft_http_field(struct weft_http_stream *stream, struct weft_http_scan *scan, __u32 line, __u32 end, int complete)
+{
+	__u64 word = weft_http_word(weft_http_at(scan, line)), rest;
+	__u8 behind;
+
+	if (weft_http_is_space((__u8)word))
+		/* The line before goes on, for those who still understand that. */
+		return 0;
+	if ((word | WEFT_HTTP_LOWER(7)) == WEFT_HTTP_WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-')) {
+		rest = weft_http_word(weft_http_at(scan, line + 8)) | WEFT_HTTP_LOWER(6);
+		if ((rest & 0xffffffffffffull) != WEFT_HTTP_WORD('l', 'e', 'n', 'g', 't', 'h', 0, 0))
+			return 1;
+		behind = rest >> 48 & 0xff;
+		if (behind != ':')
+			return !weft_http_is_space(behind);
+		return complete && weft_http_take_length(stream, weft_http_content_length(scan, line + 15, end - 1));
+	}
+	if ((word | WEFT_HTTP_LOWER(8)) == WEFT_HTTP_WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r')) {
+		rest = weft_http_word(weft_http_at(scan, line + 8)) | WEFT_HTTP_LOWER(8) << 8;
+		if (rest != WEFT_HTTP_WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') ||
+		    (*weft_http_at(scan, line + 16) | 0x20) != 'g')
+			return 1;
+		behind = *weft_http_at(scan, line + 17);
+		if (behind != ':')
+			return !weft_http_is_space(behind);
+		return complete && weft_http_take_coding(stream, weft_http_transfer_encoding(scan, line + 18, end - 1));
+	}
+	return 1;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- bodies */
+
+#define WEFT_HTTP_SIZE_LENGTH 16
+
+/*
+ * The size in a chunk's line, with its carriage return before `end` if that is there; WEFT_HTTP_NO_NUMBER if it has
+ * none.
+ */
+WEFT_HTTP_ALONE __u64 weft_http_chunk_size(const struct weft_http_scan *scan, __u32 line, __u32 end)
+{
+	__u64 size = 0;
+
+	if (!scan)
+		return WEFT_HTTP_NO_NUMBER;
+	for (__u32 i = 0; i <= WEFT_HTTP_SIZE_LENGTH; i++) {
+		__u8 byte = *weft_http_at(scan, line + i);
+		__u8 letter = byte | 0x20;
+
+		if (line + i >= end)
+			break;
+		if (i && (byte == ';' || (byte == '\r' && line + i + 1 == end)))
+			return size >> 63 ? WEFT_HTTP_NO_NUMBER : size;
+		if (weft_http_is_digit(byte))
+			size = size << 4 | (byte - '0');
+		else if (letter >= 'a' && letter <= 'f')
+			size = size << 4 | (letter - 'a' + 10);
+		else
+			break;
+	}
+	return WEFT_HTTP_NO_NUMBER;
+}
+
+static inline __attribute__((always_inline)) void weft_http_chunk_begins(struct weft_http_stream *stream)
+{
+	stream->state = stream->remaining ? WEFT_HTTP_CHUNK_BODY : WEFT_HTTP_TRAILERS;
+}
+
+/* --------------------------------------------------------------------------------------------------------- messages */
+
+/* A request has ended with the byte that was read last. */
+static inline __attribute__((always_inline)) int weft_http_request_ended(struct weft_exchange *exchange,
+                                                                         struct weft_http_stream *stream,
+                                                                         const struct weft_http_scan *scan)
+{
+	__u32 number = exchange->pushed - 1;
+	__u32 bit = 1u << (number & (WEFT_HTTP_FOLLOWED - 1));
+
+	if (!(exchange->untimed & bit)) {
+		struct weft_http_start *start = &exchange->starts[number & (WEFT_HTTP_TIMED - 1)];
+
+		start->body = stream->body;
+		start->ended_ns = scan->now_ns;
+	}
+	stream->flags = 0;
+	stream->state = exchange->connects & bit ? WEFT_HTTP_HELD : WEFT_HTTP_START;
+	return WEFT_HTTP_GO;
+}
+
+/* A response has ended. */
+static inline __attribute__((always_inline)) int
+weft_http_response_ended(struct weft_exchange *exchange, struct weft_http_stream *stream, struct weft_http_scan *scan)
+{
+	struct weft_http_answer *answer = &scan->answer;
+	__u32 number = exchange->popped;
+	__u32 bit = 1u << (number & (WEFT_HTTP_FOLLOWED - 1));
+	const struct weft_http_start *start = &exchange->starts[number & (WEFT_HTTP_TIMED - 1)];
+	__u64 ended = start->ended_ns, answered = exchange->answered_ns;
+
+	answer->number = number + 1;
+	answer->status = stream->status;
+	answer->timed = !(exchange->untimed & bit);
+	answer->duration_ns = scan->now_ns > start->started_ns ? scan->now_ns - start->started_ns : 0;
+	answer->first_byte_ns = ended && answered > ended ? answered - ended : 0;
+	/* A request that has not ended is the one that is being read. */
+	answer->request_body = ended ? start->body : exchange->request.body;
+	answer->response_body = stream->body;
+	if (exchange->connects & bit || stream->status == 101)
+		exchange->mode = WEFT_EXCHANGE_OPAQUE;
+	stream->flags = 0;
+	stream->state = WEFT_HTTP_START;
+	/* A response to what has not been recognised (a line that is too long) makes it a request all the same. */
+	if (number == exchange->recognised && number != exchange->pushed)
+		__sync_val_compare_and_swap(&exchange->recognised, number, number + 1);
+	return __sync_val_compare_and_swap(&exchange->popped, number, number + 1) == number ? WEFT_HTTP_ANSWERED
+	                                                                                    : WEFT_HTTP_GO;
+}
+
+/* A head is complete: how its message goes on. */
+static inline __attribute__((always_inline)) int weft_http_head(struct weft_exchange *exchange,
+                                                                struct weft_http_stream *stream,
+                                                                struct weft_http_scan *scan, int response)
+{
+	int chunked = stream->flags & WEFT_HTTP_CHUNKED, sized = stream->flags & WEFT_HTTP_SIZED;
+	int coded = stream->flags & WEFT_HTTP_CODED;
+
+	/* Who reads both headers, or one of them in HTTP/1.0, may understand either. */
+	if (((chunked || coded) && (sized || stream->flags & WEFT_HTTP_OLD)) || (coded && !response))
+		return WEFT_HTTP_FAILED;
+	if (response) {
+		__u32 bit = 1u << (exchange->popped & (WEFT_HTTP_FOLLOWED - 1));
+
+		if (stream->status < 200 && stream->status != 101) {
+			stream->flags = 0;
+			stream->state = WEFT_HTTP_START;
+			return WEFT_HTTP_GO;
+		}
+		if (!exchange->http_class)
+			exchange->http_class = stream->status / 100;
+		if (stream->status < 200 || stream->status == 204 || stream->status == 304 || exchange->heads & bit ||
+		    (exchange->connects & bit && stream->status < 300))
+			return weft_http_response_ended(exchange, stream, scan);
+		if (!chunked && !sized) {
+			stream->state = WEFT_HTTP_UNTIL_CLOSE;
+			return WEFT_HTTP_GO;
+		}
+	}
+	if (chunked) {
+		stream->state = WEFT_HTTP_CHUNK;
+		return WEFT_HTTP_GO;
+	}
+	if (sized && stream->remaining) {
+		stream->state = WEFT_HTTP_BODY;
+		return WEFT_HTTP_GO;
+	}
+	return response ? weft_http_response_ended(exchange, stream, scan)
+	                : weft_http_request_ended(exchange, stream, scan);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ steps */
+
+/* Reads the line whose line feed is at `end`. */
+static inline __attribute__((always_inline)) int weft_http_line(struct weft_exchange *exchange,
+                                                                struct weft_http_stream *stream,
+                                                                struct weft_http_scan *scan, __u32 end, int response)
+{
+	__u32 line = scan->line, length = end - line;
+	int is_long = stream->flags & WEFT_HTTP_LONG;
+
+	scan->line = end + 1;
+	scan->next = end + 1;
+	/* A line feed alone ends the line for some and not for others. */
+	if (length == 0 || length > WEFT_HTTP_ROOM || *weft_http_at(scan, end - 1) != '\r')
+		return WEFT_HTTP_FAILED;
+	switch (stream->state) {
+	case WEFT_HTTP_START:
+		if (length == 1 && !response && !(stream->flags & WEFT_HTTP_BEGUN))
+			/* Empty lines before a request are ignored (RFC 9112 section 2.2). */
+			return WEFT_HTTP_GO;
+		if (!weft_http_begin(exchange, stream, scan, response))
+			return WEFT_HTTP_FAILED;
+		if (response) {
+			if (!is_long && (length < 13 || !weft_http_status_line(stream, scan, line)))
+				return WEFT_HTTP_FAILED;
+		} else if (!weft_http_request_line(exchange, stream, scan, line, end)) {
+			return WEFT_HTTP_FAILED;
+		}
+		stream->flags &= ~WEFT_HTTP_LONG;
+		stream->state = WEFT_HTTP_FIELDS;
+		return response ? WEFT_HTTP_GO : WEFT_HTTP_REQUEST;
+	case WEFT_HTTP_FIELDS:
+		if (is_long)
+			break;
+		if (length == 1)
+			return weft_http_head(exchange, stream, scan, response);
+		return weft_http_field(stream, scan, line, end, 1) ? WEFT_HTTP_GO : WEFT_HTTP_FAILED;
+	case WEFT_HTTP_CHUNK:
+		if (!is_long)
+			stream->remaining = weft_http_chunk_size(scan, line, end);
+		if (stream->remaining == WEFT_HTTP_NO_NUMBER)
+			return WEFT_HTTP_FAILED;
+		weft_http_chunk_begins(stream);
+		break;
+	case WEFT_HTTP_CHUNK_END:
+		if (length != 1)
+			return WEFT_HTTP_FAILED;
+		stream->state = WEFT_HTTP_CHUNK;
+		break;
+	case WEFT_HTTP_TRAILERS:
+		if (length == 1 && !is_long)
+			return response ? weft_http_response_ended(exchange, stream, scan)
+			                : weft_http_request_ended(exchange, stream, scan);
+		break;
+	default:
+		return WEFT_HTTP_FAILED;
+	}
+	stream->flags &= ~WEFT_HTTP_LONG;
+	return WEFT_HTTP_GO;
+}
+
+/*
+ * Judges a line by its beginning, of which more than WEFT_HTTP_CARRY bytes are there: the rest is not kept. Returns 0
+ * if the message cannot be followed.
+ */
+static inline __attribute__((always_inline)) int weft_http_long_line(struct weft_exchange *exchange,
+                                                                     struct weft_http_stream *stream,
+                                                                     struct weft_http_scan *scan, int response)
+{
+	__u32 line = scan->line;
+
+	if (stream->flags & WEFT_HTTP_LONG)
+		return 1;
+	switch (stream->state) {
+	case WEFT_HTTP_START:
+		if (!weft_http_begin(exchange, stream, scan, response))
+			return 0;
+		if (response ? !weft_http_status_line(stream, scan, line)
+		             : !weft_http_take_method(exchange, weft_http_method(scan, line, scan->end - line)))
+			return 0;
+		break;
+	case WEFT_HTTP_FIELDS:
+		if (!weft_http_field(stream, scan, line, scan->end, 0))
+			return 0;
+		break;
+	case WEFT_HTTP_CHUNK:
+		stream->remaining = weft_http_chunk_size(scan, line, scan->end);
+		if (stream->remaining == WEFT_HTTP_NO_NUMBER)
+			return 0;
+		break;
+	case WEFT_HTTP_TRAILERS:
+		break;
+	default:
+		return 0;
+	}
+	stream->flags |= WEFT_HTTP_LONG;
+	return 1;
+}
+
+/* Keeps what the piece has left of a line. Returns 0 if the message cannot be followed. */
+static inline __attribute__((always_inline)) int weft_http_keep(struct weft_exchange *exchange,
+                                                                struct weft_http_stream *stream,
+                                                                struct weft_http_scan *scan, int response)
+{
+	__u32 held = scan->end - scan->line, line = scan->line;
+
+	if (held > WEFT_HTTP_CARRY) {
+		if (!weft_http_long_line(exchange, stream, scan, response))
+			return 0;
+		line = scan->end - WEFT_HTTP_TAIL;
+		held = WEFT_HTTP_TAIL;
+	} else if (stream->state == WEFT_HTTP_START && held && !(stream->flags & WEFT_HTTP_LONG)) {
+		__u8 first = *weft_http_at(scan, line);
+
+		if (first != '\r' && !weft_http_begin(exchange, stream, scan, response))
+			return 0;
+		if (first != '\r' && !response && weft_http_method(scan, line, held) == WEFT_HTTP_NO_METHOD)
+			return 0;
+	}
+	for (__u32 i = 0; i < WEFT_HTTP_CARRY; i++)
+		stream->carry[i] = scan->window[((line & (WEFT_HTTP_ROOM - 1)) + i) & (WEFT_HTTP_ROOM - 1)];
+	stream->carried = held;
+	return 1;
+}
+
+/* The window has been searched: asks for more of the piece, or keeps what is left of it. */
+static inline __attribute__((always_inline)) int weft_http_refill(struct weft_exchange *exchange,
+                                                                  struct weft_http_stream *stream,
+                                                                  struct weft_http_scan *scan, int response)
+{
+	__u32 held = scan->end - scan->line, rest = scan->length - scan->offset;
+
+	if (scan->offset >= scan->length)
+		return weft_http_keep(exchange, stream, scan, response) ? WEFT_HTTP_DONE : WEFT_HTTP_FAILED;
+	if (scan->line) {
+		/* The line's beginning is of this piece: it is loaded again. */
+		scan->offset -= held;
+		rest += held;
+		scan->line = 0;
+		scan->next = held;
+		scan->end = 0;
+	} else if (scan->end > WEFT_HTTP_CARRY) {
+		if (!weft_http_long_line(exchange, stream, scan, response))
+			return WEFT_HTTP_FAILED;
+		for (__u32 i = 0; i < WEFT_HTTP_TAIL; i++)
+			scan->window[i] = scan->window[(scan->end - WEFT_HTTP_TAIL + i) & (WEFT_HTTP_ROOM - 1)];
+		scan->end = WEFT_HTTP_TAIL;
+		scan->next = WEFT_HTTP_TAIL;
+	}
+	scan->wanted = rest < WEFT_HTTP_WINDOW ? rest : WEFT_HTTP_WINDOW;
+	return WEFT_HTTP_LOAD;
+}
+
+/* Passes content: what is in the window first, then without loading it. */
+static inline __attribute__((always_inline)) int weft_http_pass(struct weft_exchange *exchange,
+                                                                struct weft_http_stream *stream,
+                                                                struct weft_http_scan *scan, int response)
+{
+	__u64 loaded = scan->end - scan->line, rest = scan->length - scan->offset, taken = loaded + rest;
+
+	if (stream->state == WEFT_HTTP_UNTIL_CLOSE)
+		stream->remaining = ~0ull;
+	if (taken > stream->remaining)
+		taken = stream->remaining;
+	stream->body += taken;
+	stream->remaining -= taken;
+	if (taken <= loaded) {
+		scan->line += (__u32)taken;
+	} else {
+		scan->offset += (__u32)(taken - loaded);
+		scan->line = 0;
+		scan->end = 0;
+	}
+	scan->next = scan->line;
+	if (stream->remaining)
+		return WEFT_HTTP_DONE;
+	if (stream->state == WEFT_HTTP_CHUNK_BODY) {
+		stream->state = WEFT_HTTP_CHUNK_END;
+		return WEFT_HTTP_GO;
+	}
+	return response ? weft_http_response_ended(exchange, stream, scan)
+	                : weft_http_request_ended(exchange, stream, scan);
+}
+
+/* The state of one direction. */
+static inline __attribute__((always_inline)) struct weft_http_stream *weft_http_stream(struct weft_exchange *exchange,
+                                                                                       int response)
+{
+	return response ? &exchange->response : &exchange->request;
+}
+
+/* One step through a piece; the caller does what the event says. */
+WEFT_HTTP_ALONE int weft_http_step(struct weft_exchange *exchange, struct weft_http_scan *scan, int response)
+{
+	struct weft_http_stream *stream;
+	__u32 found;
+
+	if (!exchange || !scan || exchange->mode != WEFT_EXCHANGE_FOLLOWED)
+		return WEFT_HTTP_DONE;
+	stream = weft_http_stream(exchange, response);
+	if (stream->state >= WEFT_HTTP_BODY) {
+		if (stream->state == WEFT_HTTP_HELD)
+			/* Whoever speaks before CONNECT is answered speaks something else. */
+			return scan->end > scan->line || scan->offset < scan->length ? WEFT_HTTP_FAILED
+			                                                             : WEFT_HTTP_DONE;
+		return weft_http_pass(exchange, stream, scan, response);
+	}
+	if (scan->next >= scan->end)
+		return weft_http_refill(exchange, stream, scan, response);
+	found = scan->next + weft_http_line_end(weft_http_at(scan, scan->next));
+	if (found >= scan->next + WEFT_HTTP_MARGIN || found >= scan->end) {
+		scan->next += WEFT_HTTP_MARGIN;
+		return WEFT_HTTP_GO;
+	}
+	return weft_http_line(exchange, stream, scan, found, response);
+}
+
+/* What was wanted has been loaded. */
+static inline __attribute__((always_inline)) void weft_http_loaded(struct weft_http_scan *scan)
+{
+	scan->end += scan->wanted;
+	scan->offset += scan->wanted;
+}
+
+/* Begins to read a piece of `length` bytes. */
+static inline __attribute__((always_inline)) void
+weft_http_open(struct weft_exchange *exchange, struct weft_http_scan *scan, int response, __u32 length, __u64 now)
+{
+	struct weft_http_stream *stream = weft_http_stream(exchange, response);
+
+	scan->now_ns = now;
+	scan->length = length;
+	scan->offset = 0;
+	scan->line = 0;
+	scan->next = stream->carried;
+	scan->end = stream->carried;
+	if (!stream->carried)
+		return;
+	for (__u32 i = 0; i < WEFT_HTTP_CARRY; i++)
+		scan->window[i] = stream->carry[i];
+	stream->carried = 0;
+}
+
+/*
+ * Gives up what cannot be followed any more; `response`: which direction cannot. Returns how many requests that were
+ * recognised are left without an answer: they are `unparsed`.
+ */
+static inline __u32 weft_http_lose(struct weft_exchange *exchange, int response)
+{
+	__u32 recognised = *(volatile __u32 *)&exchange->recognised, pushed = *(volatile __u32 *)&exchange->pushed;
+	__u32 popped;
+
+	/*
+	 * Before anything has been recognised it was no HTTP. Where requests do not wait for the responses to those
+	 * before them, nobody can tell which response is for whom.
+	 */
+	exchange->mode = recognised && !exchange->pipelined ? WEFT_EXCHANGE_LOST : WEFT_EXCHANGE_OPAQUE;
+	exchange->turned = response;
+	popped = __sync_lock_test_and_set(&exchange->popped, pushed);
+	return recognised - popped <= WEFT_HTTP_FOLLOWED ? recognised - popped : 0;
+}
+
+/* Whether the whole head of a final response has been read, and its end has not. */
+static inline __attribute__((always_inline)) int weft_http_is_answering(const struct weft_exchange *exchange)
+{
+	return exchange->response.state != WEFT_HTTP_START && exchange->response.state != WEFT_HTTP_FIELDS;
+}
+
+enum weft_http_rest {
+	WEFT_HTTP_NOTHING_LEFT = 0,
+	WEFT_HTTP_LEFT = 1,
+	WEFT_HTTP_LEFT_COMPLETE = 2, /* it has been answered: the end of the connection is the end of the response */
+};
+
+/*
+ * The connection has ended: takes the next request that was recognised and has not been answered completely. `closed`:
+ * the server has said that it has sent everything.
+ */
+WEFT_HTTP_ALONE int weft_http_left(struct weft_exchange *exchange, struct weft_http_answer *answer, __u64 now,
+                                   int closed)
+{
+	const struct weft_http_start *start;
+	__u64 ended, answered;
+	__u32 number, bit;
+	int answering, rest;
+
+	if (!exchange || !answer)
+		return WEFT_HTTP_NOTHING_LEFT;
+	number = *(volatile __u32 *)&exchange->popped;
+	if (exchange->mode != WEFT_EXCHANGE_FOLLOWED || exchange->recognised - number - 1 >= WEFT_HTTP_FOLLOWED)
+		return WEFT_HTTP_NOTHING_LEFT;
+	if (__sync_val_compare_and_swap(&exchange->popped, number, number + 1) != number)
+		return WEFT_HTTP_NOTHING_LEFT;
+	bit = 1u << (number & (WEFT_HTTP_FOLLOWED - 1));
+	start = &exchange->starts[number & (WEFT_HTTP_TIMED - 1)];
+	ended = start->ended_ns;
+	answered = exchange->answered_ns;
+	answering = weft_http_is_answering(exchange);
+	rest = closed && exchange->response.state == WEFT_HTTP_UNTIL_CLOSE ? WEFT_HTTP_LEFT_COMPLETE : WEFT_HTTP_LEFT;
+	answer->number = number + 1;
+	answer->status = answering ? exchange->response.status : 0;
+	answer->timed = !(exchange->untimed & bit);
+	answer->duration_ns = now > start->started_ns ? now - start->started_ns : 0;
+	answer->first_byte_ns = answering && ended && answered > ended ? answered - ended : 0;
+	answer->request_body = start->body;
+	if (!ended && number + 1 == exchange->pushed)
+		answer->request_body = exchange->request.body;
+	answer->response_body = answering ? exchange->response.body : 0;
+	exchange->response.state = WEFT_HTTP_START;
+	return rest;
+}
+
+/* --------------------------------------------------------------------------------------------------- TCP's sequence */
+
+/* What a segment has for a direction. */
+enum weft_http_segment {
+	WEFT_HTTP_NEW = 0,  /* bytes that have not been seen: from `skip` on */
+	WEFT_HTTP_SEEN = 1, /* nothing */
+	WEFT_HTTP_GAP = 2,  /* bytes behind others that matter and have not been seen */
+};
+
+/* Puts a segment with `length` > 0 bytes from `sequence` on into its place. */
+static inline __attribute__((always_inline)) enum weft_http_segment
+weft_http_place(struct weft_http_stream *stream, __u32 sequence, __u32 length, __u32 *skip)
+{
+	__s32 ahead = (__s32)(sequence - stream->expected);
+
+	*skip = 0;
+	if (ahead < 0) {
+		if ((__u32)-ahead >= length)
+			return WEFT_HTTP_SEEN;
+		*skip = -ahead;
+	} else if (ahead > 0) {
+		switch (stream->state) {
+		case WEFT_HTTP_BODY:
+		case WEFT_HTTP_CHUNK_BODY:
+			if ((__u32)ahead > stream->remaining)
+				return WEFT_HTTP_GAP;
+			stream->remaining -= ahead;
+			break;
+		case WEFT_HTTP_UNTIL_CLOSE:
+			break;
+		default:
+			return WEFT_HTTP_GAP;
+		}
+		stream->body += ahead;
+	}
+	stream->expected = sequence + length;
+	return WEFT_HTTP_NEW;
+}
+
+/* A request starts after the gap, where it is clear that one does: everything else is forgotten. */
+static inline __attribute__((always_inline)) void weft_http_resume(struct weft_exchange *exchange)
+{
+	exchange->request.state = WEFT_HTTP_START;
+	exchange->request.flags = 0;
+	exchange->request.carried = 0;
+	exchange->restart = 1;
+	exchange->turned = 0;
+	exchange->mode = WEFT_EXCHANGE_FOLLOWED;
+}
+
+/* The first response after that. */
+static inline __attribute__((always_inline)) void weft_http_resume_responses(struct weft_exchange *exchange,
+                                                                             __u32 sequence)
+{
+	exchange->restart = 0;
+	exchange->response.state = WEFT_HTTP_START;
+	exchange->response.flags = 0;
+	exchange->response.carried = 0;
+	exchange->response.expected = sequence;
+}
+
+/* ----------------------------------------------------------------------------------------------------- in one piece */
+
+/*
+ * Reads on in a piece whose bytes are all in memory, up to the next request, answer or failure, or to its end. Call it
+ * again after the first two.
+ */
+static inline int weft_http_read(struct weft_exchange *exchange, struct weft_http_scan *scan, int response,
+                                 const __u8 *bytes)
+{
+	int event;
+
+	for (;;) {
+		event = weft_http_step(exchange, scan, response);
+		if (event == WEFT_HTTP_LOAD) {
+			__builtin_memcpy(&scan->window[scan->end], bytes + scan->offset, scan->wanted);
+			weft_http_loaded(scan);
+		} else if (event != WEFT_HTTP_GO) {
+			return event;
+		}
+	}
+}
+
+#endif
