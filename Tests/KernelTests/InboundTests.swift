@@ -196,6 +196,7 @@ struct InboundTests {
         def aside(group, body):
             r, w = os.pipe(); pid = os.fork()
             if pid == 0:
+                for s in listening.values(): s.close()
                 open(group + '/cgroup.procs', 'w').write(str(os.getpid()))
                 body(); os.write(w, b'r'); time.sleep(60); os._exit(0)
             atexit.register(os.kill, pid, 9); os.read(r, 1); os.close(r); os.close(w); return pid
