@@ -65,7 +65,7 @@ install_packages() {
 }
 
 # Prints the directory of the Python packages that tests import (PYTHONPATH), and installs them if they are missing.
-python_packages=(spiffe==0.3.2 h2==4.4.1 xds-protos==1.85.0 sslyze==6.3.1)
+python_packages=(spiffe==0.3.2 h2==4.4.1 xds-protos==1.85.0 sslyze==6.3.1 prometheus-client==0.26.0)
 # xds-protos has an older edition of its modules: it has a directory of its own, otlp.
 otlp_package=opentelemetry-proto==1.45.2
 install_python_packages() {

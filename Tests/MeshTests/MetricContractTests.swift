@@ -1,0 +1,95 @@
+import Foundation
+import Testing
+
+extension NodeTests {
+    /// What other people's programs make of the metrics, and what hostile clients cannot make of them.
+    @Suite("Metrics as a contract")
+    struct MetricContractTests {
+        private static let route = RouteCase.route(
+            """
+              - backendRefs:
+                - { name: web-v1, port: 80 }
+            """)
+
+        @Test("prometheus-client's parsers and promtool take both formats, Linkerd's names among them")
+        func formats() throws {
+            try Host.require([("promtool", "prometheus")])
+            try HTTPMesh.run(Self.route, flags: ["--metrics-compat", "linkerd"]) { mesh in
+                for path in ["/fine", "/broken?status=503"] { _ = try mesh.get(path) }
+                let url = "http://127.0.0.1:\(mesh.node.metricsPort)/metrics"
+                try mesh.node.waitForMetrics("both requests are counted") {
+                    $0.sum("istio_requests_total", ["reporter": "source"]) == 2
+                }
+                let result = try mesh.sandbox.run(
+                    [Host.python, Host.script("openmetrics.py"), url],
+                    environment: ["PYTHONPATH": Host.pythonPackages()])
+                #expect(result.succeeded, "\(result.errors)")
+                let parsed = try JSON(result.output)
+                #expect(parsed["openmetrics"]["type"].string?.hasPrefix("application/openmetrics-text") == true)
+                #expect(parsed["text"]["type"].string?.hasPrefix("text/plain; version=0.0.4") == true)
+                let families = parsed["openmetrics"]["families"]
+                for (name, type) in [
+                    ("istio_requests", "counter"), ("istio_request_duration_milliseconds", "histogram"),
+                    ("istio_tcp_connections_opened", "counter"), ("weft_map_pressure", "gauge"),
+                    ("request", "counter"), ("response", "counter"), ("response_latency_ms", "histogram"),
+                    ("tcp_open", "counter"), ("tcp_open_connections", "gauge"),
+                ] {
+                    #expect(families[name]["type"].string == type, "\(name)")
+                    #expect(families[name]["samples"].int ?? 0 > 0, "\(name)")
+                }
+                #expect(families.object.keys.sorted() == parsed["text"]["families"].object.keys.sorted())
+
+                let check = try mesh.sandbox.run(["bash", "-c", "curl -sSf \(url) | promtool check metrics"])
+                // The names of others say milliseconds.
+                let complaints = (check.output + check.errors).split(separator: "\n").filter {
+                    !$0.contains("use base unit \"seconds\"") && !$0.contains("abbreviated unit")
+                }
+                #expect(complaints.isEmpty, "\(complaints)")
+            }
+        }
+
+        @Test("Hosts, methods, paths and statuses that clients make up: bounded series and memory, all counted")
+        func attack() throws {
+            try Sandbox.run { sandbox in
+                let node = try Node(sandbox)
+                for name in ["v1", "client"] { try sandbox.makeCgroup(name) }
+                let mesh = HTTPMesh(sandbox: sandbox, node: node)
+                let server = try sandbox.start(
+                    [Host.python, Host.script("attack.py"), "serve", sandbox.address(1), "8080"], in: "v1")
+                try server.waitForOutput("listening") { $0.contains("ready\n") }
+                // A fifth of them are for sets of labels with three histograms each.
+                try node.start(mesh.manifest + "---\n" + Self.route, ["--max-series", "100"])
+
+                func attack(_ count: Int, seed: Int) throws {
+                    let client = try sandbox.run(
+                        [
+                            Host.python, Host.script("attack.py"), "attack", HTTPMesh.web, "80", "\(count)", "\(seed)",
+                        ], in: "client", timeout: 120)
+                    #expect(client.succeeded, "\(client.errors)")
+                    let answers = try JSON(client.output).object.compactMapValues(\.int)
+                    #expect(answers["none"] == nil)
+                    #expect(answers.count > 500)
+                    #expect(answers.values.reduce(0, +) == count)
+                }
+                let first = Host.isLong ? 50_000 : 4000
+                try attack(first, seed: 1)
+                try node.waitForMetrics("the first requests are counted") {
+                    $0.sum("istio_requests_total") == Double(2 * first)
+                }
+                let before = try mesh.residentKiB()
+                try attack(first, seed: 2)
+                try node.waitForMetrics("all requests are counted, at both ends") {
+                    $0.sum("istio_requests_total") == Double(4 * first)
+                }
+                let metrics = try node.scrape()
+                #expect(metrics.matching("istio_requests_total").count == 41)
+                #expect(metrics.sum("istio_requests_total", ["weft_lane": "overflow"]) > Double(3 * first))
+                #expect(
+                    metrics.sum("istio_request_duration_milliseconds_count") == metrics.sum("istio_requests_total"))
+                #expect(metrics.matching("weft_route_requests_total").count <= 41)
+                #expect(!metrics.text.contains(".example"))
+                #expect(try mesh.residentKiB() - before < 8192)
+            }
+        }
+    }
+}
