@@ -100,6 +100,23 @@ func isEqual<Counters: BitwiseCopyable>(_ a: Counters, _ b: Counters) -> Bool {
     }
 }
 
+/// What was added to counters of 64 bits; nil if one of them is smaller now.
+func change<Counters: BitwiseCopyable>(of counters: Counters, since earlier: Counters) -> Counters? {
+    var change = counters
+    var smaller: UInt64 = 0
+    unsafe withUnsafeMutableBytes(of: &change) { change in
+        unsafe withUnsafeBytes(of: earlier) { earlier in
+            for offset in stride(from: 0, to: change.count - 7, by: 8) {
+                let now = unsafe change.load(fromByteOffset: offset, as: UInt64.self)
+                let before = unsafe earlier.load(fromByteOffset: offset, as: UInt64.self)
+                smaller |= now < before ? 1 : 0
+                unsafe change.storeBytes(of: now &- before, toByteOffset: offset, as: UInt64.self)
+            }
+        }
+    }
+    return smaller == 0 ? change : nil
+}
+
 /// A key of the kernel's `traffic` map as a dictionary key.
 struct TrafficKey: Hashable {
     var source: UInt64

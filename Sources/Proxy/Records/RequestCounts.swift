@@ -75,14 +75,6 @@ public struct RequestCounts: Sendable, Equatable {
         responseBytes.add(other.responseBytes)
     }
 
-    /// What was counted since `earlier`; nil if something is smaller now.
-    public func change(since earlier: Self) -> Self? {
-        guard count >= earlier.count, duration.isAtLeast(earlier.duration), firstByte.isAtLeast(earlier.firstByte),
-            requestBytes.isAtLeast(earlier.requestBytes), responseBytes.isAtLeast(earlier.responseBytes)
-        else { return nil }
-        return since(earlier)
-    }
-
     /// What was counted since `earlier`, which is an earlier reading of the same counters.
     public func since(_ earlier: Self) -> Self {
         var change = Self()

@@ -35,15 +35,8 @@ public struct SizeHistogram: Sendable, Equatable {
         return change
     }
 
-    /// Whether nothing is smaller than in `other`.
-    func isAtLeast(_ other: Self) -> Bool {
-        // Without a branch for each: these are compared by the thousand.
-        var smaller: UInt64 = sum < other.sum ? 1 : 0
-        for index in buckets.indices { smaller |= buckets[index] < other.buckets[index] ? 1 : 0 }
-        return smaller == 0
-    }
-
     public static func == (a: Self, b: Self) -> Bool {
+        // Without a branch for each: these are compared by the thousand.
         var difference = a.sum ^ b.sum
         for index in a.buckets.indices { difference |= a.buckets[index] ^ b.buckets[index] }
         return difference == 0

@@ -34,9 +34,9 @@ extension RequestMetrics {
         _ reading: weft_requests, at position: Int, _ directory: some NameDirectory, _ now: UInt64
     ) {
         guard !isEqual(reading, kernelEntries[position].reading) else { return }
-        let counts = RequestCounts(reading)
         // An entry in which something is smaller now was deleted and made again: all of it is new.
-        let change = counts.change(since: RequestCounts(kernelEntries[position].reading)) ?? counts
+        let change = RequestCounts(
+            Telemetry.change(of: reading, since: kernelEntries[position].reading) ?? reading)
         kernelEntries[position].reading = reading
         kernelEntries[position].lastChange = now
         count(change, at: position, directory, now)
