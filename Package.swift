@@ -95,7 +95,8 @@ let package = Package(
         .testTarget(
             name: "ProxyTests", dependencies: ["CAllocations", "CLinux", "COpenSSL", "ConfigSources", "Mesh", "Proxy"]),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Dashboard", "Mesh"]),
-        .testTarget(name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft"]),
+        .testTarget(
+            name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft", argumentParser]),
         // Real programs on the real kernel: root.
         .testTarget(
             name: "KernelTests", dependencies: ["BPF", "BPFImages", "CLinux", "KernelPlane", "Mesh", "WeftABI"]),

@@ -9,8 +9,7 @@ struct Weft: ParsableCommand {
         commandName: "weft",
         abstract: "Look at and operate the mesh data plane of this node.",
         discussion: """
-            The kernel's maps are read directly, so everything but 'status' and 'endpoint drain' works while no agent \
-            runs. Reading them needs root.
+            The kernel's maps are read directly, so most commands work while no agent runs. Reading them needs root.
 
             Exit status: 0 yes or done; 1 the answer is no; 2 wrong usage; 3 it could not be found out.
 
@@ -19,6 +18,8 @@ struct Weft: ParsableCommand {
               weft service list                       what is balanced, to how many backends
               weft explain connect 127.96.0.10:80     what a connection would meet, and why
               weft explain request GET http://web.shop/ --from shop/client
+              weft stat                               requests, success and latency of every service
+              weft graph > mesh.svg                   who talks to whom
               weft flows --follow --denied            what policies refuse, as it happens
               weft tap --to shop/web --status 5xx     which requests fail, as it happens
             """,
@@ -26,7 +27,8 @@ struct Weft: ParsableCommand {
         subcommands: [
             Check.self, Validate.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
             WorkloadCommand.self, RoutesCommand.self, PolicyCommand.self, IdentityCommand.self, CACommand.self,
-            StatCommand.self, EdgesCommand.self, Flows.self, Tap.self, ExplainCommand.self, Uninstall.self,
+            StatCommand.self, TopCommand.self, EdgesCommand.self, GraphCommand.self, Flows.self, Tap.self,
+            ExplainCommand.self, Uninstall.self,
         ])
 
     static func main() {

@@ -15,7 +15,7 @@ public struct GoldenSignals: Sendable {
     /// Nanoseconds that are kept.
     public static let longestWindow: UInt64 = 900_000_000_000
 
-    private var reader = SignalReader()
+    private var reader: SignalReader
     private var intervals: [SignalChanges] = []
     private var size = 0
     private let limit: Int
@@ -24,11 +24,23 @@ public struct GoldenSignals: Sendable {
     private var firstRead: UInt64?
     /// When the counters were last read; 0 before. CLOCK_MONOTONIC, in nanoseconds.
     public private(set) var lastRead: UInt64 = 0
+    /// What has been counted since the first reading.
+    public private(set) var counted = Counted()
+
+    public struct Counted: Sendable, Equatable {
+        public var connections: UInt64 = 0
+        /// Requests that the kernel's programs have read, and that the proxy has carried.
+        public var kernelRequests: UInt64 = 0
+        public var proxyRequests: UInt64 = 0
+    }
 
     /// - Parameters:
     ///   - limit: changes that are kept.
     ///   - services: services of which there is an hour's history.
-    public init(limit: Int = 250_000, services: Int = 1024) {
+    ///   - takesPast: whether what was counted before the first reading is a change: then the first reading alone says
+    ///     what happened since the counters were made, and no window has a length.
+    public init(limit: Int = 250_000, services: Int = 1024, takesPast: Bool = false) {
+        reader = SignalReader(takesPast: takesPast)
         self.limit = max(1, limit)
         history = SignalHistory(limit: services)
     }
@@ -55,9 +67,19 @@ public struct GoldenSignals: Sendable {
         history.advance(from: changes.from, to: now)
         for change in changes.requests {
             guard let key = reader.series[change.series]?.key else { continue }
+            let isCounted = !isCountedByClient(key)
             history.add(
-                change, changes.buckets(of: change), to: names.service(key.service),
-                countsForNode: !isCountedByClient(key))
+                change, changes.buckets(of: change), to: names.service(key.service)?.name, countsForNode: isCounted)
+            guard isCounted else { continue }
+            if key.isProxied {
+                counted.proxyRequests &+= change.count
+            } else {
+                counted.kernelRequests &+= change.count
+            }
+        }
+        for change in changes.connections {
+            guard let key = reader.series[change.series]?.key, !isCountedByClient(key) else { continue }
+            counted.connections &+= UInt64(change.opened)
         }
         compact(now)
         guard !changes.isEmpty else { return false }
@@ -151,7 +173,7 @@ public struct GoldenSignals: Sendable {
     /// What clients have asked of services, over all of their ports and address families: requests and connections of this
     /// node's clients, and from outside those of which the service is known.
     public func services(window: UInt64) -> (seconds: Double, totals: [ServiceName: SignalTotals]) {
-        totals(window: window) { names.service($0.service) }
+        totals(window: window) { names.service($0.service)?.name }
     }
 
     /// What workloads have served, by `namespace/name`: those of this node wherever it came from, others as this node's
@@ -163,7 +185,7 @@ public struct GoldenSignals: Sendable {
     /// Requests by the rule that decided about them, or by the kernel's route template.
     public func routes(window: UInt64) -> (seconds: Double, totals: [RouteName: SignalTotals]) {
         let (seconds, totals) = totals(window: window) { key -> RouteName? in
-            names.service(key.service).map { RouteName(service: $0, route: names.route(key)) }
+            names.service(key.service).map { RouteName(service: $0.name, route: names.route(key)) }
         }
         return (seconds, totals.filter { $0.value.requests > 0 })
     }
@@ -184,6 +206,17 @@ public struct GoldenSignals: Sendable {
         of service: ServiceName?, seconds: Int
     ) -> (points: [SignalPoint?], end: UInt64) {
         history.points(of: service, count: (max(0, seconds) + 9) / 10, now: lastRead)
+    }
+
+    /// Connections that are open now, by lane.
+    public var openConnections: [(lane: String, count: Int64)] {
+        var open = InlineArray<6, Int64>(repeating: 0)
+        for case let one? in reader.series.all where Int(one.key.lane) < open.count && !isCountedByClient(one.key) {
+            open[Int(one.key.lane)] += one.open
+        }
+        var lanes: [(lane: String, count: Int64)] = []
+        for lane in open.indices { lanes.append((Terms.lane(UInt8(lane)), max(0, open[lane]))) }
+        return lanes
     }
 
     /// Series and changes that are kept, for what they cost.

@@ -12,25 +12,43 @@ public struct ServiceGraph: Sendable {
             case outside
         }
 
-        public var kind: Kind
+        public let kind: Kind
         /// Empty for what is outside.
-        public var namespace: String
+        public let namespace: String
         /// Of a destination outside of the mesh the class of its address, such as `public`.
-        public var name: String
+        public let name: String
         /// Whether it is a workload of this node.
-        public var isLocal = false
-
+        public let isLocal: Bool
         /// `workload/shop/web-1`, `service/shop/web`, `outside` or `outside/public`.
-        public var id: String {
-            switch kind {
-            case .workload, .service: "\(kind.rawValue)/\(namespace)/\(name)"
-            case .outside: name == Self.clients.name ? name : "outside/\(name)"
-            }
+        public let id: String
+
+        init(_ kind: Kind, _ name: ServiceName, isLocal: Bool = false) {
+            self.kind = kind
+            namespace = name.namespace
+            self.name = name.name
+            self.isLocal = isLocal
+            id = "\(kind.rawValue)/\(name.namespace)/\(name.name)"
+        }
+
+        private init(outside name: String, id: String) {
+            kind = .outside
+            namespace = ""
+            self.name = name
+            isLocal = false
+            self.id = id
         }
 
         /// Whoever is not known to the mesh.
-        static let clients = Node(kind: .outside, namespace: "", name: "outside")
+        static let clients = Node(outside: "outside", id: "outside")
 
+        /// By number of the kernel's enumeration.
+        static let classes = (0..<UInt8(6)).map { number in
+            let name = Terms.addressClass(number)
+            return Node(outside: name, id: "outside/\(name)")
+        }
+
+        public static func == (a: Self, b: Self) -> Bool { a.id == b.id }
+        public func hash(into hasher: inout Hasher) { hasher.combine(id) }
         public static func < (a: Self, b: Self) -> Bool { a.id < b.id }
     }
 
@@ -63,22 +81,17 @@ public struct ServiceGraph: Sendable {
         var service: ServiceName?
 
         init?(_ key: SignalKey, _ names: SignalNames) {
-            from = Self.workload(key.source, names) ?? .clients
-            service = names.service(key.service)
+            from = names.workload(key.source)?.node ?? .clients
+            let named = names.service(key.service)
+            service = named?.name
             if key.isPassthrough {
-                to = Node(kind: .outside, namespace: "", name: Terms.addressClass(key.addressClass))
-            } else if let workload = Self.workload(key.destination, names) {
-                to = workload
-            } else if let service {
-                to = Node(kind: .service, namespace: service.namespace, name: service.name)
+                to = Node.classes[min(Int(key.addressClass), Node.classes.count - 1)]
+            } else if let workload = names.workload(key.destination) {
+                to = workload.node
+            } else if let named {
+                to = named.node
             } else {
                 return nil
-            }
-        }
-
-        private static func workload(_ id: UInt64, _ names: SignalNames) -> Node? {
-            names.workload(id).map {
-                Node(kind: .workload, namespace: $0.name.namespace, name: $0.name.name, isLocal: $0.isLocal)
             }
         }
     }
@@ -89,9 +102,11 @@ public struct ServiceGraph: Sendable {
             Edge(from: $0.key.from, to: $0.key.to, service: $0.key.service, totals: $0.value)
         }
         Self.attributeCaptured(&edges)
-        self.edges = edges.sorted {
-            ($0.from.id, $0.to.id, $0.service ?? .none) < ($1.from.id, $1.to.id, $1.service ?? .none)
+        let order = edges.indices.sorted { a, b in
+            (edges[a].from, edges[a].to, edges[a].service ?? .none)
+                < (edges[b].from, edges[b].to, edges[b].service ?? .none)
         }
+        self.edges = order.map { edges[$0] }
     }
 
     /// The connections that the proxy has captured go to the only workload that has served their requests.

@@ -122,6 +122,8 @@ struct SignalChanges: Sendable {
 }
 
 extension SignalChanges.Requests {
+    var count: UInt64 { UInt64(succeeded) + UInt64(failed) + UInt64(clientEnded) }
+
     mutating func add(_ other: Self) {
         succeeded.add(other.succeeded)
         failed.add(other.failed)

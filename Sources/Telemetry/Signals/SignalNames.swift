@@ -4,16 +4,22 @@ struct SignalNames: Sendable {
     struct Workload: Sendable {
         var name: ServiceName
         var isLocal: Bool
+        var node: ServiceGraph.Node
+    }
+
+    struct Service: Sendable {
+        var name: ServiceName
+        var node: ServiceGraph.Node
     }
 
     private var workloads: [UInt64: Workload] = [:]
-    private var services: [UInt64: ServiceName] = [:]
+    private var services: [UInt64: Service] = [:]
     private var routes: [UInt64: String] = [:]
     private var generation: UInt64?
     private var known = 0
 
     func workload(_ id: UInt64) -> Workload? { workloads[id] }
-    func service(_ id: UInt64) -> ServiceName? { services[id] }
+    func service(_ id: UInt64) -> Service? { services[id] }
 
     /// The rule, or the kernel's route template, that a request met.
     func route(_ key: SignalKey) -> String? {
@@ -28,7 +34,7 @@ struct SignalNames: Sendable {
         generation = directory.generation
         known = series.changes
         var workloads: [UInt64: Workload] = [:]
-        var services: [UInt64: ServiceName] = [:]
+        var services: [UInt64: Service] = [:]
         var routes: [UInt64: String] = [:]
         for case let one? in series.all {
             for id in [one.key.source, one.key.destination] where id != 0 && workloads[id] == nil {
@@ -36,8 +42,7 @@ struct SignalNames: Sendable {
             }
             if one.key.service != 0, services[one.key.service] == nil {
                 services[one.key.service] =
-                    directory.service(one.key.service).map { ServiceName(namespace: $0.namespace, name: $0.name) }
-                    ?? self.services[one.key.service]
+                    directory.service(one.key.service).map(Service.init) ?? self.services[one.key.service]
             }
             if one.key.rule != 0, routes[one.key.rule] == nil {
                 routes[one.key.rule] = directory.route(one.key.rule) ?? self.routes[one.key.rule]
@@ -51,6 +56,15 @@ struct SignalNames: Sendable {
 
 extension SignalNames.Workload {
     fileprivate init(_ labels: WorkloadLabels) {
-        self.init(name: ServiceName(namespace: labels.namespace, name: labels.workload), isLocal: labels.isLocal)
+        name = ServiceName(namespace: labels.namespace, name: labels.workload)
+        isLocal = labels.isLocal
+        node = ServiceGraph.Node(.workload, name, isLocal: isLocal)
+    }
+}
+
+extension SignalNames.Service {
+    fileprivate init(_ labels: ServiceLabels) {
+        name = ServiceName(namespace: labels.namespace, name: labels.name)
+        node = ServiceGraph.Node(.service, name)
     }
 }

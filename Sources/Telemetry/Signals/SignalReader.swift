@@ -36,10 +36,13 @@ struct SignalReader: Sendable {
     private var proxied: [[Int: RequestMemory]] = []
     private var tunnelled: [[Int: ConnectionMemory]] = []
     private var round: UInt32 = 0
+    /// Whether what was counted before the first reading is a change.
+    private let takesPast: Bool
     private var pendingRequests: [Int32: Pending] = [:]
     private var pendingConnections: [Int32: SignalChanges.Connections] = [:]
 
-    init() {}
+    /// - Parameter takesPast: whether what was counted before the first reading is a change.
+    init(takesPast: Bool = false) { self.takesPast = takesPast }
 
     /// - Parameters:
     ///   - traffic: entries of the kernel's map, summed over the CPUs.
@@ -83,7 +86,7 @@ struct SignalReader: Sendable {
         guard !signal.isOverflow else { return }
         let identity = TrafficKey(key)
         var memory = traffic[identity] ?? ConnectionMemory(series: series.retain(signal))
-        advance(&memory, to: ConnectionCounters(sum), countsChange: round > 1, now)
+        advance(&memory, to: ConnectionCounters(sum), countsChange: round > 1 || takesPast, now)
         traffic[identity] = memory
     }
 
@@ -100,7 +103,7 @@ struct SignalReader: Sendable {
                 count: sum.count, requestBytes: sum.request_body.sum, responseBytes: sum.response_body.sum
             ) { unsafe bytes.load(fromByteOffset: $0 * 8, as: UInt64.self) }
         }
-        advance(&memory, to: reading, outcome, countsChange: round > 1, now)
+        advance(&memory, to: reading, outcome, countsChange: round > 1 || takesPast, now)
     }
 
     /// What the kernel has no more.

@@ -71,9 +71,8 @@ public struct SignalTotals: Sendable {
         _ change: SignalChanges.Requests, _ buckets: ArraySlice<SignalChanges.Bucket>, _ key: SignalKey
     ) {
         add(change, buckets)
-        let count = UInt64(change.succeeded) &+ UInt64(change.failed) &+ UInt64(change.clientEnded)
-        if Int(key.lane) < requestLanes.count { requestLanes[Int(key.lane)] &+= count }
-        if key.isTunnelled { tunnelled &+= count } else { plain &+= count }
+        if Int(key.lane) < requestLanes.count { requestLanes[Int(key.lane)] &+= change.count }
+        if key.isTunnelled { tunnelled &+= change.count } else { plain &+= change.count }
     }
 
     mutating func add(_ change: SignalChanges.Connections, _ key: SignalKey) {

@@ -10,7 +10,9 @@ struct EdgesCommand: ParsableCommand {
 
             \(SignalOptions.success) \(SignalOptions.percentiles)
 
-            Exit status: 0 printed; 3 no agent answers.
+            \(SignalOptions.absence)
+
+            Exit status: 0 printed; 3 neither an agent nor its maps are there.
 
             EXAMPLES
               weft edges                       of the last minute
@@ -38,12 +40,6 @@ struct EdgesCommand: ParsableCommand {
         OutputOptions.print(
             graph.records(isWide: output == .wide), as: output.format,
             empty: "nobody has talked to anybody in \(options.window)")
-    }
-}
-
-extension SignalOptions {
-    func graph() throws(Failure) -> GraphAnswer {
-        try agent.get("/v1/graph?window=\(fixed(seconds, decimals: 3))", as: GraphAnswer.self)
     }
 }
 

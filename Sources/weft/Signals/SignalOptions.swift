@@ -20,6 +20,12 @@ struct SignalOptions: ParsableArguments {
         request whose client went away first counts neither way.
         """
 
+    /// What is shown while no agent runs.
+    static let absence = """
+        While no agent runs, what the kernel has counted since its maps were made is shown, without a rate; requests that \
+        the agent carried are not among it.
+        """
+
     func validate() throws {
         guard let duration = parseDuration(window), (1.0...900).contains(duration.seconds) else {
             throw ValidationError("'\(window)' is not a window between 1s and 15m, such as 30s or 5m.")
@@ -28,7 +34,28 @@ struct SignalOptions: ParsableArguments {
 
     var seconds: Double { parseDuration(window)?.seconds ?? 60 }
 
-    var agent: AdminClient { AdminClient(runDirectory: runtime.directory) }
+    func stat(_ request: StatRequest) throws -> StatAnswer {
+        let agent = AdminClient(runDirectory: runtime.directory)
+        guard !agent.isThere else { return try agent.get(request.target, as: StatAnswer.self) }
+        guard request.subject != .route else {
+            throw Failure.unknown("no agent answers at \(agent.path), and only an agent counts by route: start weftd")
+        }
+        return try pinned(agent).stat(request)
+    }
+
+    func graph() throws -> GraphAnswer {
+        let agent = AdminClient(runDirectory: runtime.directory)
+        guard !agent.isThere else {
+            return try agent.get("/v1/graph?window=\(fixed(seconds, decimals: 3))", as: GraphAnswer.self)
+        }
+        return try pinned(agent).graph
+    }
+
+    private func pinned(_ agent: AdminClient) throws -> PinnedSignals {
+        let signals = try PinnedSignals(pins.directory)
+        Console.error("no agent answers at \(agent.path): what the kernel has counted since its maps were made")
+        return signals
+    }
 }
 
 /// How commands about the golden signals print.

@@ -10,7 +10,9 @@ struct StatCommand: ParsableCommand {
 
             \(SignalOptions.success) \(SignalOptions.percentiles)
 
-            Exit status: 0 printed; 1 there is no such service or workload; 3 no agent answers.
+            \(SignalOptions.absence)
+
+            Exit status: 0 printed; 1 there is no such service or workload; 3 neither an agent nor its maps are there.
 
             EXAMPLES
               weft stat                              every service, over the last minute
@@ -68,7 +70,7 @@ struct StatCommand: ParsableCommand {
     func run() throws {
         let request = StatRequest(
             subject: Subject(named: subject) ?? .service, namespace: namespace, name: name, seconds: options.seconds)
-        let answer = try options.agent.get(request.target, as: StatAnswer.self)
+        let answer = try options.stat(request)
         if let name, answer.rows.isEmpty, request.subject != .route {
             throw Failure.no("there is no \(request.subject.rawValue) \(name)")
         }

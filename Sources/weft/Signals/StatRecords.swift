@@ -17,10 +17,9 @@ extension StatAnswer.Row {
                     meshed.map { ["ready": Value($0.ready), "total": Value($0.total)] } ?? .null,
                     text: meshed.map { "\($0.ready)/\($0.total)" } ?? "-"))
         }
+        fields.append(Signals.success(success, health))
+        fields += Signals.requests(rps, of: requests)
         fields += [
-            .hidden("requests", Value(requests)),
-            Signals.success(success, health),
-            Signals.requests(rps, of: requests),
             Signals.milliseconds("latencyP50", latency.p50, title: "LATENCY_P50"),
             Signals.milliseconds("latencyP95", latency.p95, title: "LATENCY_P95"),
             Signals.milliseconds("latencyP99", latency.p99, title: "LATENCY_P99"),
@@ -73,8 +72,7 @@ extension GraphAnswer {
                     Field(
                         "secured", .string(edge.secured), text: edge.secured,
                         style: edge.secured == "none" ? .faint : .good),
-                    .hidden("requests", Value(edge.requests)),
-                    Signals.requests(edge.rps, of: edge.requests),
+                ] + Signals.requests(edge.rps, of: edge.requests) + [
                     Signals.success(edge.success, edge.health),
                     Signals.milliseconds("latencyP95", edge.p95, title: "LATENCY_P95"),
                 ] + more.map { isWide ? $0 : $0.hidden } + [
@@ -91,9 +89,12 @@ enum Signals {
         field("success", success, title: "SUCCESS", text: formatShare, style: style(ofHealth: health))
     }
 
-    /// Linkerd's form: `12.3rps`; nothing where no request was seen.
-    static func requests(_ rate: Double?, of requests: UInt64) -> Field {
-        field("rps", rate, title: "RPS", text: { requests == 0 ? "-" : fixed($0, decimals: 1) + "rps" })
+    /// The rate in Linkerd's form, `12.3rps`, and nothing where no request was seen; the number where it is not known in
+    /// which time they came.
+    static func requests(_ rate: Double?, of requests: UInt64) -> [Field] {
+        let number = Field("requests", Value(requests))
+        let rps = field("rps", rate, title: "RPS", text: { requests == 0 ? "-" : fixed($0, decimals: 1) + "rps" })
+        return rate == nil ? [number, rps.hidden] : [number.hidden, rps]
     }
 
     static func rate(_ name: String, _ rate: Double?, title: String) -> Field {
