@@ -38,7 +38,7 @@ public final class Agent {
     /// Names of the snapshot in force, and of the rules that were ever counted.
     var directory: MeshDirectory { names.directory }
     private let names: NameBox
-    private let metrics: MetricsScrape
+    let metrics: MetricsScrape
     let signals = SignalSampler()
     private var watcher: ConfigWatcher?
     private var responders: [HTTPResponder] = []

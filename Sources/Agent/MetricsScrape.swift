@@ -75,6 +75,7 @@ final class MetricsScrape {
                 rules: readings.rules.count)
             countedAt = now
         }
+        let programs = try agent.plane.pins.programs().filter { $0.runCount > 0 }
 
         var own = AgentMetrics(
             version: AgentVersion.current, layout: UInt64(WEFT_LAYOUT), node: agent.options.node)
@@ -86,6 +87,9 @@ final class MetricsScrape {
         own.lastReloadSucceeded = agent.config.errors.isEmpty
         own.lastReloadSuccessTime = agent.config.acceptedAt
         own.maps = counted
+        own.programs = AgentMetrics.ProgramRunTime.sums(
+            programs.map { .init(name: $0.name, nanoseconds: $0.runTimeNanoseconds, runs: $0.runCount) })
+        let times = ThreadTimes.of()
         own.features = agent.features.all.map { ($0.name, $0.isPresent) }
         own.take(nodeCounters: readings.node)
         own.losses.append(
@@ -107,6 +111,7 @@ final class MetricsScrape {
             MetricPart { policy.write(to: &$0) },
             MetricPart { proxy.write(to: &$0) },
             MetricPart { [own] in own.write(to: &$0) },
+            MetricPart { times?.write(to: &$0) },
             state(agent),
             MetricPart { authorizers.write(to: &$0) },
             MetricPart { identities.write(to: &$0) },
@@ -126,6 +131,19 @@ final class MetricsScrape {
                 requests.retired(key, last: last, directory: agent.directory, now: now)
             }
         }
+    }
+
+    /// How full the kernel's maps are, of a count that is not old.
+    func mapUsage(_ agent: Agent) throws(BPFError) -> [AgentMetrics.MapUsage] {
+        let now = Reactor.now()
+        if counted.isEmpty || now - countedAt > Self.countInterval {
+            let counts = try agent.plane.withMaps { maps throws(BPFError) in
+                (try maps.traffic.count(), try maps.requests.count(), try maps.ruleCounters.count())
+            }
+            counted = try Self.countEntries(agent.plane, traffic: counts.0, requests: counts.1, rules: counts.2)
+            countedAt = now
+        }
+        return counted
     }
 
     private func state(_ agent: Agent) -> MetricPart {

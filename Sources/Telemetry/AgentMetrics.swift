@@ -22,6 +22,17 @@ public struct AgentMetrics: Sendable {
             self.nanoseconds = nanoseconds
             self.runs = runs
         }
+
+        /// One for each name: a program may have been loaded several times.
+        public static func sums(_ programs: [Self]) -> [Self] {
+            var sums: [String: Self] = [:]
+            for program in programs {
+                sums[program.name, default: Self(name: program.name, nanoseconds: 0, runs: 0)].nanoseconds +=
+                    program.nanoseconds
+                sums[program.name]?.runs += program.runs
+            }
+            return sums.values.sorted { $0.name < $1.name }
+        }
     }
 
     public var version: String

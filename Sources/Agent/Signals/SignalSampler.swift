@@ -1,4 +1,5 @@
 import BPF
+import Glibc
 import KernelPlane
 import Logging
 import Proxy
@@ -16,6 +17,8 @@ final class SignalSampler {
     private var quiet = 0
     private var isSkipping = false
     private var reports = LogLimiter()
+    /// The process's CPU seconds, the last minute's.
+    private var times: [(at: UInt64, seconds: Double)] = []
 
     /// Begins; what has been counted until now is the past.
     func start(_ agent: Agent) {
@@ -23,7 +26,14 @@ final class SignalSampler {
         agent.reactor.every(Self.interval) { [unowned self, unowned agent] in tick(agent) }
     }
 
+    /// The part of one CPU that this process has used in the last minute; nil in its first seconds.
+    var cpuShare: Double? {
+        guard let first = times.first, let last = times.last, last.at > first.at else { return nil }
+        return (last.seconds - first.seconds) * 1e9 / Double(last.at - first.at)
+    }
+
     private func tick(_ agent: Agent) {
+        takeTime()
         isSkipping = quiet >= Self.quietReadings && !isSkipping
         guard !isSkipping else { return }
         do throws(BPFError) {
@@ -31,6 +41,14 @@ final class SignalSampler {
         } catch {
             if reports.admit("signals") != nil { agent.logger.error("the counters could not be read: \(error)") }
         }
+    }
+
+    private func takeTime() {
+        var usage = rusage()
+        guard unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return }
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        times.append((Reactor.now(), seconds(usage.ru_utime) + seconds(usage.ru_stime)))
+        if times.count > 13 { times.removeFirst() }
     }
 
     /// The signals as they are now.

@@ -7,16 +7,33 @@ struct Check: ParsableCommand {
             Each line is ok, warn or fail, with what to do about it. Exit status 1 if one that is needed fails. The \
             hook is tried with a connection from a temporary cgroup of its own; nothing is sent.
 
+            --cost measures instead what Weft costs this node: it lets the kernel time its programs for a few seconds, \
+            which itself costs every run some 20 ns, and divides by the connections and requests that it saw in them.
+
             EXAMPLES
               weft check
+              weft check --cost --time 10s
               weft check -o json | jq '.[] | select(.state != "ok")'
             """)
+
+    @Flag(help: "Measure what Weft costs this node, by connection and by request.")
+    var cost = false
+
+    @Option(help: ArgumentHelp("How long --cost measures.", valueName: "duration"))
+    var time = "5s"
 
     @OptionGroup var pins: PinOptions
     @OptionGroup var runtime: RunOptions
     @OptionGroup var format: OutputOptions
 
+    func validate() throws {
+        guard let time = parseDuration(time), (0.1...600).contains(time.seconds) else {
+            throw ValidationError("'\(time)' is not a duration between 100ms and 10m, such as 5s.")
+        }
+    }
+
     func run() throws {
+        guard !cost else { return try measure() }
         let items =
             SystemChecks.all(pins.directory)
             + NodeChecks(pins: pins, agent: AdminClient(runDirectory: runtime.directory)).all()
@@ -32,5 +49,11 @@ struct Check: ParsableCommand {
             return page.text
         }
         if items.contains(where: { $0.state == .fail }) { throw end(with: .no) }
+    }
+
+    private func measure() throws {
+        let probe = CostProbe(pins: pins.directory, agent: AdminClient(runDirectory: runtime.directory))
+        let report = try probe.report(over: parseDuration(time) ?? .seconds(5))
+        format.print(report.value) { report.page($0) }
     }
 }
