@@ -25,7 +25,7 @@ export function node(context) {
     big: el("span", { cls: "num big" }, UNKNOWN), small: el("span", { cls: "small" }),
   }));
   const title = heading(1, "Node");
-  const about = facts(["Node", "Agent", "Kernel", "Started", "Configuration", "Guarded cgroup", "Pinned maps"]);
+  const about = facts(["Node", "Agent", "Kernel", "Started", "Configuration", "Guarded cgroup", "Pinned maps", "Golden signals"]);
   const trust = facts(["Trust domain", "Issuer", "Issuer expires", "Root expires", "Trusted domains", "Certificates"]);
   const trustProblems = el("ul", { cls: "problems" });
   const errorList = el("ul", { cls: "problems" });
@@ -73,9 +73,9 @@ export function node(context) {
     empty("Run times are not measured", el("p", {}, "The kernel measures them when it is asked to, at about 30 ns per run:"),
       el("pre", { tabindex: 0 }, el("code", {}, "sysctl kernel.bpf_stats_enabled=1"))));
   const workers = new Table({
-    label: "CPU of the proxy's workers", rowKey: row => row.name,
+    label: "CPU of the agent's threads", rowKey: row => row.name,
     columns: [
-      { key: "name", label: "Worker", header: true, cls: "name", render: text(row => row.name) },
+      { key: "name", label: "Thread", header: true, cls: "name", render: text(row => row.name) },
       { key: "cpu", label: "CPU time", num: true, render: text(row => duration(row.seconds)) },
       { key: "share", label: "Now", title: "Share of one core since the last refresh", num: true,
         render: text(row => percent(row.share)) },
@@ -93,7 +93,7 @@ export function node(context) {
       section("Kernel features", featureList)),
     section("Maps", maps.element),
     el("div", { cls: "columns" },
-      section("Programs", noStatistics, programs.element), section("Workers", workers.element)));
+      section("Programs", noStatistics, programs.element), section("Agent threads", workers.element)));
 
   let before = null;
   let slow = null;
@@ -149,6 +149,7 @@ export function node(context) {
     about.set("Configuration", `generation ${report.generation}`);
     about.set("Guarded cgroup", slow.status.agent.cgroup);
     about.set("Pinned maps", slow.status.agent.pinDirectory);
+    about.set("Golden signals", cost.series === undefined ? null : `${whole(cost.series)} series`);
 
     const { authority } = slow;
     const until = text => (text ? `in ${age(text)}` : UNKNOWN);
@@ -190,10 +191,14 @@ export function node(context) {
         share: old ? (since(program.nanoseconds, old.nanoseconds) ?? 0) / 1e9 : null,
       };
     }));
-    workers.update(cost.workers.map((seconds, index) => ({
-      name: `Worker ${index}`, seconds, share: since(seconds, before?.workers[index]),
+    const threads = new Map([
+      ["Reactor", cost.reactor], ...cost.workers.map((seconds, index) => [`Worker ${index}`, seconds]),
+      ["Others", cost.others],
+    ].filter(([, seconds]) => typeof seconds === "number"));
+    workers.update([...threads].map(([name, seconds]) => ({
+      name, seconds, share: since(seconds, before?.threads.get(name)),
     })));
-    before = { at: now, programs: new Map(cost.programs.map(one => [one.name, one])), workers: cost.workers };
+    before = { at: now, programs: new Map(cost.programs.map(one => [one.name, one])), threads };
   }
 
   return { title: "Node", element, refresh };
