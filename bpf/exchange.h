@@ -60,7 +60,7 @@ VERIFIED_ALONE int count_unparsed(const struct weft_exchange *exchange, __u32 co
 
 static __always_inline void latencies_add(struct weft_latencies *latencies, __u64 nanoseconds)
 {
-	__u64 microseconds = nanoseconds / 1000;
+	__u64 microseconds = weft_microseconds(nanoseconds);
 
 	ADD(latencies->buckets[weft_latency_bucket(microseconds)], 1);
 	ADD(latencies->sum, microseconds);

@@ -28,6 +28,9 @@ char _license[] SEC("license") = "GPL";
 #define SCANS 3
 
 struct scans {
+	__u64 second_ns; /* the beginning of the second for which `told` counts */
+	__u32 told;      /* events for the tap */
+	__u32 reserved;
 	struct {
 		__u32 busy;
 		__u32 reserved;
@@ -82,7 +85,7 @@ static __always_inline int find_payload(struct __sk_buff *skb, struct segment *s
 }
 
 /* The state of a connection whose requests are read; NULL if they are not. */
-static __always_inline struct weft_connection *read_connection(struct bpf_sock *sk, __u64 cookie)
+static __always_inline struct weft_connection *read_connection(struct tcp_sock *tcp, __u64 cookie)
 {
 	struct weft_young *young = young_find(cookie);
 	struct weft_connection *connection;
@@ -90,7 +93,7 @@ static __always_inline struct weft_connection *read_connection(struct bpf_sock *
 	if (young) {
 		connection = &young->connection;
 	} else {
-		struct weft_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+		struct weft_socket *socket = bpf_sk_storage_get(&sockets, tcp, 0, 0);
 
 		if (!socket)
 			return NULL;
@@ -104,6 +107,7 @@ static __always_inline struct weft_connection *read_connection(struct bpf_sock *
 
 struct reading {
 	struct __sk_buff *skb;
+	struct tcp_sock *tcp;
 	struct weft_exchange *exchange;
 	struct weft_http_stream *stream;
 	struct weft_http_scan *scan;
@@ -126,6 +130,78 @@ static __always_inline int load(struct __sk_buff *skb, __u32 payload, struct wef
 	return 1;
 }
 
+/* Whether somebody wants to be told of an exchange's requests, and may be now. */
+static __always_inline int is_tapped(const struct weft_exchange *exchange, __u64 now)
+{
+	__u32 zero = 0;
+	struct weft_tap *wanted = bpf_map_lookup_elem(&tap, &zero);
+	struct scans *scans;
+
+	if (!wanted || wanted->until_ns <= now)
+		return 0;
+	if ((wanted->source && wanted->source != exchange->source) ||
+	    (wanted->service && wanted->service != exchange->service) ||
+	    (wanted->destination && wanted->destination != exchange->destination))
+		return 0;
+	scans = bpf_map_lookup_elem(&http_scans, &zero);
+	if (!scans)
+		return 0;
+	if (now - scans->second_ns >= 1000000000) {
+		scans->second_ns = now;
+		scans->told = 0;
+	}
+	if (scans->told >= wanted->per_second)
+		return 0;
+	scans->told++;
+	return 1;
+}
+
+/* Tells of a request whose line has been read, or of a response that has ended. */
+static __noinline void tell(struct reading *reading, __u8 kind)
+{
+	const struct weft_exchange *exchange = reading->exchange;
+	const struct weft_http_scan *scan = reading->scan;
+	struct weft_tap_event *event;
+	__u32 length = scan->text_length;
+
+	if (!is_tapped(exchange, scan->now_ns))
+		return;
+	event = bpf_ringbuf_reserve(&taps, sizeof(*event), 0);
+	if (!event)
+		return;
+	__builtin_memset(event, 0, sizeof(*event));
+	event->at_ns = scan->now_ns;
+	event->cookie = exchange->cookie;
+	event->source = exchange->source;
+	event->service = exchange->service;
+	event->destination = exchange->destination;
+	event->kind = kind;
+	event->lane = exchange->lane;
+	event->reporter = exchange->reporter;
+	if (exchange->role == WEFT_ROLE_SERVER)
+		socket_ends(common_of(reading->tcp), &event->server_address, &event->server_port,
+		            &event->client_address, &event->client_port);
+	else
+		socket_ends(common_of(reading->tcp), &event->client_address, &event->client_port,
+		            &event->server_address, &event->server_port);
+	if (kind == WEFT_TAP_REQUEST) {
+		event->number = exchange->pushed;
+		if (length > WEFT_TAP_LINE)
+			length = WEFT_TAP_LINE;
+		event->line_length = length;
+		bpf_probe_read_kernel(event->line, length, weft_http_at(scan, scan->text));
+	} else {
+		event->number = scan->answer.number;
+		event->status = scan->answer.status;
+		event->duration_us = weft_microseconds(scan->answer.duration_ns);
+		event->first_byte_us = weft_microseconds(scan->answer.first_byte_ns);
+		event->request_bytes = scan->answer.request_body;
+		event->response_bytes = scan->answer.response_body;
+		event->outcome = scan->answer.timed ? WEFT_REQUEST_COMPLETE : WEFT_REQUEST_UNPARSED;
+	}
+	bpf_ringbuf_submit(event, 0);
+}
+
 static long read_step(__u32 index, struct reading *reading)
 {
 	struct weft_exchange *exchange = reading->exchange;
@@ -133,7 +209,9 @@ static long read_step(__u32 index, struct reading *reading)
 
 	switch (weft_http_step(exchange, scan, reading->response)) {
 	case WEFT_HTTP_GO:
+		return 0;
 	case WEFT_HTTP_REQUEST:
+		tell(reading, WEFT_TAP_REQUEST);
 		return 0;
 	case WEFT_HTTP_LOAD:
 		if (load(reading->skb, reading->payload, scan))
@@ -141,6 +219,7 @@ static long read_step(__u32 index, struct reading *reading)
 		break;
 	case WEFT_HTTP_ANSWERED:
 		count_answer(exchange, &scan->answer, WEFT_REQUEST_COMPLETE);
+		tell(reading, WEFT_TAP_RESPONSE);
 		return 0;
 	case WEFT_HTTP_DONE:
 		return 1;
@@ -181,9 +260,9 @@ static __always_inline int resume(struct reading *reading, __u32 length, __u64 n
 }
 
 /* Reads a segment of a connection that is followed. `fresh`: its beginning is in the window. */
-static __noinline int read_segment(struct reading *reading, struct tcp_sock *tcp, const struct segment *segment,
-                                   __u32 fresh)
+static __noinline int read_segment(struct reading *reading, const struct segment *segment, __u32 fresh)
 {
+	struct tcp_sock *tcp = reading->tcp;
 	struct weft_exchange *exchange = reading->exchange;
 	struct weft_http_stream *stream = reading->stream;
 	struct weft_http_scan *scan = reading->scan;
@@ -229,14 +308,14 @@ static __noinline int read_segment(struct reading *reading, struct tcp_sock *tcp
 }
 
 /* Room for the exchange of a connection, its own until `cookie` is set; NULL if there is none. */
-static __noinline struct weft_exchange *exchange_take(struct bpf_sock *sk, struct weft_connection *connection,
+static __noinline struct weft_exchange *exchange_take(struct tcp_sock *tcp, struct weft_connection *connection,
                                                       __u64 cookie)
 {
 	struct weft_exchange *exchange = exchange_place(cookie);
 
 	if (exchange && !__sync_val_compare_and_swap(&exchange->cookie, 0, EXCHANGE_CHANGING))
 		return exchange;
-	exchange = bpf_sk_storage_get(&exchange_socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	exchange = bpf_sk_storage_get(&exchange_socks, tcp, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (exchange)
 		__sync_fetch_and_or(&connection->flags, WEFT_SOCKET_EXCHANGE);
 	return exchange;
@@ -273,11 +352,11 @@ static __always_inline int is_first(const struct tcp_sock *tcp, const struct seg
  * The first bytes of a connection: its client's, if they may begin a request, open an exchange. Anything else is left
  * alone from here on.
  */
-static __noinline struct weft_exchange *recognise(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
+static __noinline struct weft_exchange *recognise(struct __sk_buff *skb, struct tcp_sock *tcp,
                                                   const struct segment *segment, struct weft_http_scan *scan)
 {
 	__u64 cookie = cookie_of(tcp);
-	struct weft_connection *connection = read_connection(sk, cookie);
+	struct weft_connection *connection = read_connection(tcp, cookie);
 	struct weft_exchange *exchange = NULL;
 
 	if (!connection)
@@ -290,7 +369,7 @@ static __noinline struct weft_exchange *recognise(struct __sk_buff *skb, struct 
 	scan->wanted = segment->length < WEFT_HTTP_WINDOW ? segment->length : WEFT_HTTP_WINDOW;
 	if (segment->egress == (connection->role == WEFT_ROLE_CLIENT) && is_first(tcp, segment) &&
 	    load(skb, segment->payload, scan) && starts_request(scan))
-		exchange = exchange_take(sk, connection, cookie);
+		exchange = exchange_take(tcp, connection, cookie);
 	if (exchange)
 		exchange_begin(exchange, connection, tcp, segment);
 	else
@@ -299,22 +378,21 @@ static __noinline struct weft_exchange *recognise(struct __sk_buff *skb, struct 
 }
 
 /* Reads a segment, if nobody else reads its direction now: then its bytes are a gap. */
-static __always_inline void read_in_turn(struct reading *reading, struct tcp_sock *tcp, const struct segment *segment,
-                                         int fresh)
+static __always_inline void read_in_turn(struct reading *reading, const struct segment *segment, int fresh)
 {
 	struct weft_exchange *exchange = reading->exchange;
 
 	reading->response = segment->egress == (exchange->role == WEFT_ROLE_SERVER);
 	reading->stream = reading->response ? &exchange->response : &exchange->request;
 	if (segment->egress) {
-		read_segment(reading, tcp, segment, fresh);
+		read_segment(reading, segment, fresh);
 		return;
 	}
 	if (__sync_lock_test_and_set(&reading->stream->busy, 1))
 		return;
 	/* It may have ended in the meantime. */
-	if (exchange->cookie == cookie_of(tcp))
-		read_segment(reading, tcp, segment, fresh);
+	if (exchange->cookie == cookie_of(reading->tcp))
+		read_segment(reading, segment, fresh);
 	__sync_lock_test_and_set(&reading->stream->busy, 0);
 }
 
@@ -354,19 +432,17 @@ static __always_inline int pass_segment(struct __sk_buff *skb, int egress)
 	cookie = cookie_of(tcp);
 	if (!cookie)
 		return PASS;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return PASS;
+	reading.tcp = tcp;
 	reading.exchange = exchange_place(cookie);
 	if (!reading.exchange)
 		return PASS;
 	known = reading.exchange->cookie == cookie;
 	if (!known) {
-		connection = read_connection(sk, cookie);
+		connection = read_connection(tcp, cookie);
 		if (!connection)
 			return PASS;
 		if (connection->flags & WEFT_SOCKET_EXCHANGE) {
-			reading.exchange = bpf_sk_storage_get(&exchange_socks, sk, 0, 0);
+			reading.exchange = bpf_sk_storage_get(&exchange_socks, tcp, 0, 0);
 			if (!reading.exchange)
 				return PASS;
 			known = reading.exchange->cookie == cookie;
@@ -380,10 +456,11 @@ static __always_inline int pass_segment(struct __sk_buff *skb, int egress)
 	if (!reading.scan)
 		return PASS;
 	if (!known)
-		reading.exchange = recognise(skb, sk, tcp, &segment, reading.scan);
+		reading.exchange = recognise(skb, tcp, &segment, reading.scan);
 	if (reading.exchange)
-		read_in_turn(&reading, tcp, &segment, !known);
-	__sync_lock_test_and_set(busy, 0);
+		read_in_turn(&reading, &segment, !known);
+	/* Nobody but this processor looks at it. */
+	*(volatile __u32 *)busy = 0;
 	return PASS;
 }
 

@@ -18,7 +18,7 @@
 /* Bytes that are loaded at once, and room for what was left before them and for a look past their end. */
 #define WEFT_HTTP_WINDOW 512
 #define WEFT_HTTP_ROOM 1024
-#define WEFT_HTTP_MARGIN 32
+#define WEFT_HTTP_MARGIN 64
 
 /* What is kept of a line whose beginning has been judged: its end has to be found in it. */
 #define WEFT_HTTP_TAIL 16
@@ -100,6 +100,17 @@ static inline __attribute__((always_inline)) __u64 weft_http_word(const __u8 *at
 	return word;
 }
 
+/* Copies WEFT_HTTP_CARRY bytes. */
+static inline __attribute__((always_inline)) void weft_http_copy(__u8 *to, const __u8 *from)
+{
+#ifdef __bpf__
+	for (int i = 0; i < WEFT_HTTP_CARRY / 8; i++)
+		((__u64 *)to)[i] = ((const __u64 *)from)[i];
+#else
+	__builtin_memmove(to, from, WEFT_HTTP_CARRY);
+#endif
+}
+
 /* The place in the window: the mask changes nothing; the verifier wants to see it. */
 static inline __attribute__((always_inline)) const __u8 *weft_http_at(const struct weft_http_scan *scan, __u32 place)
 {
@@ -122,23 +133,17 @@ static inline __attribute__((always_inline)) __u32 weft_http_first(__u64 marks)
 	return (__u32)(((lowest - 1) & WEFT_HTTP_EACH(1)) * WEFT_HTTP_EACH(1) >> 56) - 1;
 }
 
-/* How far it is to the first line feed; at least 32 if none is in the next 32 bytes. */
+/* How far it is to the first line feed; WEFT_HTTP_MARGIN if none is in so many bytes. */
 static inline __attribute__((always_inline)) __u32 weft_http_line_end(const __u8 *at)
 {
-	__u64 marks = weft_http_line_feeds(weft_http_word(at));
+#pragma unroll
+	for (__u32 i = 0; i < WEFT_HTTP_MARGIN; i += 8) {
+		__u64 marks = weft_http_line_feeds(weft_http_word(at + i));
 
-	if (marks)
-		return weft_http_first(marks);
-	marks = weft_http_line_feeds(weft_http_word(at + 8));
-	if (marks)
-		return 8 + weft_http_first(marks);
-	marks = weft_http_line_feeds(weft_http_word(at + 16));
-	if (marks)
-		return 16 + weft_http_first(marks);
-	marks = weft_http_line_feeds(weft_http_word(at + 24));
-	if (marks)
-		return 24 + weft_http_first(marks);
-	return 32;
+		if (marks)
+			return i + weft_http_first(marks);
+	}
+	return WEFT_HTTP_MARGIN;
 }
 
 static inline __attribute__((always_inline)) int weft_http_is_space(__u8 byte)
@@ -693,8 +698,8 @@ static inline __attribute__((always_inline)) int weft_http_keep(struct weft_exch
 		if (first != '\r' && !response && weft_http_method(scan, line, held) == WEFT_HTTP_NO_METHOD)
 			return 0;
 	}
-	for (__u32 i = 0; i < WEFT_HTTP_CARRY; i++)
-		stream->carry[i] = scan->window[((line & (WEFT_HTTP_ROOM - 1)) + i) & (WEFT_HTTP_ROOM - 1)];
+	if (held)
+		weft_http_copy(stream->carry, weft_http_at(scan, line));
 	stream->carried = held;
 	return 1;
 }
@@ -765,30 +770,38 @@ static inline __attribute__((always_inline)) struct weft_http_stream *weft_http_
 	return response ? &exchange->response : &exchange->request;
 }
 
+/* Lines that one step reads at most. */
+#define WEFT_HTTP_LINES 4
+
 /* One step through a piece; the caller does what the event says. */
 WEFT_HTTP_ALONE int weft_http_step(struct weft_exchange *exchange, struct weft_http_scan *scan, int response)
 {
 	struct weft_http_stream *stream;
-	__u32 found;
 
 	if (!exchange || !scan || exchange->mode != WEFT_EXCHANGE_FOLLOWED)
 		return WEFT_HTTP_DONE;
 	stream = weft_http_stream(exchange, response);
-	if (stream->state >= WEFT_HTTP_BODY) {
-		if (stream->state == WEFT_HTTP_HELD)
-			/* Whoever speaks before CONNECT is answered speaks something else. */
-			return scan->end > scan->line || scan->offset < scan->length ? WEFT_HTTP_FAILED
-			                                                             : WEFT_HTTP_DONE;
-		return weft_http_pass(exchange, stream, scan, response);
+	for (int i = 0; i < WEFT_HTTP_LINES && stream->state < WEFT_HTTP_BODY; i++) {
+		__u32 next = scan->next, found;
+		int event;
+
+		if (next >= scan->end)
+			return weft_http_refill(exchange, stream, scan, response);
+		found = weft_http_line_end(weft_http_at(scan, next));
+		if (found >= WEFT_HTTP_MARGIN || next + found >= scan->end) {
+			scan->next = next + WEFT_HTTP_MARGIN;
+			continue;
+		}
+		event = weft_http_line(exchange, stream, scan, next + found, response);
+		if (event != WEFT_HTTP_GO)
+			return event;
 	}
-	if (scan->next >= scan->end)
-		return weft_http_refill(exchange, stream, scan, response);
-	found = scan->next + weft_http_line_end(weft_http_at(scan, scan->next));
-	if (found >= scan->next + WEFT_HTTP_MARGIN || found >= scan->end) {
-		scan->next += WEFT_HTTP_MARGIN;
+	if (stream->state < WEFT_HTTP_BODY)
 		return WEFT_HTTP_GO;
-	}
-	return weft_http_line(exchange, stream, scan, found, response);
+	if (stream->state == WEFT_HTTP_HELD)
+		/* Whoever speaks before CONNECT is answered speaks something else. */
+		return scan->end > scan->line || scan->offset < scan->length ? WEFT_HTTP_FAILED : WEFT_HTTP_DONE;
+	return weft_http_pass(exchange, stream, scan, response);
 }
 
 /* What was wanted has been loaded. */
@@ -812,8 +825,7 @@ weft_http_open(struct weft_exchange *exchange, struct weft_http_scan *scan, int 
 	scan->end = stream->carried;
 	if (!stream->carried)
 		return;
-	for (__u32 i = 0; i < WEFT_HTTP_CARRY; i++)
-		scan->window[i] = stream->carry[i];
+	weft_http_copy(scan->window, stream->carry);
 	stream->carried = 0;
 }
 
