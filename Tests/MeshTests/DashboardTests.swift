@@ -119,9 +119,13 @@ extension NodeTests {
                 let address = sandbox.address(1)
                 try sandbox.serve((0..<count).map { "service-\($0),tcp,\(address),\(9000 + $0)" }, in: "servers")
                 let url = "http://127.0.0.1:\(node.adminPort)"
-                for number in stride(from: 0, to: count, by: 20) {
-                    #expect(try sandbox.connect("127.96.30.\(number + 1)", 80, in: "client").result == "connected")
-                }
+                let calls = try sandbox.run(
+                    [
+                        "bash", "-c",
+                        "for i in $(seq \(count)); do exec 3<>/dev/tcp/127.96.30.$i/80 && read -r -u 3 && exec 3>&-; done",
+                    ],
+                    in: "client")
+                #expect(calls.succeeded, "\(calls.errors)")
                 try eventually("every service is there", within: 20) {
                     let text = node.get("\(url)/v1/stat?by=service&window=60") ?? "{}"
                     return try JSON(text)["rows"].array.count >= count
@@ -139,7 +143,12 @@ extension NodeTests {
                 #expect((facts["filter"].double ?? .infinity) < 1500)
                 #expect((facts["longestTask"].double ?? .infinity) < 1000)
                 #expect((facts["expand"].double ?? .infinity) < 4000)
+                // The client and all of them; at first one node for each namespace.
+                #expect(facts["expanded"].int ?? 0 > count)
+                #expect((2..<40).contains(facts["collapsed"].int ?? 0))
                 #expect(facts["overlaps"].int == 0)
+                // service-17, -170 to -179.
+                #expect(facts["found"].int == 11)
             }
         }
 

@@ -30,15 +30,19 @@ const ruler = document.createElement("canvas").getContext("2d");
 function cut(string, width, font) {
   ruler.font = font;
   if (ruler.measureText(string).width <= width) return string;
-  let length = string.length;
-  while (length > 1 && ruler.measureText(string.slice(0, length) + "…").width > width) length -= 1;
-  return string.slice(0, length) + "…";
+  // In the middle: names often differ at their end only.
+  let kept = string.length - 1;
+  const short = () => string.slice(0, Math.ceil(kept / 2)) + "…" + string.slice(string.length - Math.floor(kept / 2));
+  while (kept > 1 && ruler.measureText(short()).width > width) kept -= 1;
+  return short();
 }
 
 /** Traffic that is no HTTP; null if there is none. */
 function traffic(of) {
-  if (!(of.open > 0 || of.bytesPerSecond > 0)) return null;
-  return [of.open > 0 && `${whole(of.open)} open`, byteRate(of.bytesPerSecond)].filter(Boolean).join(" · ");
+  return [
+    of.open > 0 && `${whole(of.open)} open`, of.bytesPerSecond > 0 && byteRate(of.bytesPerSecond),
+    of.deniedPerSecond > 0 && `${rate(of.deniedPerSecond)} denied`,
+  ].filter(Boolean).join(" · ") || null;
 }
 
 function describe(node) {
@@ -188,7 +192,8 @@ export function graph(context) {
 
   function draw() {
     drawn = grouped(data, level, isCollapsed);
-    drawn.isOneNamespace = new Set(drawn.nodes.map(node => node.namespace).filter(Boolean)).size < 2;
+    drawn.names = new Map();
+    for (const { name } of drawn.nodes) drawn.names.set(name, (drawn.names.get(name) ?? 0) + 1);
     const counts = namespaces(data).counts;
     expandAll.disabled = [...counts.keys()].every(name => !isCollapsed(name));
     collapseAll.disabled = [...counts.keys()].every(isCollapsed);
@@ -302,7 +307,7 @@ export function graph(context) {
   function showNode(node) {
     const parts = nodeElements.get(node.id);
     const isFar = view.scale < FAR;
-    const name = isFar || node.kind !== "service" || drawn.isOneNamespace ? node.name : `${node.namespace}/${node.name}`;
+    const name = isFar || drawn.names.get(node.name) === 1 ? node.name : `${node.namespace ?? "outside"}/${node.name}`;
     if (parts.name !== name + isFar) {
       parts.name = name + isFar;
       setText(parts.label, cut(name, WIDTH - (isFar ? 46 : 38), `600 ${isFar ? 20 : 13}px ${font}`));
@@ -325,7 +330,7 @@ export function graph(context) {
   function showEdge(edge) {
     const parts = edgeElements.get(edge.key);
     const isRefused = edge.deniedPerSecond > 0 && !(edge.rps > 0);
-    const health = edge.deniedPerSecond > 0 && edge.health === "idle" ? "bad" : edge.health;
+    const health = isRefused ? "warning" : edge.health;
     setAttribute(parts.line, "stroke-width", (1.2 + Math.log10(1 + (edge.rps ?? 0)) * 0.8).toFixed(1));
     setAttribute(parts.line, "marker-end", `url(#arrow-${health})`);
     parts.group.dataset.health = health;

@@ -34,7 +34,8 @@ const named = text => {
  * What is drawn of a graph.
  *
  * level: "service" or "workload"; collapsed(namespace): whether a namespace is one node.
- * Nodes: { id, kind: namespace | service | workload | outside, namespace, name, count, rps, success, p95, open, bytesPerSecond, health }.
+ * Nodes: { id, kind: namespace | service | workload | outside, namespace, name, count, rps, success, p95, open, bytesPerSecond, deniedPerSecond,
+ * health }.
  * Edges: { key, from, to, rps, success, p50, p95, p99, openedPerSecond, bytesPerSecond, deniedPerSecond, open, lanes, secured, health,
  * services }.
  */
@@ -88,6 +89,7 @@ export function grouped(graph, level, collapsed) {
     const inbound = edges.filter(edge => edge.to === node.id);
     node.open = sum(inbound.map(edge => edge.open));
     node.bytesPerSecond = sum(inbound.map(edge => edge.bytesPerSecond));
+    node.deniedPerSecond = sum(inbound.map(edge => edge.deniedPerSecond));
   }
   nodes.sort((a, b) => a.id.localeCompare(b.id));
   edges.sort((a, b) => healthRank(a.health) - healthRank(b.health) || (b.rps ?? 0) - (a.rps ?? 0));

@@ -331,15 +331,12 @@ def walk(browser, options):
     facts = {}
     link = "#/service/" + service
     pages = {"overview": "#/", "graph": "#/graph", "service": link, "node": "#/node"}
+    browser.page = "#/"
+    browser.open(url + "/#/")
+    browser.wait("the overview is filled", "return document.querySelectorAll('tbody tr').length > 0")
     for theme in THEMES:
         for size in SIZES:
             browser.show(size, theme)
-            browser.open("about:blank")
-            browser.page = "#/"
-            browser.open(url + "/#/")
-            browser.wait("the overview is filled",
-                         "return document.querySelectorAll('tbody tr').length > 0 && "
-                         "document.getElementById('main').getAttribute('aria-busy') === 'false'")
             for name, place in pages.items():
                 browser.go(place)
                 note = f"{size}, {theme}"
