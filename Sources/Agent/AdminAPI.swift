@@ -152,7 +152,7 @@ struct AdminAPI {
                 FlowState(
                     capacity: agent.flows.capacity, held: agent.flows.count, seen: agent.flows.total,
                     lost: lost,
-                    lostOnDisk: agent.flowOutlet?.lost))
+                    lostOnDisk: agent.flowOutlet.flatMap { $0.hasLog ? $0.lost : nil }))
         } catch {
             return Self.error(500, "\(error)")
         }

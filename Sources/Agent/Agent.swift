@@ -137,7 +137,7 @@ public final class Agent {
             workloadAPI = try serveWorkloads()
             try startIdentity()
             try startAccessLog()
-            if options.flowLog.file != nil { flowOutlet = try FlowOutlet(log: options.flowLog) }
+            try startFlowOutlet()
             try startTraces()
             try startProxy()
             let mailbox = reactor.mailbox
@@ -216,6 +216,12 @@ public final class Agent {
         } catch {
             throw SystemError("start the exporter of \(signal.rawValue)", code: error.errno)
         }
+    }
+
+    private func startFlowOutlet() throws(SystemError) {
+        let collector = options.exportsFlows ? try makeExporter(.logs) : nil
+        guard options.flowLog.file != nil || collector != nil else { return }
+        flowOutlet = try FlowOutlet(log: options.flowLog, collector: collector, node: options.node)
     }
 
     private func startProxy() throws(SystemError) {

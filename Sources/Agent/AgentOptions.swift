@@ -51,6 +51,8 @@ public struct AgentOptions: Sendable {
     public var drainTime = Duration.seconds(5)
     public var accessLog = AccessLogOptions()
     public var flowLog = FlowLogOptions()
+    /// Whether the collector gets flow records.
+    public var exportsFlows = false
     /// A collector of OpenTelemetry; nil: none.
     public var otlp: OTLPOptions?
     /// Which requests are traced, if there is a collector; nil: none.

@@ -95,7 +95,9 @@ final class MetricsScrape {
         own.losses.append(
             ("access_log", agent.requestLog.lost(.accessLog) &+ (agent.accessLog?.unwritten ?? 0)))
         for exporter in agent.exporters {
-            let unread = exporter.signal == .traces ? agent.requestLog.lost(.traces) : 0
+            let unread =
+                exporter.signal == .traces
+                ? agent.requestLog.lost(.traces) : agent.flowOutlet?.lostForCollector ?? 0
             own.losses.append((exporter.signal.source, exporter.lost &+ unread))
         }
         own.losses.append(("tap", agent.requestLog.lost(.tap)))

@@ -14,6 +14,9 @@ struct FlowOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Files that are kept, FILE, FILE.1 and so on.", valueName: "count"))
     var flowLogFiles = Environment.value("FLOW_LOG_FILES") ?? "5"
 
+    @Option(help: ArgumentHelp("Whether flow records go to the collector (--otlp-endpoint), too.", valueName: "on|off"))
+    var otlpFlows = Environment.value("OTLP_FLOWS") ?? "off"
+
     func fill(_ options: inout AgentOptions) throws {
         guard let size = FlowLogOptions.bytes(flowLogMaxSize) else {
             throw ValidationError(
@@ -22,6 +25,10 @@ struct FlowOptions: ParsableArguments {
         guard let files = Int(flowLogFiles), (1...1000).contains(files) else {
             throw ValidationError("--flow-log-files: \(flowLogFiles) is not a number from 1 to 1000")
         }
+        guard ["on", "off"].contains(otlpFlows) else {
+            throw ValidationError("--otlp-flows: \(otlpFlows) is not on or off")
+        }
+        options.exportsFlows = otlpFlows == "on"
         options.flowLog.file = flowLog.isEmpty ? nil : flowLog
         options.flowLog.maxBytes = size
         options.flowLog.files = files

@@ -122,6 +122,47 @@ extension NodeTests {
             }
         }
 
+        @Test("A collector gets them as log records: refusals as warnings, from the workload that they are of")
+        func collector() throws {
+            try Sandbox.run { sandbox in
+                for name in ["web", "alice", "mallory"] { try sandbox.makeCgroup(name) }
+                let port = try Host.freePort()
+                let sink = try sandbox.start(
+                    [Host.python, Host.script("otlp_sink.py"), "127.0.0.1", "\(port)", "503", "200"],
+                    environment: ["PYTHONPATH": try Host.otlpPackages()])
+                try sink.waitForOutput("the collector listens") { $0.contains("ready\n") }
+                let shop = Shop(sandbox: sandbox, node: try Node(sandbox))
+                try shop.node.start(
+                    shop.manifest([
+                        Manifest.policy("no-mallory", action: "DENY", app: "web", rules: Manifest.from("mallory"))
+                    ]), ["--otlp-endpoint", "http://127.0.0.1:\(port)", "--otlp-flows", "on"])
+                try sandbox.serve(["web,tcp,\(shop.webAddress),8080"], in: "web")
+                #expect(try shop.connect(from: "alice").server == "web")
+                #expect(try shop.connect(from: "mallory").result == "EPERM")
+                func records() throws -> [JSON] {
+                    #expect(!sink.errors.contains("Error"), "\(sink.errors)")
+                    let requests = try sink.output.split(separator: "\n").dropFirst().map { try JSON(String($0)) }
+                    let taken = requests.filter { $0["path"].string == "/v1/logs" && $0["status"].int == 200 }
+                    let records: [JSON] = taken.flatMap { $0["records"].array }
+                    return records.filter { $0["attributes"]["weft.from"].string?.hasPrefix("shop/") == true }
+                }
+                try eventually("they arrive, the first try having failed", within: 15) { try records().count >= 2 }
+                let (closed, denied) = (
+                    try records().first { $0["attributes"]["weft.event"].string == "closed" },
+                    try records().first { $0["attributes"]["weft.event"].string == "denied" }
+                )
+                #expect(try records().count == 2)
+                #expect(closed?["severity"].int == 9 && denied?["severity"].int == 13)
+                #expect(closed?["resource"]["service.name"].string == "alice")
+                #expect(denied?["resource"]["service.name"].string == "mallory")
+                #expect(denied?["resource"]["host.name"].string == shop.node.name)
+                #expect(denied?["attributes"]["weft.rule"].string?.hasPrefix("shop/no-mallory") == true)
+                #expect(denied?["body"].string?.hasPrefix("denied shop/mallory to shop/web:80") == true)
+                #expect(closed?["attributes"]["destination.port"].int == 8080)
+                #expect(try shop.node.scrape().sum("weft_events_lost_total", ["source": "otlp_logs"]) == 0)
+            }
+        }
+
         @Test("A flood that nobody reads: every connection is recorded or counted as lost, and none is refused")
         func flood() throws {
             try Host.require([("cc", "gcc")])

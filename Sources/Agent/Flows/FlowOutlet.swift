@@ -1,9 +1,10 @@
 import Dispatch
 import Synchronization
 import Telemetry
+import WeftABI
 
-/// The thread that takes flow records out of the agent: to the log on disk. The reactor hands them over in batches and
-/// never waits; what the thread cannot keep up with is counted.
+/// The thread that takes flow records out of the agent: to the log on disk, and to a collector. The reactor hands them
+/// over in batches and never waits; what the thread cannot keep up with is counted.
 final class FlowOutlet: Sendable {
     /// Records that may wait.
     static let capacity = 65_536
@@ -23,10 +24,25 @@ final class FlowOutlet: Sendable {
     private let hasWork = DispatchSemaphore(value: 0)
     private let stopped = DispatchSemaphore(value: 0)
     private let unlogged = Atomic<UInt64>(0)
+    private let unexported = Atomic<UInt64>(0)
+    private let collector: OTLPExporter?
+    private let node: String
 
-    /// Opens the log, and starts the thread.
-    init(log options: FlowLogOptions) throws(SystemError) {
-        let log = try RotatingFile(options.file ?? "", maxBytes: options.maxBytes, count: options.files)
+    /// Opens the log if there is to be one, and starts the thread.
+    ///
+    /// - Parameters:
+    ///   - collector: gets the records, too.
+    ///   - node: this node's name.
+    init(log options: FlowLogOptions, collector: OTLPExporter?, node: String) throws(SystemError) {
+        self.collector = collector
+        self.node = node
+        let log: RotatingFile?
+        if let file = options.file {
+            log = try RotatingFile(file, maxBytes: options.maxBytes, count: options.files)
+        } else {
+            log = nil
+        }
+        hasLog = log != nil
         let passed = Passed(log: log)
         DispatchQueue(label: "weft.flows").async { [self] in
             run(passed.log)
@@ -34,8 +50,13 @@ final class FlowOutlet: Sendable {
         }
     }
 
+    let hasLog: Bool
+
     /// Records that are not in the log: no room on their way, or none on the disk.
     var lost: UInt64 { unlogged.load(ordering: .relaxed) }
+
+    /// Records that the exporter to the collector has never got.
+    var lostForCollector: UInt64 { unexported.load(ordering: .relaxed) }
 
     /// Hands records over, with the names that are valid now. From the reactor's thread.
     func take(_ flows: [RawFlow], names: MeshDirectory) {
@@ -45,7 +66,12 @@ final class FlowOutlet: Sendable {
             waiting.count += flows.count
             return true
         }
-        if isTaken { hasWork.signal() } else { unlogged.add(UInt64(flows.count), ordering: .relaxed) }
+        guard !isTaken else {
+            hasWork.signal()
+            return
+        }
+        if hasLog { unlogged.add(UInt64(flows.count), ordering: .relaxed) }
+        if collector != nil { unexported.add(UInt64(flows.count), ordering: .relaxed) }
     }
 
     /// Writes what there is and ends the thread.
@@ -55,29 +81,38 @@ final class FlowOutlet: Sendable {
         stopped.wait()
     }
 
-    private func run(_ log: RotatingFile) {
+    private func run(_ log: RotatingFile?) {
         while true {
             hasWork.wait()
             let (batches, isOver) = waiting.withLock { waiting in
                 defer { (waiting.batches, waiting.count) = ([], 0) }
                 return (waiting.batches, waiting.isOver)
             }
-            for batch in batches { write(batch, to: log) }
+            for batch in batches { hand(batch, to: log) }
             if isOver { return }
         }
     }
 
-    private func write(_ batch: Batch, to log: RotatingFile) {
+    private func hand(_ batch: Batch, to log: RotatingFile?) {
         let clock = WallClock.current()
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(batch.flows.count * 640)
+        bytes.reserveCapacity(log == nil ? 0 : batch.flows.count * 640)
         var ends: [Int] = []
-        ends.reserveCapacity(batch.flows.count)
+        ends.reserveCapacity(log == nil ? 0 : batch.flows.count)
         for raw in batch.flows {
-            FlowRecord(raw.flow, raw.texts, directory: batch.names, clock: clock).writeJSON(to: &bytes)
-            bytes.append(UInt8(ascii: "\n"))
-            ends.append(bytes.count)
+            let record = FlowRecord(raw.flow, raw.texts, directory: batch.names, clock: clock)
+            if log != nil {
+                record.writeJSON(to: &bytes)
+                bytes.append(UInt8(ascii: "\n"))
+                ends.append(bytes.count)
+            }
+            if let collector {
+                let isServer = record.reporter == "destination"
+                let reporter = batch.names.workload(isServer ? raw.flow.destination : raw.flow.source)
+                collector.add(record.otlp(reporter: reporter, node: node))
+            }
         }
+        guard let log else { return }
         let lost = log.write(bytes, ends: ends)
         if lost > 0 { unlogged.add(UInt64(lost), ordering: .relaxed) }
     }
@@ -85,5 +120,5 @@ final class FlowOutlet: Sendable {
 
 /// Hands the file to the thread that uses it.
 private struct Passed: @unchecked Sendable {
-    let log: RotatingFile
+    let log: RotatingFile?
 }
