@@ -20,7 +20,7 @@ import Testing
         }
         let proxy = try TestProxy(to: [backend.port, backend.port], options: options) { rule in
             rule.requestHeaders = HeaderModification(set: [.init(name: "X-Via", value: "weft")], remove: ["x-not"])
-            rule.timeouts = HTTPTimeouts(request: 5_000, backendRequest: 2_000)
+            rule.timeouts = HTTPTimeouts(request: 60_000, backendRequest: 30_000)
             var retry = RetryPolicy()
             retry.conditions = [.gatewayError]
             rule.retry = retry
