@@ -6,8 +6,7 @@ import Glibc
 ///
 /// Several records go out with one send(2).
 @safe struct RecordWriter: ~Copyable {
-    /// Records of the largest size that one send(2) takes. Who reads them is woken with the first, and had better find many:
-    /// 16 in place of 4 are a third of the wake-ups.
+    /// Records of the largest size that one send(2) takes. Who reads them is woken with the first, and had better find many.
     private static let recordsAtOnce = 16
     private static let overhead = RecordCipher.headerSize + 1 + RecordCipher.tagSize
     private static let keyUpdateSize = keyUpdate.count + overhead
