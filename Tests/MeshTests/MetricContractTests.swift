@@ -48,6 +48,57 @@ extension NodeTests {
             }
         }
 
+        /// Of the families of requests: by name and labels but the lane's, what has been counted.
+        private func requests(_ metrics: Metrics, lane: String) -> [String: Double] {
+            var found: [String: Double] = [:]
+            for sample in metrics.samples where sample.labels["weft_lane"] == lane {
+                let isSize =
+                    sample.name.hasPrefix("istio_request_bytes") || sample.name.hasPrefix("istio_response_bytes")
+                // Errors' bodies tell what the server has received, which is more when a proxy is in between.
+                guard
+                    sample.name == "istio_requests_total" || sample.name.hasSuffix("duration_milliseconds_count")
+                        || isSize && sample.labels["response_code"] == "200"
+                else { continue }
+                let labels = sample.labels.filter { $0.key != "weft_lane" }.sorted { $0.key < $1.key }
+                found["\(sample.name) \(labels.map { "\($0.key)=\($0.value)" })"] = sample.value
+            }
+            return found
+        }
+
+        @Test("The same requests are the same series in the kernel's lane and in the proxy's, but for the lane's name")
+        func parity() throws {
+            try HTTPMesh.run { mesh in
+                var rows: [HTTPRequestRow] = []
+                for bytes in [0, 1, 700, 120_000] { rows.append(HTTPRequestRow(path: "/file?bytes=\(bytes)")) }
+                for size in [3, 5000] {
+                    rows.append(
+                        HTTPRequestRow(
+                            method: "POST", path: "/file?bytes=10", body: String(repeating: "x", count: size)))
+                }
+                for status in [404, 404, 503] { rows.append(HTTPRequestRow(path: "/error?status=\(status)")) }
+                func read(_ lane: String) throws -> [String: Double] {
+                    let replies = try mesh.send(rows, to: HTTPMesh.webV1)
+                    #expect(replies.map(\.status) == [200, 200, 200, 200, 200, 200, 404, 404, 503])
+                    try mesh.node.waitForMetrics("every request of the \(lane) lane is counted") {
+                        $0.sum("istio_requests_total", ["weft_lane": lane]) == Double(2 * rows.count)
+                    }
+                    return requests(try mesh.node.scrape(), lane: lane)
+                }
+                let kernel = try read("kernel")
+                try mesh.apply(
+                    RouteCase.route(
+                        """
+                          - backendRefs:
+                            - { name: web-v1, port: 80 }
+                        """
+                    ).replacing("kind: Service, name: web", with: "kind: Service, name: web-v1"))
+                let proxy = try read("proxy")
+                #expect(kernel.count > 100)
+                for (series, value) in proxy { #expect(kernel[series] == value, "\(series)") }
+                #expect(kernel.keys.sorted() == proxy.keys.sorted())
+            }
+        }
+
         @Test("Hosts, methods, paths and statuses that clients make up: bounded series and memory, all counted")
         func attack() throws {
             try Sandbox.run { sandbox in
