@@ -206,21 +206,24 @@ static long read_step(__u32 index, struct reading *reading)
 {
 	struct weft_exchange *exchange = reading->exchange;
 	struct weft_http_scan *scan = reading->scan;
+	long go_on = 0;
 
+	/* The compiler would return the event, which is 0 there, and kernels before 6.2 do not see that it is. */
+	barrier_var(go_on);
 	switch (weft_http_step(exchange, scan, reading->response)) {
 	case WEFT_HTTP_GO:
-		return 0;
+		return go_on;
 	case WEFT_HTTP_REQUEST:
 		tell(reading, WEFT_TAP_REQUEST);
-		return 0;
+		return go_on;
 	case WEFT_HTTP_LOAD:
 		if (load(reading->skb, reading->payload, scan))
-			return 0;
+			return go_on;
 		break;
 	case WEFT_HTTP_ANSWERED:
 		count_answer(exchange, &scan->answer, WEFT_REQUEST_COMPLETE);
 		tell(reading, WEFT_TAP_RESPONSE);
-		return 0;
+		return go_on;
 	case WEFT_HTTP_DONE:
 		return 1;
 	}
