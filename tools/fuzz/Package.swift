@@ -22,11 +22,13 @@ let package = Package(
         .target(
             name: "CLinux",
             cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-fsanitize=fuzzer-no-link,address"])]),
+        .systemLibrary(name: "WeftABI"),
         // Only the parsers, which need nothing else of the module.
         .target(name: "Proxy", dependencies: ["CLinux"], swiftSettings: instrumented),
         .target(name: "CFuzzer"),
         .executableTarget(
-            name: "Fuzz", dependencies: ["CFuzzer", "Proxy"], swiftSettings: instrumented, linkerSettings: sanitizers),
+            name: "Fuzz", dependencies: ["CFuzzer", "Proxy", "WeftABI"], swiftSettings: instrumented,
+            linkerSettings: sanitizers),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,1 +1,0 @@
-../../../../Sources/Proxy/Records/RequestRecord.swift
