@@ -1,4 +1,5 @@
 import BPF
+import CLinux
 import Glibc
 import KernelPlane
 import Logging
