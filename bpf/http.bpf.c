@@ -150,8 +150,10 @@ static __always_inline int is_tapped(const struct weft_exchange *exchange, __u64
 		scans->second_ns = now;
 		scans->told = 0;
 	}
-	if (scans->told >= wanted->per_second)
+	if (scans->told >= wanted->per_second) {
+		count_node(WEFT_COUNT_TAPS_LOST);
 		return 0;
+	}
 	scans->told++;
 	return 1;
 }
@@ -167,8 +169,10 @@ static __noinline void tell(struct reading *reading, __u8 kind)
 	if (!is_tapped(exchange, scan->now_ns))
 		return;
 	event = bpf_ringbuf_reserve(&taps, sizeof(*event), 0);
-	if (!event)
+	if (!event) {
+		count_node(WEFT_COUNT_TAPS_LOST);
 		return;
+	}
 	__builtin_memset(event, 0, sizeof(*event));
 	event->at_ns = scan->now_ns;
 	event->cookie = exchange->cookie;

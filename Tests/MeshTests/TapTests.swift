@@ -14,9 +14,14 @@ extension NodeTests {
 
         /// Whether the programs are told to tell.
         private func isOpen(_ mesh: HTTPMesh) throws -> Bool {
+            try until(mesh) > 0
+        }
+
+        /// Until when, in seconds of CLOCK_MONOTONIC; 0: they are not.
+        private func until(_ mesh: HTTPMesh) throws -> Double {
             let pin = "\(mesh.node.pinDirectory)/maps/tap"
             let dump = try JSON(mesh.sandbox.check(["bpftool", "-j", "map", "dump", "pinned", pin]))
-            return dump[0]["formatted"]["value"]["until_ns"].int ?? 0 > 0
+            return Double(dump[0]["formatted"]["value"]["until_ns"].int ?? 0) / 1e9
         }
 
         @Test("Requests of the proxy lane: who, whom, what, with which result; filters, the rate, and its end")
@@ -70,6 +75,54 @@ extension NodeTests {
 
                 for command in [lines, wide, failing, nobody, few] { command.signal(SIGINT) }
                 try eventually("it ends with its clients") { try !isOpen(mesh) }
+            }
+        }
+
+        @Test(
+            "Requests of the kernel lane, as the kernel reads them: beginning and end, joined; a killed agent's runs out"
+        )
+        func kernelLane() throws {
+            try HTTPMesh.run { mesh in
+                let lines = try tap(mesh, "--service", "shop/web", "-o", "json")
+                let failing = try tap(mesh, "--status", "5xx", "--path", "/x", "-o", "json")
+                _ = try mesh.send([
+                    HTTPRequestRow(method: "POST", path: "/form?a=1", body: "hello"),
+                    HTTPRequestRow(path: "/x?status=503"), HTTPRequestRow(path: "/y?status=503"),
+                ])
+                try lines.waitForOutput("the requests") { $0.split(separator: "\n").count >= 6 }
+                let events = try lines.lines.map { try JSON(String($0)) }
+                #expect(events.map { $0["event"].string } == (0..<6).map { $0 % 2 == 0 ? "request" : "response" })
+                for pair in stride(from: 0, to: 6, by: 2) {
+                    let (request, response) = (events[pair], events[pair + 1])
+                    for key in ["id", "from", "to", "destination", "method", "path", "source_address"] {
+                        #expect(request[key].string == response[key].string && request[key].string != nil, "\(key)")
+                    }
+                    #expect(request["lane"].string == "kernel" && request["from"].string == "shop/client")
+                    #expect(request["to"].string == "shop/web:80" && request["status"].int == nil)
+                }
+                #expect(events[1]["method"].string == "POST" && events[1]["path"].string == "/form?a=1")
+                #expect(events[1]["status"].int == 200 && events[1]["request_bytes"].int == 5)
+                #expect(events[1]["outcome"].string == "complete" && events[1]["duration_us"].int ?? 0 > 0)
+                #expect(events[3]["status"].int == 503)
+                try failing.waitForOutput("the failure") { $0.split(separator: "\n").count >= 2 }
+                #expect(
+                    try failing.lines.map { try JSON(String($0))["path"].string } == ["/x?status=503", "/x?status=503"])
+
+                for command in [lines, failing] { command.signal(SIGINT) }
+                try eventually("it ends with its clients") { try !isOpen(mesh) }
+                // One viewer: the programs themselves keep to its rate.
+                let few = try tap(mesh, "--service", "shop/web", "--max-rps", "1")
+                var many = HTTPRequestRow(path: "/many")
+                many.count = 50
+                _ = try mesh.send([many])
+                try eventually("what was left out is said") { few.errors.contains("events were lost on their way") }
+                #expect(few.lines.count < 20)
+                #expect(try mesh.node.scrape().sum("weft_events_lost_total", ["source": "tap_kernel"]) > 0)
+
+                try mesh.node.kill()
+                try eventually("nobody is told any more", within: 10) {
+                    try until(mesh) < ProcessInfo.processInfo.systemUptime
+                }
             }
         }
 
