@@ -72,7 +72,8 @@ class Telemetry:
         self.unread = variant("kernel lane, nothing read", service.address, 81)
         self.read = variant("kernel lane, HTTP read", service.address, 81)
         self.start_agent(stack, self.unread, pins, ["--http-reading", "off"])
-        self.start_agent(stack, self.read, pins, [])
+        # Series of requests may be two fifths of all.
+        self.start_agent(stack, self.read, pins, ["--max-series", str(5 * SERVICES * STATUSES + 5000)])
         self.nginx = variant("nginx", "127.0.0.1", PROXY_PORT)
         self.envoy = variant("Envoy", "127.0.0.1", PROXY_PORT)
         binary = peers.install_envoy(self.root)
