@@ -389,7 +389,6 @@ struct weft_traffic {
 	__u64 sent_segments; /* TCP segments or UDP datagrams */
 	__u64 received_segments;
 	__u64 retransmits;
-	__u64 window_limited_us;          /* time in which the peer's window alone kept data from being sent */
 	struct weft_histogram rtt_us;     /* smoothed RTT, when a connection ends and while it is busy */
 	struct weft_histogram connect_us; /* connect() to established */
 };
@@ -654,7 +653,7 @@ WEFT_ASSERT(sizeof(struct weft_listening) == 40, "weft_listening");
 WEFT_ASSERT(sizeof(struct weft_workload) == 64, "weft_workload");
 WEFT_ASSERT(sizeof(struct weft_endpoint_key) == 32, "weft_endpoint_key");
 WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
-WEFT_ASSERT(sizeof(struct weft_traffic) == 488, "weft_traffic");
+WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
 WEFT_ASSERT(sizeof(struct weft_connection) == 120, "weft_connection");
 WEFT_ASSERT(sizeof(struct weft_young) == 128, "weft_young");
 WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");

@@ -56,10 +56,6 @@ extension TrafficMetrics {
                 $0.sample($1, $2.retransmits)
             },
             family(
-                "receiver_window_limited_seconds_total", .counter,
-                help: "Time in which clients had something to send and the servers' windows had no room for it."
-            ) { if $2.windowLimited > 0 { $0.sample($1, secondsOf: $2.windowLimited) } },
-            family(
                 "connect_duration_seconds", .histogram, help: "From connect() to an established connection."
             ) { if $2.connect.count > 0 { $0.sample($1, microseconds: $2.connect) } },
             family(

@@ -189,15 +189,6 @@ import WeftABI
         #expect(found.values.filter { $0.key.hasPrefix("weft_connect_duration_seconds_count") }.map(\.value) == [1])
     }
 
-    @Test func timeWithoutRoomInTheServersWindowIsInSeconds() {
-        var metrics = TrafficMetrics()
-        var limited = traffic(opened: 1)
-        limited.window_limited_us = 2_500_000
-        metrics.update([(trafficKey(), limited)], directory: TestDirectory.shop, now: second)
-        #expect(
-            metrics.exposition.sum("weft_receiver_window_limited_seconds_total", "source=\"shop/client\"") == 2.5)
-    }
-
     @Test func idleEntriesMayBeDeletedUnlessAConnectionIsOpen() {
         var metrics = TrafficMetrics(limit: 1, expiry: .seconds(600))
         // The second one has no series; the third one's connection is open.

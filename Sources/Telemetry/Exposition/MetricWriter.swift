@@ -74,11 +74,6 @@ public struct MetricWriter {
         line(labels, valueLength: text.utf8.count) { $0.copy(Array(text.utf8)) }
     }
 
-    /// One sample of microseconds, in seconds.
-    mutating func sample(_ labels: MetricLabels, secondsOf microseconds: UInt64) {
-        line(labels) { $0.decimal(microseconds, fraction: 6) }
-    }
-
     /// A family with one sample.
     public mutating func gauge(_ name: String, help: String, _ value: Double) {
         family(name, .gauge, help: help)
