@@ -188,11 +188,11 @@ import WeftABI
         bench.read()
         var generator = SystemRandomNumberGenerator()
         var counts: [(at: UInt64, count: Int)] = []
-        for _ in 0..<600 {
+        for _ in 0..<400 {
             let count = Int.random(in: 0...9, using: &generator)
             bench.count(count, requestsKey(source: UInt64.random(in: 1...3, using: &generator)))
             bench.proxy(count)
-            bench.read(after: UInt64.random(in: 1...2, using: &generator))
+            bench.read(after: UInt64.random(in: 2...4, using: &generator))
             counts.append((bench.now, 2 * count))
         }
         for window in [10, 60, 300, 890] as [UInt64] {
