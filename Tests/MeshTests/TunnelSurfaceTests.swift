@@ -22,6 +22,8 @@ extension NodeTests {
                 exec openssl "$command" "$@"
                 """.write(toFile: client, atomically: true, encoding: .utf8)
                 try cluster.sandbox.check(["chmod", "700", client])
+                // The scanner tries to connect once, and gives up when the node's certificates are still on their way.
+                try eventually("the port takes tunnels", within: 20) { try cluster.connect().server == "web" }
                 // Protocols and vulnerabilities: what it says of certificates is meant for those of the web's CAs.
                 let scan = try cluster.sandbox.run(
                     [
