@@ -31,7 +31,7 @@ struct SignalReader: Sendable {
 
     private(set) var series = SignalSeries()
     private var traffic: [TrafficKey: ConnectionMemory] = [:]
-    private var requests: [RequestsKey: RequestMemory] = [:]
+    private var requests: [KernelRequestKey: RequestMemory] = [:]
     /// By worker, then by place.
     private var proxied: [[Int: RequestMemory]] = []
     private var tunnelled: [[Int: ConnectionMemory]] = []
@@ -93,7 +93,7 @@ struct SignalReader: Sendable {
     private mutating func take(_ key: weft_requests_key, _ sum: weft_requests, _ now: UInt64) {
         let signal = SignalKey(key)
         guard !signal.isOverflow, let outcome = RequestOutcome(key) else { return }
-        let identity = RequestsKey(key)
+        let identity = KernelRequestKey(key)
         var memory = requests[identity] ?? RequestMemory(series: series.retain(signal))
         memory.round = round
         defer { requests[identity] = memory }
@@ -247,24 +247,6 @@ private struct RequestReading {
         self.requestBytes = requestBytes
         self.responseBytes = responseBytes
         buckets = InlineArray { UInt32(truncatingIfNeeded: bucket($0)) }
-    }
-}
-
-/// A key of the kernel's `requests` map as a dictionary key.
-private struct RequestsKey: Hashable {
-    var source: UInt64
-    var service: UInt64
-    var destination: UInt64
-    /// Everything else.
-    var rest: UInt64
-
-    init(_ key: weft_requests_key) {
-        source = key.source
-        service = key.service
-        destination = key.destination
-        rest =
-            UInt64(key.status) | UInt64(key.lane) << 16 | UInt64(key.reporter) << 24 | UInt64(key.outcome) << 32
-            | UInt64(key.route) << 40
     }
 }
 
