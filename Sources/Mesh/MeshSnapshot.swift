@@ -214,6 +214,9 @@ public struct MeshWorkload: Sendable, Equatable {
     /// Whether an agent takes HBONE for it: connections to it from other nodes are tunnelled, unless its `mutualTLS` is
     /// `disable`.
     public var takesTunnel = false
+    /// Whether it opted in to connections that go around the TCP stack, by itself or by its namespace's TrafficPolicy. Such
+    /// connections have two local ends that both opted in, and each is certified.
+    public var isAccelerated = false
     /// Its TCP ports at which requests are read for rules about requests (policies, tokens). Where such a rule applies to
     /// other ports, it is decided as for plain TCP, as in Istio: ALLOW never matches, DENY does.
     public var requestPorts: Set<UInt16> = []

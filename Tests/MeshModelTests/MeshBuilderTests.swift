@@ -94,6 +94,7 @@ struct MeshBuilderTests {
                 pod.state = pick([.ready, .draining, .notReady])
                 pod.node = pick(["", "node-b"])
                 pod.isRedirected = pick([true, false, false])
+                pod.acceleration = pick([nil, nil, true, false])
                 return .pod(pod)
             case .workload:
                 var workload = WorkloadResource()
@@ -103,6 +104,7 @@ struct MeshBuilderTests {
                 workload.cgroup = pick([nil, "/x", "/y"])
                 workload.node = pick(["", "node-b"])
                 workload.takesTunnel = pick([true, false])
+                workload.acceleration = pick([nil, nil, true, false])
                 return .workload(workload)
             case .trafficPolicy:
                 var policy = TrafficPolicyResource()
@@ -111,6 +113,8 @@ struct MeshBuilderTests {
                 policy.settings.fallback = pick([nil, target()])
                 policy.settings.proxyFields = pick([[], ["fallback"]])
                 policy.timeouts.request = pick([nil, 1000])
+                policy.targetsNamespace = pick([true, false])
+                policy.acceleration = pick([nil, true, false])
                 return .trafficPolicy(policy)
             case .destinationRule:
                 var rule = DestinationRuleResource()

@@ -11,6 +11,8 @@ struct Metadata {
     var weight: UInt16?
     /// The annotation `weft.dev/cgroup`.
     var cgroup: String?
+    /// The annotation `weft.dev/acceleration`.
+    var acceleration: Bool?
     /// The annotation `istio.io/dry-run`.
     var isDryRun = false
     /// The annotation `ambient.istio.io/redirection`.
@@ -53,6 +55,8 @@ struct Metadata {
         case "ambient.istio.io/redirection" where kind == .pod: isRedirected = value.string() == "enabled"
         case "weft.dev/weight" where kind == .pod || kind == .endpointSlice: weight = value.weightText()
         case "weft.dev/cgroup" where kind == .pod: cgroup = value.cgroupPath()
+        case "weft.dev/acceleration" where kind == .pod:
+            acceleration = value.textChoice(["On": true, "Off": false])
         case _ where name.hasPrefix("weft.dev/"):
             value.report("unknown annotation of a \(kind.rawValue)")
         default: _ = value.string()

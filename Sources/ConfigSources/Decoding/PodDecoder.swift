@@ -21,6 +21,7 @@ extension ObjectDecoder {
         pod.labels = metadata.labels
         pod.weight = metadata.weight ?? 1
         pod.cgroup = metadata.cgroup
+        pod.acceleration = metadata.acceleration
         pod.isRedirected = metadata.isRedirected
         spec.forEachField { name, value in
             switch name {

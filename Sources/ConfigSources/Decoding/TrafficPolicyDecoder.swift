@@ -28,9 +28,12 @@ struct TrafficPolicyDecoder {
     mutating func decode(_ spec: YAMLValue) -> TrafficPolicyResource {
         var policy = TrafficPolicyResource()
         var limits: [RateLimit] = []
+        /// Those that have an effect on services.
+        var serviceFields: [String] = []
         spec.forEachField { field, value in
             switch field {
-            case "targetRefs": policy.targets = value.map { targetRef($0) }
+            case "targetRefs": readTargets(value, &policy)
+            case "acceleration": policy.acceleration = value.choice(["On": true, "Off": false])
             case "loadBalancer": readLoadBalancer(value, &policy)
             case "circuitBreaker": policy.settings.limits = circuitBreaker(value)
             case "outlierDetection": policy.settings.outlier = outlierDetection(value)
@@ -46,10 +49,12 @@ struct TrafficPolicyDecoder {
             case "failureMode": policy.failureMode = value.choice(["Open": .open, "Closed": .closed])
             default: return value.reportUnknownField()
             }
+            if field != "targetRefs", field != "acceleration" { serviceFields.append(field) }
             // A budget and a mode of failure change what others of them do, and a load balancer may be the kernel's.
-            if !["targetRefs", "loadBalancer", "retry", "retryBudget", "timeouts", "fault", "failureMode"].contains(
-                field)
-            {
+            if ![
+                "targetRefs", "acceleration", "loadBalancer", "retry", "retryBudget", "timeouts", "fault",
+                "failureMode",
+            ].contains(field) {
                 policy.settings.proxyFields.append(field)
             }
         }
@@ -63,10 +68,33 @@ struct TrafficPolicyDecoder {
         } else if spec.isMapping {
             spec.reportMissing("targetRefs")
         }
+        if policy.acceleration != nil, !policy.targetsNamespace {
+            issues.append(.unsupported("acceleration: workloads opt in; name their Namespace as a target"))
+        }
+        if policy.targetsNamespace, policy.targets.isEmpty, !serviceFields.isEmpty {
+            let fields = serviceFields.joined(separator: ", ")
+            issues.append(.unsupported("\(fields): of a Namespace only acceleration can be set"))
+        }
         return policy
     }
 
-    private mutating func targetRef(_ value: YAMLValue) -> String? {
+    private mutating func readTargets(_ value: YAMLValue, _ policy: inout TrafficPolicyResource) {
+        value.forEachElement { value in
+            switch targetRef(value) {
+            case .service(let name)?: policy.targets.append(name)
+            case .namespace?: policy.targetsNamespace = true
+            case nil: break
+            }
+        }
+    }
+
+    private enum Target {
+        case service(String)
+        /// Its own.
+        case namespace
+    }
+
+    private mutating func targetRef(_ value: YAMLValue) -> Target? {
         var name: String?
         var kind = ""
         var group = ""
@@ -82,17 +110,31 @@ struct TrafficPolicyDecoder {
         }
         for field in ["kind", "name"] where value.isMapping && value.field(field) == nil { value.reportMissing(field) }
         guard let name, !kind.isEmpty else { return nil }
-        guard kind == "Service", group.isEmpty || group == "core" else {
+        let isCore = group.isEmpty || group == "core"
+        if isCore, kind == "Namespace" {
+            guard name == key.name.namespace else {
+                issues.append(
+                    ConditionIssue(
+                        .resolvedRefs, reason: "RefNotPermitted",
+                        message: "Namespace \(name) cannot be a target: only the policy's own "
+                            + "(\(key.name.namespace)) can"))
+                return nil
+            }
+            if let section { issues.append(.unsupported("sectionName \"\(section)\": a Namespace has no sections")) }
+            return .namespace
+        }
+        guard isCore, kind == "Service" else {
             issues.append(
                 ConditionIssue(
                     .resolvedRefs, reason: "InvalidKind",
-                    message: "\(group.isEmpty ? kind : "\(kind).\(group)") cannot be a target: only Service can"))
+                    message: "\(group.isEmpty ? kind : "\(kind).\(group)") cannot be a target: only Service and "
+                        + "Namespace can"))
             return nil
         }
         if let section {
             issues.append(.unsupported("sectionName \"\(section)\": the policy applies to every port of the service"))
         }
-        return name
+        return .service(name)
     }
 
     // MARK: - Load balancer

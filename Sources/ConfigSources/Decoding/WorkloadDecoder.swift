@@ -20,7 +20,7 @@ extension ObjectDecoder {
             case "match": workload.cgroup = cgroup(value)
             case "ports": workload.ports = workloadPorts(value)
             case "weight": workload.weight = value.integer(0...65535, what: "a weight").map { UInt16($0) } ?? 1
-            case "acceleration": workload.isAccelerated = value.choice(["On": true, "Off": false]) ?? false
+            case "acceleration": workload.acceleration = value.choice(["On": true, "Off": false])
             case "tunnel": workload.takesTunnel = value.choice(["HBONE": true, "None": false]) ?? true
             default: value.reportUnknownField()
             }

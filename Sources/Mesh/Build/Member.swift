@@ -15,6 +15,8 @@ struct Member {
     /// False for a Pod that has ended.
     var isLive: Bool
     var tunnel: Tunnel
+    /// nil: as its namespace's TrafficPolicy says.
+    var acceleration: Bool?
 
     /// Who says whether an agent takes HBONE for it.
     enum Tunnel {
@@ -73,13 +75,14 @@ extension MeshObject {
             Member(
                 key: key, labels: pod.labels, serviceAccount: pod.serviceAccount, addresses: pod.addresses,
                 node: pod.node, cgroup: pod.cgroup, ports: pod.ports, weight: pod.weight, state: pod.state,
-                ownsAddresses: !pod.usesHostNetwork, isLive: !pod.isFinished, tunnel: .pod(pod))
+                ownsAddresses: !pod.usesHostNetwork, isLive: !pod.isFinished, tunnel: .pod(pod),
+                acceleration: pod.acceleration)
         case .workload(let workload):
             Member(
                 key: key, labels: workload.labels, serviceAccount: workload.serviceAccount,
                 addresses: workload.addresses, node: workload.node, cgroup: workload.cgroup, ports: workload.ports,
                 weight: workload.weight, state: .ready, ownsAddresses: workload.ports.isEmpty, isLive: true,
-                tunnel: .declared(workload.takesTunnel))
+                tunnel: .declared(workload.takesTunnel), acceleration: workload.acceleration)
         default: nil
         }
     }

@@ -20,6 +20,11 @@ extension MeshBuilder {
             if case .service(let backend, let port, let subset)? = policy.settings.fallback {
                 issues += [problem(of: backend, port: port, subset: subset)].compactMap(\.self)
             }
+            if policy.setsAcceleration, let first = accelerationPolicy(of: name.namespace), first.name != name {
+                issues.append(
+                    .conflict(
+                        "\(ObjectKey(.trafficPolicy, first.name)) is in force for Namespace \(name.namespace)"))
+            }
             return issues
         case .httpRoute(let route): return issues(of: route, name)
         case .virtualService(let virtualService): return issues(of: virtualService, name)

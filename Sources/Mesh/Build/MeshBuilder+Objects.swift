@@ -21,8 +21,11 @@ extension MeshBuilder {
         case .destinationRule:
             for service in object.governed { link(\.rulesOfService, name, service, &dirty) }
             dirty.references.formUnion(object.governed)
-        case .trafficPolicy:
+        case .trafficPolicy(let policy):
             for service in object.governed { link(\.policiesOfService, name, service, &dirty) }
+            guard policy.setsAcceleration else { return }
+            accelerationPolicies[name.namespace, default: []].insert(name)
+            markAcceleration(of: name.namespace, &dirty)
         case .httpRoute:
             for service in object.governed { link(\.routesOfService, name, service, &dirty) }
         case .virtualService:
@@ -76,8 +79,12 @@ extension MeshBuilder {
         case .destinationRule:
             for service in object.governed { unlink(\.rulesOfService, name, service, &dirty) }
             dirty.references.formUnion(object.governed)
-        case .trafficPolicy:
+        case .trafficPolicy(let policy):
             for service in object.governed { unlink(\.policiesOfService, name, service, &dirty) }
+            guard policy.setsAcceleration else { return }
+            accelerationPolicies[name.namespace]?.remove(name)
+            if accelerationPolicies[name.namespace]?.isEmpty == true { accelerationPolicies[name.namespace] = nil }
+            markAcceleration(of: name.namespace, &dirty)
         case .httpRoute:
             for service in object.governed { unlink(\.routesOfService, name, service, &dirty) }
         case .virtualService:
@@ -113,6 +120,12 @@ extension MeshBuilder {
         for policy in snapshot.policies.values where policy.provider == provider {
             dirty.statuses.insert(ObjectKey(.authorizationPolicy, policy.name))
         }
+    }
+
+    private func markAcceleration(of namespace: String, _ dirty: inout Dirty) {
+        dirty.workloads.formUnion(members.members(namespace: namespace))
+        // Of several the oldest is in force.
+        for name in accelerationPolicies[namespace] ?? [] { dirty.statuses.insert(ObjectKey(.trafficPolicy, name)) }
     }
 
     private mutating func markPeerAuthentications(of namespace: String, _ dirty: inout Dirty) {

@@ -21,12 +21,23 @@ extension MeshBuilder {
             var workload = member.workload(
                 options: options, namespaceLabels: snapshot.namespaceLabels[key.name.namespace] ?? [:])
         else { return nil }
+        workload.isAccelerated = member.acceleration ?? accelerationPolicy(of: key.name.namespace)?.isOn ?? false
         (workload.mutualTLS, workload.portMutualTLS) = mutualTLS(of: workload)
         // What rules about requests make of it is computed later, because that depends on services.
         if let old = snapshot.workloads[key.name] {
             (workload.requestPorts, workload.inboundHTTP) = (old.requestPorts, old.inboundHTTP)
         }
         return workload
+    }
+
+    /// The TrafficPolicy that says what holds for workloads of a namespace which do not say it themselves: the oldest.
+    func accelerationPolicy(of namespace: String) -> (name: ObjectName, isOn: Bool)? {
+        guard
+            let first = (accelerationPolicies[namespace] ?? []).min(by: { precedes(.trafficPolicy, $0, $1) }),
+            case .trafficPolicy(let policy)? = objects[ObjectKey(.trafficPolicy, first)]?.resource,
+            let isOn = policy.acceleration
+        else { return nil }
+        return (first, isOn)
     }
 
     func isLive(_ key: ObjectKey) -> Bool {

@@ -20,6 +20,8 @@ public struct MeshBuilder: Sendable {
     /// The objects whose meaning depends on whether a service exists and which ports and subsets it has.
     var referrersOfService: [ObjectName: Set<ObjectKey>] = [:]
 
+    /// The TrafficPolicies that set what holds for a namespace's workloads, by namespace.
+    var accelerationPolicies: [String: Set<ObjectName>] = [:]
     /// By namespace.
     var peerAuthentications: [String: Set<ObjectName>] = [:]
     var requests = RequestIndex()

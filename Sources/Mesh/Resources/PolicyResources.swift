@@ -1,7 +1,7 @@
 /// Weft's `TrafficPolicy`: how the traffic to services is spread, protected and limited. It stands over what a
 /// DestinationRule says of the same service. Whatever only a proxy can do makes the service's HTTP ports go through it:
-/// everything here but the algorithms Random, RoundRobin, LeastConnections and Maglev, `sessionAffinity`, `retryBudget`
-/// and `failureMode`. Values below are the defaults, where a field has one; durations are the Gateway API's (GEP-2257).
+/// everything here but the algorithms Random, RoundRobin, LeastConnections and Maglev, `sessionAffinity`, `retryBudget`,
+/// `failureMode` and `acceleration`. Values below are the defaults, where a field has one; durations are the Gateway API's (GEP-2257).
 ///
 /// ```yaml
 /// apiVersion: weft.dev/v1alpha1
@@ -43,10 +43,16 @@
 ///   - { name: daily, requests: 10000, period: Day, key: Identity } # or Month (UTC); matches, mode, status as above
 ///   fallback: { name: web-static, port: 80 }   # instead of 503 when no endpoint is available
 ///   failureMode: Closed                # connections that need the proxy while the agent is not there; or Open
+///   # Of a policy whose target is its own namespace ({ group: "", kind: Namespace, name: shop }):
+///   acceleration: "On"                 # or "Off": what holds for the namespace's workloads that do not say it themselves
 /// ```
 public struct TrafficPolicyResource: Sendable, Equatable {
     /// Names of services in its own namespace.
     public var targets: [String] = []
+    /// Whether its own namespace is a target of it.
+    public var targetsNamespace = false
+    /// For the workloads of that namespace which do not say it themselves.
+    public var acceleration: Bool?
     /// For connections that the kernel balances.
     public var algorithm: Balancing.Algorithm?
     public var affinitySeconds: UInt32?
@@ -58,6 +64,9 @@ public struct TrafficPolicyResource: Sendable, Equatable {
     public var failureMode: FailureMode?
 
     public init() {}
+
+    /// Whether it decides what holds for workloads of its namespace that do not say it themselves.
+    var setsAcceleration: Bool { targetsNamespace && acceleration != nil }
 
     /// Names of those of its fields that only a proxy can carry out.
     var proxyFields: [String] {

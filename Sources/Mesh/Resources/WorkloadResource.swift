@@ -11,7 +11,8 @@
 ///   match: { cgroup: /system.slice/web.service }  # or { systemdUnit: web.service }, or none
 ///   ports: [{ name: http, port: 8080, protocol: TCP }]
 ///   weight: 90                   # 0...65535, 1 when omitted; its share where a service selects it
-///   acceleration: On             # On or Off
+///   acceleration: On             # or Off: whether its connections within the node may go around the TCP stack where that
+///                                # is proved right; its namespace's TrafficPolicy decides when omitted, else Off
 ///   tunnel: HBONE                # or None: connections to it from other nodes are left as they are. HBONE when omitted:
 ///                                # for a workload of another node that means that an agent runs there
 /// ```
@@ -25,7 +26,8 @@ public struct WorkloadResource: Sendable, Equatable {
     public var cgroup: String?
     public var ports: [MeshWorkloadPort] = []
     public var weight: UInt16 = 1
-    public var isAccelerated = false
+    /// nil: as its namespace's TrafficPolicy says.
+    public var acceleration: Bool?
     /// Whether it takes HBONE, wherever it is.
     public var takesTunnel = true
 
@@ -45,6 +47,8 @@ public struct PodResource: Sendable, Equatable {
     public var ports: [MeshWorkloadPort] = []
     /// The annotation `weft.dev/weight`.
     public var weight: UInt16 = 1
+    /// The annotation `weft.dev/acceleration`; nil: as its namespace's TrafficPolicy says.
+    public var acceleration: Bool?
     /// It has the node's addresses, so only its declared ports are its own.
     public var usesHostNetwork = false
     /// `status.phase` is Succeeded or Failed: its addresses may be another Pod's by now.
