@@ -12,7 +12,7 @@ demo_packages=(nginx-light curl iproute2 procps util-linux)
 test_packages=(
     bind9-dnsutils unbound wrk prometheus iptables kmod tmux python3 python3-yaml openjdk-17-jdk-headless
     clang-format shellcheck bpftool wget gunicorn python3-requests python3-websockets
-    haproxy nghttp2-client python3-pip unzip slowhttptest protobuf-compiler testssl.sh chromium chromium-driver
+    haproxy nghttp2-client python3-pip unzip slowhttptest protobuf-compiler testssl.sh chromium chromium-driver gcc libc6-dev
 )
 # To try it on another kernel.
 virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq)
