@@ -19,20 +19,21 @@ extension ProxyLane {
         engine.publish(table)
     }
 
-    /// The part of a snapshot that tunnels can meet: workloads, and the services that lead to other nodes or whose
-    /// requests are read where they arrive.
+    /// The part of a snapshot that tunnels can meet: workloads, and the services that lead to other nodes, that other nodes
+    /// may come for, or whose requests are read where they arrive.
     private func tunnelled(_ snapshot: MeshSnapshot) -> MeshSnapshot {
         var part = snapshot
         part.generation = 0
         part.requestAuthentications = [:]
         part.authorizers = [:]
         let remote = Set(snapshot.workloads.values.filter { !$0.isLocal && $0.takesTunnel }.map(\.name))
+        let ends = remote.union(snapshot.workloads.values.filter(\.isLocal).map(\.name))
         let inbound = Set(snapshot.workloads.values.filter(\.isLocal).flatMap(\.inboundHTTP.values))
         part.services = snapshot.services.filter { name, service in
             inbound.contains(name)
                 || !remote.isEmpty
                     && service.ports.contains { port in
-                        port.endpoints.contains { $0.workload.map(remote.contains) ?? false }
+                        port.endpoints.contains { $0.workload.map(ends.contains) ?? false }
                     }
         }
         return part

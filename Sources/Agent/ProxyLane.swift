@@ -50,6 +50,7 @@ final class ProxyLane {
         ownPorts = TunnelTable.standardPorts.union([outbound.port, inboundPlace.port, tunnel.port])
         var engineOptions = ProxyOptions()
         engineOptions.workers = options.workers > 0 ? options.workers : max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+        engineOptions.readsTunnels = options.readsHTTP
         engineOptions.tracing = options.otlp == nil ? nil : options.tracing
         // A failure shows when something is written there.
         _ = unsafe mkdir(options.stateDirectory, 0o700)

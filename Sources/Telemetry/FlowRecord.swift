@@ -122,6 +122,8 @@ extension weft_flow {
         event = tunnel.event.rawValue
         reporter = UInt8(WEFT_REPORTER_DESTINATION.rawValue)
         error = UInt32(bitPattern: tunnel.error)
+        http_class = tunnel.requests.firstClass
+        http_requests = tunnel.requests.count
     }
 }
 

@@ -109,7 +109,7 @@ struct KnownNames {
 
     /// {reporter, source, destination_service, lane}.
     mutating func unparsedLabels(
-        _ key: KernelRequestKey, isFromSource: Bool, _ directory: some NameDirectory
+        _ key: RequestKey, isFromSource: Bool, _ directory: some NameDirectory
     ) -> MetricLabels {
         MetricLabels([
             ("reporter", Self.reporter(isFromSource)),

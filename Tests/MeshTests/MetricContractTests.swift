@@ -99,6 +99,86 @@ extension NodeTests {
             }
         }
 
+        /// What an application's requests have left in the metrics of all its nodes: by name and labels, but for those that
+        /// say how the requests went.
+        private func series(_ application: ThreeServices, _ families: [String]) throws -> [String: Double] {
+            var found: [String: Double] = [:]
+            for node in application.nodes {
+                for sample in try node.scrape().samples where families.contains(sample.name) {
+                    let labels = sample.labels.filter {
+                        $0.key != "weft_lane" && $0.key != "connection_security_policy"
+                    }.sorted { $0.key < $1.key }
+                    let name = "\(sample.name) \(labels.map { "\($0.key)=\($0.value)" })"
+                    found[name, default: 0] += sample.value
+                }
+            }
+            return found
+        }
+
+        /// Sends the same requests as every other time, and waits until all are counted.
+        private func exercise(_ application: ThreeServices, lane: String) throws {
+            #expect(try application.send("/ok", count: 6) == Array(repeating: 200, count: 6))
+            #expect(try application.send("/fail-db", count: 3) == [502, 502, 502])
+            #expect(try application.send("/none", count: 2) == [404, 404])
+            // 11 of front, 9 of api, 18 of db, each at both ends.
+            try eventually("every request of the \(lane) lane is counted", within: 10) {
+                let counted = try application.nodes.map {
+                    try $0.scrape().sum("istio_requests_total", ["weft_lane": lane])
+                }
+                return counted.reduce(0, +) == 76
+            }
+        }
+
+        /// Who has asked whom for what, and how often, as one node sees it.
+        private func graph(_ node: Node) throws -> [String] {
+            try JSON(node.run(["graph", "--window", "5m", "--format", "json"]).output)["edges"].array
+                .filter { $0["requests"].int ?? 0 > 0 }.map { edge in
+                    let ends = ["from", "to", "service"].map { edge[$0].string ?? "-" }.joined(separator: " ")
+                    return "\(ends) \(edge["requests"].int ?? 0) \(edge["success"].double ?? -1)"
+                }.sorted()
+        }
+
+        @Test(
+            "Three services: the same metrics and the same graph in the kernel's lane, in the proxy's and across nodes")
+        func application() throws {
+            let requests =
+                ["istio_requests_total", "istio_request_duration_milliseconds_count"]
+                + ["istio_request_bytes", "istio_response_bytes"].flatMap { ["\($0)_count", "\($0)_sum"] }
+            let connections = ["istio_tcp_connections_opened_total"]
+            var kernel: [String: Double] = [:]
+            var kernelConnections: [String: Double] = [:]
+            var kernelGraph: [String] = []
+            try ThreeServices.run(routed: []) { application in
+                try exercise(application, lane: "kernel")
+                kernel = try series(application, requests)
+                kernelConnections = try series(application, connections)
+                try eventually("the graph has all three edges", within: 8) {
+                    kernelGraph = try graph(application.node)
+                    return kernelGraph.count == 3 && kernelGraph.contains { $0.contains("/db-1 shop/db 18 ") }
+                }
+            }
+            #expect(kernel.count >= 70)
+            func compare(_ application: ThreeServices, lane: String) throws {
+                try exercise(application, lane: lane)
+                let found = try series(application, requests)
+                for (name, value) in found { #expect(kernel[name] == value, "\(lane): \(name)") }
+                #expect(found.keys.sorted() == kernel.keys.sorted(), "\(lane)")
+                for node in application.nodes {
+                    var found: [String] = []
+                    try? eventually("the graph is the same", within: 8) {
+                        found = try graph(node)
+                        return found == kernelGraph
+                    }
+                    #expect(found == kernelGraph, "\(lane), \(node.name)")
+                }
+            }
+            try ThreeServices.run(routed: ["front", "api", "db"]) { try compare($0, lane: "proxy") }
+            try ThreeServices.runAcrossNodes { application in
+                try compare(application, lane: "tunnel")
+                #expect(try series(application, connections) == kernelConnections)
+            }
+        }
+
         @Test("Hosts, methods, paths and statuses that clients make up: bounded series and memory, all counted")
         func attack() throws {
             try Sandbox.run { sandbox in

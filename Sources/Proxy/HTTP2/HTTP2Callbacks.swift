@@ -146,7 +146,12 @@ enum HTTP2Callbacks {
             if count < room, unsafe !place.pointee.hasEnding { unsafe place.pointee.isReadable = false }
             unsafe place.pointee.byteCount += UInt64(count)
             unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
-            return count
+            guard unsafe place.pointee.isFollowed else { return count }
+            var event = HTTP2Event(kind: .sourceRead, stream: stream)
+            event.place = index
+            event.offset = UInt32(start)
+            event.count = UInt32(count)
+            return unsafe HTTP2Callbacks.push(state, event) == 0 ? count : Int(callbackFailure)
         }
         if count == 0 {
             unsafe place.pointee.hasEnded = true

@@ -15,6 +15,8 @@ struct HTTP2Event: BitwiseCopyable {
         case goAway
         /// A PING of ours has come back.
         case pong
+        /// A source that is followed has bytes in the output: `offset` and `count` say where.
+        case sourceRead
         /// The bytes to send have come to their end.
         case sourceEnded
         /// Reading the bytes to send has failed; `code` is the errno.
@@ -63,9 +65,10 @@ struct HTTP2Head: BitwiseCopyable {
 
 /// A short text of a header block, which is copied; a longer one counts as not readable.
 struct HTTP2Text: BitwiseCopyable {
-    static let capacity = 160
+    /// An address, a name of 253 bytes and what is around them.
+    static let capacity = 336
 
-    private var storage = InlineArray<160, UInt8>(repeating: 0)
+    private var storage = InlineArray<336, UInt8>(repeating: 0)
     private(set) var count = 0
     private(set) var isPresent = false
     private(set) var isTooLong = false

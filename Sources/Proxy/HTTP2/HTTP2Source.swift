@@ -12,6 +12,8 @@ struct HTTP2Source: BitwiseCopyable {
     var isDeferred = false
     /// END_STREAM has been sent.
     var hasEnded = false
+    /// Whoever reads what it says is told of every piece.
+    var isFollowed = false
     /// Bytes that were read.
     var byteCount: UInt64 = 0
 }

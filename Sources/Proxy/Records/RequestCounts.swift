@@ -4,7 +4,7 @@ extension WorkerStatistics {
         public var source: UInt64
         public var service: UInt64
         public var destination: UInt64
-        /// Status, flags, direction and which ends are tunnels, in one word.
+        /// Status, flags, direction, which ends are tunnels and how it was read, in one word.
         var outcome: UInt64
         /// `HTTPRule.identifier`; 0: none.
         public var rule: UInt64
@@ -28,6 +28,7 @@ extension WorkerStatistics {
             outcome =
                 UInt64(record.flags.rawValue) | UInt64(record.status) << 32 | (record.isInbound ? 1 << 48 : 0)
                 | (record.isFromTunnel ? 1 << 49 : 0) | (record.isToTunnel ? 1 << 50 : 0)
+                | (record.isPassedOn ? 1 << 51 : 0)
             rule = record.rule
             peer = record.peer
         }
@@ -40,6 +41,16 @@ extension WorkerStatistics {
         public var isInbound: Bool { outcome >> 48 & 1 == 1 }
         public var isFromTunnel: Bool { outcome >> 49 & 1 == 1 }
         public var isToTunnel: Bool { outcome >> 50 & 1 == 1 }
+        public var isPassedOn: Bool { outcome >> 51 & 1 == 1 }
+        /// They could not be followed: nothing but their number is known.
+        public var isUnparsed: Bool { outcome >> 52 & 1 == 1 }
+
+        /// The same of requests that could not be followed.
+        var unparsed: Key {
+            var key = self
+            key.outcome |= 1 << 52
+            return key
+        }
 
         var words: CounterKey { [source, service, destination, outcome, rule, UInt64(peer)] }
     }

@@ -12,6 +12,8 @@ public struct RequestRecord: BitwiseCopyable, Sendable {
     /// Whether its client's connection came through a tunnel, and whether the last one to a backend went through one.
     public var isFromTunnel = false
     public var isToTunnel = false
+    /// Whether it was read in a tunnel whose bytes were only passed on.
+    public var isPassedOn = false
     /// The client's identity, as a certificate has proved it: a number in the worker's `PeerNames`; 0: none.
     public var peer: UInt32 = 0
     public var status: UInt16 = 0

@@ -24,6 +24,8 @@ public struct TunnelFlow: BitwiseCopyable, Sendable {
     public var received: UInt64 = 0
     /// errno of one that failed; 0: none.
     public var error: Int32 = 0
+    /// Of HTTP/1 that was read on its way.
+    public var requests = ConnectionRequests.Summary(firstClass: 0, count: 0)
 
     public init(client: ClientAddress, target: ClientAddress, started: UInt64, ended: UInt64) {
         self.client = client

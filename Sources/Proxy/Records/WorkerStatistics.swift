@@ -53,6 +53,11 @@ public struct WorkerStatistics: @unchecked Sendable {
         requests.add(1, at: values &+ Request.responseBytes &+ 1 &+ SizeHistogram.bucket(bytes: record.responseBody))
     }
 
+    /// Counts requests that could not be followed: nothing of the record but who and how.
+    public func recordUnparsed(_ record: RequestRecord, count: UInt64) {
+        requests.add(count, at: requests.values(for: Key(record).unparsed.words) &+ Request.count)
+    }
+
     private func count(_ start: UInt64, _ end: UInt64, at histogram: Int) {
         let microseconds = end > start ? (end &- start) / 1000 : 0
         requests.add(microseconds, at: histogram)

@@ -27,6 +27,9 @@ public struct ProxyOptions: Sendable {
     /// For a client to read the last response of a connection that is closed with bytes unread.
     public var lingerTimeout: UInt64 = 2_000
 
+    /// HTTP/1 in tunnels whose bytes are only passed on is read and counted.
+    public var readsTunnels = true
+
     /// Requests without an `x-request-id` get one.
     public var generatesRequestIDs = true
     /// Which requests are traced; nil: whatever they say of traces is passed on as it is.

@@ -16,6 +16,30 @@ enum TunnelAddress {
         return end < text.count ? parse(text, 5, end) : nil
     }
 
+    /// Whether a `forwarded` names this host, as it is or quoted, in `host`.
+    static func isHost(_ text: HTTP2Text, _ host: [UInt8]) -> Bool {
+        guard text.isPresent, !text.isTooLong else { return false }
+        var start = 0
+        while start + 6 <= text.count, !has(text, start, ";host=") { start += 1 }
+        start += 6
+        guard start < text.count else { return false }
+        let isQuoted = text[start] == UInt8(ascii: "\"")
+        if isQuoted { start += 1 }
+        let end = start + host.count
+        guard end + (isQuoted ? 1 : 0) <= text.count, !isQuoted || text[end] == UInt8(ascii: "\""),
+            end + (isQuoted ? 1 : 0) == text.count || text[end + (isQuoted ? 1 : 0)] == UInt8(ascii: ";")
+        else { return false }
+        for (index, byte) in host.enumerated() where text[start + index] != byte { return false }
+        return true
+    }
+
+    private static func has(_ text: HTTP2Text, _ start: Int, _ name: StaticString) -> Bool {
+        for index in 0..<name.utf8CodeUnitCount {
+            guard unsafe text[start + index] == name.utf8Start[index] else { return false }
+        }
+        return true
+    }
+
     private static func parse(_ text: HTTP2Text, _ start: Int, _ end: Int) -> ClientAddress? {
         var colon = end
         while colon > start, text[colon - 1] != UInt8(ascii: ":") { colon -= 1 }

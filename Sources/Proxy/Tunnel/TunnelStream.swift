@@ -53,12 +53,18 @@ struct TunnelStream: BitwiseCopyable {
     var counters = -1
     var countedSent: UInt64 = 0
     var countedDelivered: UInt64 = 0
+    /// Of a server's whose bytes are passed on: its place in the worker's `TunnelRequests`; and what came of it.
+    var requests = TunnelRequests.none
+    var summary = ConnectionRequests.Summary(firstClass: 0, count: 0)
     /// When it began, nanoseconds.
     var started: UInt64
 
     var isOfEngine: Bool {
         if case .none = owner { false } else { true }
     }
+
+    /// It speaks HTTP/1.
+    var isRead: Bool { requests < TunnelRequests.undecided }
 
     enum Owner: BitwiseCopyable {
         case none

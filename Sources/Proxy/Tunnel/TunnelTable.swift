@@ -29,6 +29,13 @@ public final class TunnelTable: Sendable {
         var service: UInt64
     }
 
+    /// A service of which a connection may be.
+    struct Service: Sendable {
+        var host: [UInt8]
+        /// Its identifier in the kernel's maps.
+        var identifier: UInt64
+    }
+
     /// A workload of this node at one of its ports.
     struct Inbound: Sendable, BitwiseCopyable {
         var workload: UInt64
@@ -55,6 +62,8 @@ public final class TunnelTable: Sendable {
     let exceptions: [Place: Bool]
     /// Host names, by the service's identifier.
     let hosts: [UInt64: [UInt8]]
+    /// Services that lead to an address and port of this node, with the names that peers know them by.
+    let services: [Place: [Service]]
     /// The identity that is shown to a peer which has connected to an address.
     let servers: [Place: String]
     let inbound: [Place: Inbound]
@@ -84,6 +93,7 @@ public final class TunnelTable: Sendable {
         baggage = builder.baggage()
         (remotes, exceptions) = builder.remotes()
         hosts = builder.hosts()
+        services = builder.services()
         servers = builder.servers()
         inbound = builder.inbound()
         ingress = TunnelIngress(snapshot, identifiers, previous: previous?.ingress)
@@ -109,6 +119,13 @@ public final class TunnelTable: Sendable {
     /// What is at an address and port of this node.
     func inbound(at address: ClientAddress) -> Inbound? {
         inbound[Place(address, port: address.port)] ?? inbound[Place(address, port: 0)]
+    }
+
+    /// The service that a peer says it has connected to, if that leads to this address; 0: none. This is for records,
+    /// nothing is decided by it.
+    func service(_ forwarded: HTTP2Text, at address: ClientAddress) -> UInt64 {
+        guard let services = services[Place(address, port: address.port)] else { return 0 }
+        return services.first { TunnelAddress.isHost(forwarded, $0.host) }?.identifier ?? 0
     }
 
     /// Where a connection of one of this node's workloads comes from: what the kernel has turned to the agent comes from a

@@ -100,6 +100,25 @@ struct TunnelTableBuilder {
         return hosts
     }
 
+    func services() -> [Place: [TunnelTable.Service]] {
+        let hosts = hosts()
+        var services: [Place: [TunnelTable.Service]] = [:]
+        for service in snapshot.services.values.sorted(by: { $0.name < $1.name }) {
+            for port in service.ports where port.transport == .tcp {
+                let key = RouteIdentifiers.ServicePort(service: service.name, port: port.port)
+                guard let identifier = identifiers.services[key]?.first, let host = hosts[identifier] else { continue }
+                for endpoint in port.endpoints {
+                    guard let workload = endpoint.workload, snapshot.workloads[workload]?.isLocal == true else {
+                        continue
+                    }
+                    services[Place(endpoint.address, endpoint.port), default: []].append(
+                        TunnelTable.Service(host: host, identifier: identifier))
+                }
+            }
+        }
+        return services
+    }
+
     func servers() -> [Place: String] {
         var servers: [Place: String] = [:]
         for workload in workloads where workload.isLocal {

@@ -20,6 +20,7 @@ struct Tunnels: ~Copyable {
     var gathered = SocketVector()
     var gatheredStream = UInt32.max
     var random: RandomBits
+    var requests: TunnelRequests
 
     init(_ options: ProxyOptions) {
         sessions = Slots(capacity: options.tunnelsPerWorker)
@@ -27,6 +28,7 @@ struct Tunnels: ~Copyable {
         port = HTTP2Port(sources: options.connectionsPerWorker)
         chunks = BacklogChunks(capacity: options.smallBuffersPerWorker + options.largeBuffersPerWorker)
         random = RandomBits(seed: UInt64.random(in: .min ... .max))
+        requests = TunnelRequests(capacity: options.connectionsPerWorker)
     }
 }
 

@@ -36,7 +36,9 @@ extension Worker {
             refuse(event.stream, of: session, 401)
             return
         }
-        if inbound.service == 0 { dial(stream) } else { handOver(stream, inbound) }
+        guard inbound.service == 0 else { return handOver(stream, inbound) }
+        stream.service = tunnels.table?.service(head.forwarded, at: target) ?? 0
+        dial(stream)
     }
 
     /// The address of the application that connects. Its agent may say so only of the peer's own: rules about addresses
@@ -96,6 +98,7 @@ extension Worker {
             return
         }
         stream.descriptor = descriptor
+        if options.readsTunnels { stream.requests = TunnelRequests.undecided }
         guard let index = insert(stream) else {
             close(descriptor)
             unavailable(stream, ENOBUFS)

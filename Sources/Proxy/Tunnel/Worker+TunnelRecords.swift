@@ -10,7 +10,7 @@ extension Worker {
         tunnels.streams[index].event = .closed
         tunnels.streams[index].counters = statistics.connectionOpened(
             WorkerStatistics.ConnectionKey(
-                source: stream.source, service: 0, destination: stream.destination, peer: stream.peer))
+                source: stream.source, service: stream.service, destination: stream.destination, peer: stream.peer))
     }
 
     /// Counts what has gone through a stream since the last time.
@@ -37,6 +37,7 @@ extension Worker {
     mutating func recordEnded(_ index: UInt32) {
         guard tunnels.streams[index].isServer else { return }
         recordBytes(index)
+        endRequests(index)
         let stream = tunnels.streams[index]
         if stream.counters >= 0 { statistics.connectionClosed(stream.counters) }
         tunnels.streams[index].counters = -1
@@ -46,6 +47,7 @@ extension Worker {
         flow.destination = stream.destination
         flow.sent = tunnels.port[source: index].byteCount
         flow.received = stream.delivered
+        flow.requests = stream.summary
         if stream.event == .failed { flow.error = stream.error == 0 ? ECANCELED : stream.error }
         record(flow, peer: stream.peer, rule: stream.rule)
     }

@@ -8,6 +8,7 @@ extension Worker {
         guard let index = tunnels.streams.insert(stream) else { return nil }
         var source = HTTP2Source()
         source.descriptor = stream.descriptor
+        source.isFollowed = stream.requests != TunnelRequests.none
         tunnels.port[source: index] = source
         let token = EventToken(
             kind: .tunnelStream, index: index, generation: tunnels.streams.generation(index))
@@ -134,6 +135,7 @@ extension Worker {
 
     /// The socket has failed, which its stream tells the other side (RFC 9113 §8.5).
     mutating func socketFailed(_ index: UInt32) {
+        serverLeft(index)
         breakStream(index, tunnels.streams[index].phase == .requested ? .cancel : .connectError)
     }
 

@@ -159,7 +159,13 @@ extension Worker {
             tunnels.sessions[index].isRetired = true
             if tunnels.sessions[index].streams == 0 { endTunnel(index, .noError) }
         case .pong: tunnels.sessions[index].pingSent = 0
-        case .sourceEnded: engineLeft(event.place)
+        case .sourceRead:
+            let output = tunnels.sessions[index].output
+            readRequests(
+                event.place, buffers.bytes(output, event.offset, event.offset + event.count), isResponse: true)
+        case .sourceEnded:
+            serverLeft(event.place)
+            engineLeft(event.place)
         case .sourceFailed: socketFailed(event.place)
         }
     }
@@ -179,6 +185,9 @@ extension Worker {
             // Nobody wants them, but the window is all streams'.
             tunnels.sessions[index].http.consume(event.stream, Int(event.count))
             return
+        }
+        if tunnels.streams[stream].requests != TunnelRequests.none {
+            readRequests(stream, tunnels.port.bytes(event), isResponse: false)
         }
         if tunnels.gatheredStream != stream || tunnels.gathered.isFull { passOn(index) }
         guard tunnels.streams[stream].backlog.isEmpty, tunnels.streams[stream].isWritable,

@@ -25,7 +25,7 @@ struct RequestKey {
         destination = key.destination
         status = key.status
         flags = key.flags
-        lane = UInt8(truncatingIfNeeded: WEFT_LANE_PROXY.rawValue)
+        lane = UInt8(truncatingIfNeeded: (key.isPassedOn ? WEFT_LANE_TUNNEL : WEFT_LANE_PROXY).rawValue)
         principal = peers?.name(key.peer)
         isFromTunnel = key.isFromTunnel
         isToTunnel = key.isToTunnel

@@ -10,7 +10,6 @@ extension RequestMetrics {
         var reading = weft_requests()
         var lastChange: UInt64 = 0
         var update: UInt64 = 0
-        /// Of those that could not be followed, in `unparsed`.
         var handles = Handles()
     }
 
@@ -54,17 +53,9 @@ extension RequestMetrics {
                 change, of: RequestKey(key), isFromSource: key.isFromSource, isFromDestination: key.isFromDestination,
                 for: &handles, directory, now)
         }
-        if key.isFromSource {
-            unparsed.add(Requests(count: change.count), handle: &handles.source, isNew: handles.isNew, now) {
-                names.unparsedLabels(key, isFromSource: true, directory)
-            }
-        }
-        if key.isFromDestination {
-            unparsed.add(Requests(count: change.count), handle: &handles.destination, isNew: handles.isNew, now) {
-                names.unparsedLabels(key, isFromSource: false, directory)
-            }
-        }
-        handles.isNew = false
+        countUnparsed(
+            change, of: RequestKey(key), isFromSource: key.isFromSource, isFromDestination: key.isFromDestination,
+            for: &handles, directory, now)
     }
 
     mutating func forgetKernelLabels() {
@@ -74,9 +65,7 @@ extension RequestMetrics {
     private mutating func releaseKernelEntry(_ position: Int) {
         let handles = kernelEntries[position].handles
         kernelEntries[position].handles = Handles()
-        guard kernelEntries[position].key.isUnparsed else { return release(handles) }
-        if let handle = handles.source { unparsed.release(handle) }
-        if let handle = handles.destination { unparsed.release(handle) }
+        release(handles)
     }
 
     private mutating func dropKernelEntriesThatAreGone() {

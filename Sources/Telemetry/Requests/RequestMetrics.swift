@@ -19,6 +19,9 @@ public struct RequestMetrics {
         var source: Int?
         var destination: Int?
         var route: Int?
+        /// Of what could not be followed.
+        var unparsedSource: Int?
+        var unparsedDestination: Int?
         /// Linkerd's, by direction.
         var outbound = LinkerdRequests.Handles()
         var inbound = LinkerdRequests.Handles()
@@ -121,9 +124,16 @@ public struct RequestMetrics {
             return
         }
         let key = RequestKey(reading.key, peers: peers)
-        routes.add(
-            Requests(count: change.count), handle: &entry.handles.route, isNew: entry.handles.isNew, now
-        ) { names.routeLabels(reading.key, directory) }
+        guard !reading.key.isUnparsed else {
+            return countUnparsed(
+                change, of: key, isFromSource: false, isFromDestination: true, for: &entry.handles, directory, now)
+        }
+        // No rule decides about what is only read.
+        if !reading.key.isPassedOn {
+            routes.add(
+                Requests(count: change.count), handle: &entry.handles.route, isNew: entry.handles.isNew, now
+            ) { names.routeLabels(reading.key, directory) }
+        }
         count(
             change, of: key, isFromSource: !reading.key.isInbound,
             isFromDestination: reading.key.isInbound || names.isLocal(key.destination, directory),
@@ -154,6 +164,25 @@ public struct RequestMetrics {
         handles.isNew = false
     }
 
+    /// Counts what could not be followed.
+    mutating func countUnparsed(
+        _ change: RequestCounts, of key: RequestKey, isFromSource: Bool, isFromDestination: Bool,
+        for handles: inout Handles, _ directory: some NameDirectory, _ now: UInt64
+    ) {
+        if isFromSource {
+            unparsed.add(Requests(count: change.count), handle: &handles.unparsedSource, isNew: handles.isNew, now) {
+                names.unparsedLabels(key, isFromSource: true, directory)
+            }
+        }
+        if isFromDestination {
+            unparsed.add(Requests(count: change.count), handle: &handles.unparsedDestination, isNew: handles.isNew, now)
+            {
+                names.unparsedLabels(key, isFromSource: false, directory)
+            }
+        }
+        handles.isNew = false
+    }
+
     mutating func addToOverflow(_ change: RequestCounts) {
         requests.addToOverflow(change)
         linkerd?.addToOverflow(change)
@@ -165,6 +194,8 @@ public struct RequestMetrics {
         if let handle = handles.source { requests.release(handle) }
         if let handle = handles.destination { requests.release(handle) }
         if let handle = handles.route { routes.release(handle) }
+        if let handle = handles.unparsedSource { unparsed.release(handle) }
+        if let handle = handles.unparsedDestination { unparsed.release(handle) }
     }
 
     /// Names have changed: every entry finds its series anew when it counts next.

@@ -25,7 +25,9 @@ enum RequestOutcome {
         .upstreamTermination, .upstreamReset, .upstreamProtocolError, .upstreamTimeout,
     ]
 
-    init(_ key: WorkerStatistics.Key) {
+    /// - Returns: nil for what could not be followed.
+    init?(_ key: WorkerStatistics.Key) {
+        guard !key.isUnparsed else { return nil }
         if key.status >= 500 {
             self = .failed
         } else if key.flags.contains(.downstreamTermination) {

@@ -45,7 +45,7 @@ struct SignalKey: Hashable, Sendable {
         service = key.service
         destination = key.destination
         rule = key.rule
-        lane = UInt8(WEFT_LANE_PROXY.rawValue)
+        lane = UInt8((key.isPassedOn ? WEFT_LANE_TUNNEL : WEFT_LANE_PROXY).rawValue)
         reporter = UInt8((key.isInbound ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE).rawValue)
         isTunnelled = key.isFromTunnel || key.isToTunnel
     }

@@ -124,7 +124,9 @@ struct SignalReader: Sendable {
     private mutating func takeRequests(
         of worker: WorkerStatistics, _ number: Int, at position: Int, _ now: UInt64
     ) {
-        guard let reading = worker.reading(at: position), reading.key != .overflow else {
+        guard let reading = worker.reading(at: position), reading.key != .overflow,
+            let outcome = RequestOutcome(reading.key)
+        else {
             if let gone = proxied[number].removeValue(forKey: position) { series.release(gone.series) }
             return
         }
@@ -142,7 +144,7 @@ struct SignalReader: Sendable {
                 to: RequestReading(
                     count: counts.count, requestBytes: counts.requestBytes.sum, responseBytes: counts.responseBytes.sum
                 ) { counts.duration.buckets[$0] },
-                RequestOutcome(reading.key), countsChange: true, now)
+                outcome, countsChange: true, now)
         }
         proxied[number][position] = memory
     }

@@ -92,11 +92,13 @@ struct Cluster {
         ] + documents).joined(separator: "---\n")
     }
 
-    private func workload(_ name: String, node: String, address: String, cgroup: String, port: Int? = nil) -> String {
+    func workload(
+        _ name: String, app: String? = nil, node: String, address: String, cgroup: String, port: Int? = nil
+    ) -> String {
         """
         apiVersion: weft.dev/v1alpha1
         kind: Workload
-        metadata: { name: \(name), namespace: shop, labels: { app: \(name) } }
+        metadata: { name: \(name), namespace: shop, labels: { app: \(app ?? name) } }
         spec:
           serviceAccount: \(name)
           node: \(node)
@@ -104,6 +106,14 @@ struct Cluster {
           match: { cgroup: "\(sandbox.cgroupPath(cgroup))" }
         \(port.map { "  ports: [{ name: main, port: \($0) }]\n" } ?? "")
         """
+    }
+
+    /// Gives one of the nodes another address.
+    func add(_ address: String, to node: Node) throws {
+        guard let namespace = node.namespace else { throw TestFailure("\(node.name) has no namespace") }
+        try sandbox.check([
+            "nsenter", "--net=\(namespace.path)", "ip", "address", "add", "\(address)/24", "dev", "eth0",
+        ])
     }
 
     /// Puts other documents in force on both nodes.

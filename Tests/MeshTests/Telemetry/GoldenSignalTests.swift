@@ -5,64 +5,9 @@ extension NodeTests {
     /// A real application of three services that call each other, each in a cgroup of its own.
     @Suite("Golden signals of an application")
     struct GoldenSignalTests {
-        /// `front` calls `api`, which calls `db` twice; every server keeps its own books.
-        private struct Application {
-            static let services = [("front", "127.96.0.30"), ("api", "127.96.0.31"), ("db", "127.96.0.32")]
-            let sandbox: Sandbox
-            let node: Node
-
-            /// - Parameter routed: services whose requests go through the proxy.
-            static func run(routed: [String], _ body: (Application) throws -> Void) throws {
-                try Sandbox.run { sandbox in
-                    let application = Application(sandbox: sandbox, node: try Node(sandbox))
-                    for name in ["client"] + services.map(\.0) { try sandbox.makeCgroup(name) }
-                    var documents = [Manifest.workload("client", cgroup: sandbox.cgroupPath("client"))]
-                    for (number, (name, address)) in services.enumerated() {
-                        documents.append(Manifest.selecting(name, address: address, app: name))
-                        documents.append(
-                            Manifest.workload(
-                                "\(name)-1", cgroup: sandbox.cgroupPath(name), app: name,
-                                addresses: [sandbox.address(number + 1)], port: 8080))
-                    }
-                    documents += routed.map { Manifest.route($0, service: $0) }
-                    try application.node.start(documents.joined(separator: "---\n"))
-                    for (number, (name, _)) in services.enumerated() {
-                        let next = ["127.96.0.31", "127.96.0.32", "-"][number]
-                        let server = try sandbox.start(
-                            [
-                                Host.python, Host.script("application.py"), name, sandbox.address(number + 1), "8080",
-                                next,
-                            ],
-                            in: name)
-                        try server.waitForOutput("listening") { $0.contains("ready\n") }
-                    }
-                    try body(application)
-                }
-            }
-
-            /// Sends requests one after the other from the workload `client`; the statuses.
-            func send(_ path: String, count: Int) throws -> [Int] {
-                let result = try sandbox.run(
-                    [
-                        "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n",
-                        "http://127.96.0.30\(path)?[1-\(count)]",
-                    ],
-                    in: "client")
-                return result.output.split(separator: "\n").compactMap { Int($0) }
-            }
-
-            /// Rows by name.
-            func stat(_ arguments: String...) throws -> [String: JSON] {
-                let result = try node.run(["stat"] + arguments + ["--window", "5m", "-o", "json"])
-                guard result.succeeded else { throw TestFailure("weft stat: \(result.errors)") }
-                let rows = try JSON(result.output).array
-                return Dictionary(rows.map { ($0["name"].string ?? "", $0) }) { first, _ in first }
-            }
-        }
-
         @Test("stat, edges and graph say exactly what was sent, and what failed")
         func proxied() throws {
-            try Application.run(routed: ["front", "api", "db"]) { application in
+            try ThreeServices.run(routed: ["front", "api", "db"]) { application in
                 #expect(try application.send("/ok", count: 60) == Array(repeating: 200, count: 60))
                 // db fails, api says 502 for it and front passes that on.
                 #expect(try application.send("/fail-db", count: 20) == Array(repeating: 502, count: 20))
