@@ -52,20 +52,24 @@ extension MeshSnapshot {
     }
 
     /// What stands in the proxy lane, by the kernel's identifier of each address family of each port.
+    ///
+    /// - Parameter former: ports that stood there earlier: connections that were captured then may be open, and the sweep
+    ///   asks what they are guarded by.
     func compiledCaptures(
-        _ compiled: [ObjectName: CompiledWorkload], policies: [UInt64: CompiledPolicy]
+        _ compiled: [ObjectName: CompiledWorkload], policies: [UInt64: CompiledPolicy], former: Set<CapturedPort>
     ) -> (captures: [UInt64: CompiledCapture], failures: [ObjectName]) {
         var captures: [UInt64: CompiledCapture] = [:]
         var failures: [ObjectName] = []
         let egress = EgressPolicies(compiled, policies)
         for service in services.values {
-            for port in service.ports where port.isProxied {
+            for port in service.ports
+            where port.isProxied || former.contains(CapturedPort(service: service.name, port: port.port)) {
                 let targets = service.targets(of: port)
                 // Where a target has no endpoint left, requests go to its fallback.
                 let destinations = guarded(
                     (targets + targets.compactMap(fallback)).flatMap(endpoints), compiled, policies, egress: egress)
                 guard let capture = CompiledCapture(service, port, destinations: destinations) else {
-                    failures.append(service.name)
+                    if port.isProxied { failures.append(service.name) }
                     continue
                 }
                 for isIPv4 in [true, false] where service.addresses.contains(where: { $0.isIPv4 == isIPv4 }) {
@@ -137,6 +141,22 @@ private struct EgressPolicies {
             }
         }
         blocks = Array(seen)
+    }
+}
+
+/// A TCP port of a service whose connections the agent carries, or has carried.
+struct CapturedPort: Hashable, Sendable {
+    var service: ObjectName
+    var port: UInt16
+}
+
+extension MeshSnapshot {
+    /// The ports whose connections are carried by the agent.
+    var capturedPorts: Set<CapturedPort> {
+        Set(
+            services.values.flatMap { service in
+                service.ports.filter(\.isProxied).map { CapturedPort(service: service.name, port: $0.port) }
+            })
     }
 }
 

@@ -37,13 +37,16 @@ public struct CompiledMaps: Sendable {
     private let sources: [ObjectName: MeshService]
     private let drains: DrainDeadlines
     private let isCapturing: Bool
+    /// Ports that are or were in the proxy lane.
+    private let everCaptured: Set<CapturedPort>
 
     public static var empty: CompiledMaps { CompiledMaps(MeshSnapshot()) }
 
     /// - Parameters:
     ///   - isCapturing: whether there is an agent that takes connections of the proxy and tunnel lanes; without one all
     ///     services are in the kernel's.
-    ///   - previous: an earlier result. It only saves work: services that did not change are taken from it.
+    ///   - previous: an earlier result. It saves work: services that did not change are taken from it. And what was in the
+    ///     proxy lane by it stays guarded.
     public init(
         _ snapshot: MeshSnapshot, drains: DrainDeadlines = [:], isCapturing: Bool = false,
         previous: CompiledMaps? = nil
@@ -83,8 +86,10 @@ public struct CompiledMaps: Sendable {
         policies = compiler.groups.merging(networkCompiler.groups) { first, _ in first }
         failures = compiler.failures
         networkFailures = networkCompiler.failures
+        let former = (previous?.everCaptured ?? []).filter { snapshot.services[$0.service] != nil }
+        everCaptured = isCapturing ? former.union(snapshot.capturedPorts) : []
         (captures, captureFailures) =
-            isCapturing ? snapshot.compiledCaptures(workloads, policies: policies) : ([:], [])
+            isCapturing ? snapshot.compiledCaptures(workloads, policies: policies, former: former) : ([:], [])
         if workloads.values.contains(where: \.demandsMutualTLS) {
             ruleNames.append(CompiledName(Identifier.strictRule, WEFT_NAME_RULE, Identifier.strictRuleName))
         }

@@ -66,6 +66,21 @@ struct CompiledCaptureTests {
             lanes(CompiledMaps(mesh(), isCapturing: true, previous: before))[web] == [WEFT_LANE_PROXY.rawValue])
     }
 
+    /// Connections that were captured before are still the sweep's to end.
+    @Test func whatHasLeftTheLaneStaysGuardedAndIsNotCaptured() throws {
+        let before = CompiledMaps(mesh(), isCapturing: true)
+        var without = mesh([denial(of: "web")])
+        without.services[web]?.ports[0].http = nil
+        let after = CompiledMaps(without, isCapturing: true, previous: before)
+        #expect(lanes(after)[web] == [WEFT_LANE_KERNEL.rawValue])
+        let id = Identifier.service(web, port: 80, transport: .tcp, isIPv4: true)
+        #expect(after.captures[id]?.value.guards.0.workload == Identifier.workload(web))
+        #expect(CompiledMaps(without, isCapturing: true, previous: after).captures.keys.contains(id))
+        #expect(CompiledMaps(without, isCapturing: true).captures.isEmpty)
+        without.services[web] = nil
+        #expect(CompiledMaps(without, isCapturing: true, previous: after).captures.isEmpty)
+    }
+
     @Test func failureModeIsAFlag() {
         var mesh = mesh()
         mesh.services[web]?.failureMode = .open

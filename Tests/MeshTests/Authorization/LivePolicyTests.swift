@@ -44,6 +44,38 @@ extension NodeTests {
             }
         }
 
+        @Test("Captured for rules that are gone: a later DENY ends the connections all the same")
+        func left() throws {
+            let route = """
+                apiVersion: gateway.networking.k8s.io/v1
+                kind: HTTPRoute
+                metadata: { name: web, namespace: shop }
+                spec:
+                  parentRefs: [{ group: "", kind: Service, name: web, port: 80 }]
+                  rules: [{ matches: [{ method: GET }], backendRefs: [{ name: web-v1, port: 80 }] }]
+
+                """
+            try HTTPMesh.run(route) { mesh in
+                let client = try mesh.startHTTP(
+                    "idle", ["address": HTTPMesh.web, "port": 80, "count": 5], in: "client")
+                try client.waitForOutput("connections open") { $0.contains("\"count\": 5") }
+                try mesh.apply()
+                try eventually("the route is gone", within: 5) {
+                    let explanation = try mesh.node.weft(
+                        "explain", "connect", "\(HTTPMesh.web):80", "--from", "shop/client", "-o", "json")
+                    return try JSON(explanation.output)["lane"].string == "kernel"
+                }
+                try mesh.apply(Manifest.policy("deny", action: "DENY", app: "web", rules: Manifest.from("client")))
+                try eventually("the agent has ended them", within: 5) {
+                    mesh.node.agentLog.contains("ended connections")
+                }
+                try client.write(line: "")
+                let result = try client.wait(timeout: 20)
+                let answer = try JSON(String(try #require(result.output.split(separator: "\n").last)))
+                #expect(answer["statuses"]["closed"].int == 5, "\(result.output)")
+            }
+        }
+
         @Test("In the proxy lane: the next request on a connection is decided by the policy of its moment")
         func proxy() throws {
             try HTTPMesh.run(allow("client", "{ methods: [GET] }")) { mesh in
