@@ -170,6 +170,30 @@ struct TrafficPolicyTests {
         #expect(rules.map(\.fault) == [fault, fault])
     }
 
+    @Test("lets callers say which faults, and names fields of answers that are tried again")
+    func byRequest() throws {
+        let text =
+            HTTPMesh.trafficPolicy(
+                """
+                retry: { attempts: 1, conditions: [], headers: [X-Again] },
+                fault: { delay: { byRequest: true, percent: 5 }, abort: { byRequest: true } }
+                """)
+            + HTTPMesh.route("{ backendRefs: [{ name: web-v1, port: 80 }] }")
+        let rule = try snapshot(HTTPMesh.services + text).routing().rules[0]
+        #expect(rule.retry?.conditions == .retriableHeaders && rule.retry?.headerNames == ["X-Again"])
+        #expect(
+            rule.fault
+                == HTTPFault(
+                    delay: .init(milliseconds: nil, partsPerMillion: 50_000), abort: .init(status: nil)))
+        for wrong in [
+            "delay: { byRequest: false }", "delay: { byRequest: true, duration: 1s }",
+            "abort: { byRequest: true, status: 500 }",
+        ] {
+            let outcome = try load(HTTPMesh.services + HTTPMesh.trafficPolicy("fault: { \(wrong) }"))
+            #expect(outcome.snapshot == nil, "\(wrong)")
+        }
+    }
+
     @Test("stands over a DestinationRule, field by field")
     func precedence() throws {
         let text =
@@ -269,7 +293,7 @@ struct TrafficPolicyTests {
         (
             "retry: { conditions: [sometimes] }",
             [
-                "spec.retry.conditions[0]: \"sometimes\" is not a condition for retries: 5xx, gateway-error, reset, reset-before-request, connect-failure, refused-stream, retriable-4xx, retriable-status-codes, envoy-ratelimited, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable or a status code"
+                "spec.retry.conditions[0]: \"sometimes\" is not a condition for retries: 5xx, gateway-error, reset, reset-before-request, connect-failure, refused-stream, retriable-4xx, retriable-status-codes, retriable-headers, envoy-ratelimited, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable or a status code"
             ]
         ),
         ("retry: { backoff: { base: 1s, max: 10ms } }", ["spec.retry.backoff: max cannot be shorter than base"]),
@@ -277,7 +301,7 @@ struct TrafficPolicyTests {
         ("fault: {}", ["spec.fault: one of delay and abort is required"]),
         (
             "fault: { abort: { status: 503, grpcStatus: INTERNAL } }",
-            ["spec.fault.abort: one of status and grpcStatus is required"]
+            ["spec.fault.abort: one of status, grpcStatus and byRequest is required"]
         ),
         (
             "fault: { delay: { duration: 1s, percent: -1 } }",

@@ -426,7 +426,7 @@ struct VirtualServiceTests {
             (
                 "{ retries: { attempts: 1, retryOn: sometimes }, \(to) }",
                 [
-                    "\(rule).retries.retryOn: \"sometimes\" is not a condition for retries: 5xx, gateway-error, reset, reset-before-request, connect-failure, refused-stream, retriable-4xx, retriable-status-codes, envoy-ratelimited, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable or a status code"
+                    "\(rule).retries.retryOn: \"sometimes\" is not a condition for retries: 5xx, gateway-error, reset, reset-before-request, connect-failure, refused-stream, retriable-4xx, retriable-status-codes, retriable-headers, envoy-ratelimited, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable or a status code"
                 ]
             ),
             (

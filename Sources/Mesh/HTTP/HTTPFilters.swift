@@ -105,23 +105,27 @@ public struct HTTPMirror: Sendable, Equatable {
 /// Faults made on purpose (Istio's `fault`): the delay first, then the abort.
 public struct HTTPFault: Sendable, Equatable {
     public struct Delay: Sendable, Equatable {
-        public var milliseconds: UInt32
+        /// nil: as the request's `x-envoy-fault-delay-request` says; without it there is none.
+        public var milliseconds: UInt32?
+        /// The request's `x-envoy-fault-delay-request-percentage` can only make it less.
         public var partsPerMillion: UInt32
 
-        public init(milliseconds: UInt32, partsPerMillion: UInt32 = 1_000_000) {
+        public init(milliseconds: UInt32?, partsPerMillion: UInt32 = 1_000_000) {
             self.milliseconds = milliseconds
             self.partsPerMillion = partsPerMillion
         }
     }
 
     public struct Abort: Sendable, Equatable {
-        /// 200 to 599.
-        public var status: UInt16
+        /// 200 to 599. nil: as the request's `x-envoy-fault-abort-request` or `x-envoy-fault-abort-grpc-request` says;
+        /// without either there is none.
+        public var status: UInt16?
         /// For gRPC: the code in place of an HTTP status.
         public var grpcStatus: UInt16?
+        /// The request's `x-envoy-fault-abort-request-percentage` can only make it less.
         public var partsPerMillion: UInt32
 
-        public init(status: UInt16, grpcStatus: UInt16? = nil, partsPerMillion: UInt32 = 1_000_000) {
+        public init(status: UInt16?, grpcStatus: UInt16? = nil, partsPerMillion: UInt32 = 1_000_000) {
             self.status = status
             self.grpcStatus = grpcStatus
             self.partsPerMillion = partsPerMillion

@@ -34,6 +34,22 @@ public struct RetryPolicy: Sendable, Equatable {
         public static let grpcInternal = Self(rawValue: 1 << 12)
         public static let grpcResourceExhausted = Self(rawValue: 1 << 13)
         public static let grpcUnavailable = Self(rawValue: 1 << 14)
+
+        /// Those that are about gRPC's status.
+        public static let grpc: Self = [
+            .grpcCancelled, .grpcDeadlineExceeded, .grpcInternal, .grpcResourceExhausted, .grpcUnavailable,
+        ]
+
+        /// Envoy's names of them.
+        public static let names: [(name: StaticString, condition: Self)] = [
+            ("5xx", .serverError), ("gateway-error", .gatewayError), ("reset", .reset),
+            ("reset-before-request", .resetBeforeRequest), ("connect-failure", .connectFailure),
+            ("refused-stream", .refusedStream), ("retriable-4xx", .retriable4xx),
+            ("retriable-status-codes", .retriableStatusCodes), ("retriable-headers", .retriableHeaders),
+            ("envoy-ratelimited", .rateLimited), ("cancelled", .grpcCancelled),
+            ("deadline-exceeded", .grpcDeadlineExceeded), ("internal", .grpcInternal),
+            ("resource-exhausted", .grpcResourceExhausted), ("unavailable", .grpcUnavailable),
+        ]
     }
 
     /// Retries after the first attempt.
@@ -41,6 +57,8 @@ public struct RetryPolicy: Sendable, Equatable {
     public var conditions: Conditions = []
     /// With `retriableStatusCodes`.
     public var statusCodes: [UInt16] = []
+    /// With `retriableHeaders`: answers that have a field of one of these names.
+    public var headerNames: [String] = []
     /// Milliseconds; nil: the rule's `backendRequest`.
     public var perTryTimeout: UInt32?
     /// Milliseconds: the base of the jittered exponential back-off (Envoy's default 25) and its cap (10 times the base).

@@ -9,6 +9,7 @@ struct FieldReader {
     private var upgradeEvades = false
     private(set) var expectsContinue = false
     private(set) var acceptsTrailers = false
+    private(set) var hasEnvoyFields = false
     // Of Connection.
     private(set) var isClosing = false
     private(set) var isKeepAlive = false
@@ -132,6 +133,7 @@ struct FieldReader {
         case .expect where isRequest:
             guard bytes.equals(field.value, ignoringCase: "100-continue") else { return .unknownExpectation }
             expectsContinue = true
+        case .envoy: hasEnvoyFields = true
         case .te where isRequest:
             var list = ListElements(field.value)
             while let element = list.next(in: bytes) {
@@ -194,7 +196,7 @@ struct FieldReader {
                 let known = KnownField(element, in: bytes)
                 guard known.mayBeConnectionOption else { return .invalidConnectionOption }
                 if known == .upgrade { namesUpgrade = true }
-                if known == .other { hasConnectionOptions = true }
+                if known == .other || known == .envoy { hasConnectionOptions = true }
             }
         }
         return nil

@@ -43,6 +43,8 @@ public enum KnownField: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case forwarded, xForwardedFor, xForwardedProto, xForwardedHost, xRequestID
     case traceparent, tracestate, b3, xB3Traceid, xB3Spanid, xB3Parentspanid, xB3Sampled, xB3Flags
     case grpcStatus, grpcTimeout
+    /// Any name that starts with `x-envoy-`.
+    case envoy
 }
 
 /// How the end of a message's body is found (RFC 9112 section 6.3).
@@ -101,6 +103,8 @@ public struct RequestHead: BitwiseCopyable, Sendable {
     /// Weft or the recipient relies on (Host, Cookie, X-Forwarded-For, ...) are never named: such a head is refused.
     public var hasConnectionOptions = false
     public var acceptsTrailers = false
+    /// There is a field whose name starts with `x-envoy-`.
+    public var hasEnvoyFields = false
     /// Of the head, with the empty line (and an empty line before it, which is allowed).
     public var byteCount: UInt16 = 0
 

@@ -83,6 +83,8 @@ extension KnownField {
                 self = .xForwardedHost
             } else if bytes.equals(name, ignoringCase: "proxy-connection") {
                 self = .proxyConnection
+            } else if Self.isEnvoy(name, in: bytes) {
+                self = .envoy
             }
         case 17:
             if bytes.equals(name, ignoringCase: "transfer-encoding") {
@@ -99,15 +101,22 @@ extension KnownField {
         case 30:
             if bytes.equals(name, ignoringCase: "access-control-request-headers") {
                 self = .accessControlRequestHeaders
+            } else if Self.isEnvoy(name, in: bytes) {
+                self = .envoy
             }
-        default: break
+        default: if name.count > 16, Self.isEnvoy(name, in: bytes) { self = .envoy }
         }
+    }
+
+    @inline(__always)
+    private static func isEnvoy(_ name: HeadSlice, in bytes: RawSpan) -> Bool {
+        bytes.equals(HeadSlice(start: name.start, count: 8), ignoringCase: "x-envoy-")
     }
 
     /// Whether `Connection` may name the field: it is one between two neighbours, or one that nobody relies on.
     var mayBeConnectionOption: Bool {
         switch self {
-        case .other, .connection, .keepAlive, .proxyConnection, .te, .upgrade, .trailer: true
+        case .other, .connection, .keepAlive, .proxyConnection, .te, .upgrade, .trailer, .envoy: true
         default: false
         }
     }

@@ -189,6 +189,7 @@ public enum RequestParser {
         head.expectsContinue = reader.expectsContinue && head.minorVersion == 1
         head.hasConnectionOptions = reader.hasConnectionOptions
         head.acceptsTrailers = reader.acceptsTrailers
+        head.hasEnvoyFields = reader.hasEnvoyFields
         return nil
     }
 }

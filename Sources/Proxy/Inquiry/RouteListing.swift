@@ -109,10 +109,12 @@ extension RouteListing.Rule {
             filters.append("mirror \(Double(mirror.partsPerMillion) / 10_000)% to \(text(mirror.target))")
         }
         if let delay = rule.fault?.delay {
-            filters.append("delay \(delay.milliseconds) ms for \(Double(delay.partsPerMillion) / 10_000)%")
+            let duration = delay.milliseconds.map { "\($0) ms" } ?? "as the request says"
+            filters.append("delay \(duration) for \(Double(delay.partsPerMillion) / 10_000)%")
         }
         if let abort = rule.fault?.abort {
-            filters.append("abort \(abort.status) for \(Double(abort.partsPerMillion) / 10_000)%")
+            let status = abort.status.map(String.init) ?? "as the request says"
+            filters.append("abort \(status) for \(Double(abort.partsPerMillion) / 10_000)%")
         }
         if let timeout = rule.timeouts.request { filters.append("timeout \(timeout) ms") }
         if let timeout = rule.timeouts.backendRequest { filters.append("backend timeout \(timeout) ms") }

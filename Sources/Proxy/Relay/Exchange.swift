@@ -89,6 +89,8 @@ struct Exchange: BitwiseCopyable {
     /// The last of those asked that have allowed it; -1: none.
     var allowingProvider: Int32 = -1
     var retry = RetryState()
+    /// What its caller asks for, if it is one who may.
+    var overrides = RequestOverrides()
     var tried = TriedEndpoints()
     /// Of the key that the cluster's balancer hashes.
     var hash: UInt64?

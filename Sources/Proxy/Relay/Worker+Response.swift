@@ -285,9 +285,32 @@ extension Worker {
                 }
             }
         }
+        failure.hasRetriableHeader = hasRetriableHeader(exchange, bytes)
         exchanges[exchange].retryAfter = failure.retryAfter
         exchanges[exchange].grpcStatus = failure.grpcStatus
         return failure
+    }
+
+    /// Whether the response in `reader` has a field that its rule or its caller names as a reason to try again.
+    private func hasRetriableHeader(_ exchange: UInt32, _ bytes: RawSpan) -> Bool {
+        var names = RouteRun.empty
+        let rule = exchanges[exchange].decision.rule
+        let generation = exchanges[exchange].generation
+        if rule >= 0 {
+            let retry = generations[generation].table.rules[Int(rule)].retry
+            if retry >= 0 { names = generations[generation].table.retries[Int(retry)].headers }
+        }
+        let namesHeaders = exchanges[exchange].overrides.namesHeaders
+        guard namesHeaders || !names.isEmpty else { return false }
+        let input = downstreams[exchanges[exchange].downstream].input
+        let request = buffers.bytes(input, input.start, input.end)
+        let fields = reader.fields.fields
+        for index in fields.indices {
+            let name = bytes[fields[index].name]
+            if namesHeaders, exchanges[exchange].overrides.names(name, request) { return true }
+            if generations[generation].table.isNamed(name, in: names) { return true }
+        }
+        return false
     }
 
     /// 0 for what is no decimal number, such as a date.
@@ -332,8 +355,8 @@ extension Worker {
             return refuseResponse(exchange)
         }
         let failure = inspect(exchange, head, bytes)
-        if exchanges[exchange].decision.rule >= 0, head.status >= 400 || failure.grpcStatus != 255,
-            retries(exchange, failure)
+        if exchanges[exchange].decision.rule >= 0 || exchanges[exchange].overrides.changesRetries,
+            head.status >= 400 || failure.grpcStatus != 255 || failure.hasRetriableHeader, retries(exchange, failure)
         {
             return .over
         }

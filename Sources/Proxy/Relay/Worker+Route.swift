@@ -34,12 +34,17 @@ extension Worker {
         if isLimited(exchange) { return }
         let generation = exchanges[exchange].generation
         let rule = exchanges[exchange].decision.rule
+        var timeout: UInt32 = 0
+        var fault: Int32 = -1
         if rule >= 0 {
             let settings = generations[generation].table.rules[Int(rule)]
             exchanges[exchange].record.rule = generations[generation].ruleIdentifiers[Int(rule)]
-            if settings.requestTimeout > 0 { shortenDeadline(exchange, UInt64(settings.requestTimeout)) }
-            if settings.fault >= 0, injectFault(exchange, settings.fault) { return }
+            timeout = settings.requestTimeout
+            fault = settings.fault
         }
+        timeout = exchanges[exchange].overrides.timeout ?? timeout
+        if timeout > 0 { shortenDeadline(exchange, UInt64(timeout)) }
+        if fault >= 0, injectFault(exchange, fault) { return }
         exchanges[exchange].isAdmitted = true
         forward(exchange)
     }
@@ -67,7 +72,16 @@ extension Worker {
         exchanges[exchange].cluster = Int(decision.cluster)
         if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
         exchanges[exchange].hasGRPCTimeout = view.slice(of: .grpcTimeout) != nil
+        guard view.head.hasEnvoyFields || exchanges[exchange].hasGRPCTimeout else { return nil }
+        if isTrusted(index) { exchanges[exchange].overrides = RequestOverrides(view) }
         return RequestDeadline.milliseconds(view)
+    }
+
+    /// Whether a client may decide about its requests' retries and timeouts: a workload of the mesh, which the kernel or
+    /// its certificate has identified. What Envoy calls internal.
+    private func isTrusted(_ index: UInt32) -> Bool {
+        downstreams[index].principal != PeerPrincipals.none
+            || downstreams[index].source != 0 && !downstreams[index].isInbound
     }
 
     /// The request ends so many milliseconds from now, unless it is to end earlier.
@@ -79,19 +93,22 @@ extension Worker {
         armTimer(exchange)
     }
 
-    private func applies(_ fault: RouteFault, to exchange: UInt32) -> Bool {
+    /// A rule's fault as it is for this request; nil: not for this one.
+    private func fault(_ place: Int32, for exchange: UInt32) -> RouteFault? {
         let index = exchanges[exchange].downstream
         let input = downstreams[index].input
         let view = reader.view(
             exchanges[exchange].request, buffers.bytes(input, input.start, input.end),
             source: downstreams[index].source, client: downstreams[index].peer)
-        return generations[exchanges[exchange].generation].table.applies(fault, to: view)
+        let generation = exchanges[exchange].generation
+        let fault = generations[generation].table.faults[Int(place)]
+        guard generations[generation].table.applies(fault, to: view) else { return nil }
+        return fault.delaysByRequest || fault.abortsByRequest ? RequestedFault(view).applied(to: fault) : fault
     }
 
     /// True: the request waits or was answered.
     private mutating func injectFault(_ exchange: UInt32, _ place: Int32) -> Bool {
-        let fault = generations[exchanges[exchange].generation].table.faults[Int(place)]
-        guard applies(fault, to: exchange) else { return false }
+        guard let fault = fault(place, for: exchange) else { return false }
         // Both are drawn at once, so that the delay does not change the share of the aborts.
         let delays = fault.delay > 0 && Percentage.isChosen(fault.delayPartsPerMillion, random: random.next())
         let aborts =
@@ -189,18 +206,22 @@ extension Worker {
     }
 
     func retryRule(_ exchange: UInt32) -> RetryRule? {
-        let rule = exchanges[exchange].decision.rule
-        guard rule >= 0 else { return nil }
-        return generations[exchanges[exchange].generation].retryRules[Int(rule)]
+        let place = exchanges[exchange].decision.rule
+        let rule = place < 0 ? nil : generations[exchanges[exchange].generation].retryRules[Int(place)]
+        guard exchanges[exchange].overrides.changesRetries else { return rule }
+        let input = downstreams[exchanges[exchange].downstream].input
+        return exchanges[exchange].overrides.applied(to: rule, buffers.bytes(input, input.start, input.end))
     }
 
     private mutating func setTryDeadline(_ exchange: UInt32, _ rule: RetryRule?) {
         let place = exchanges[exchange].decision.rule
-        guard place >= 0 else { return }
-        let backend = generations[exchanges[exchange].generation].table.rules[Int(place)].backendTimeout
+        let override = exchanges[exchange].overrides.perTryTimeout
+        guard place >= 0 || override != nil else { return }
+        let backend =
+            override ?? generations[exchanges[exchange].generation].table.rules[Int(place)].backendTimeout
         let deadline = exchanges[exchange].requestDeadline
         let timeout = exchanges[exchange].retry.perTryTimeout(
-            rule: rule, backendRequest: backend == 0 ? nil : UInt64(backend) * 1_000_000,
+            rule: override == nil ? rule : nil, backendRequest: backend == 0 ? nil : UInt64(backend) * 1_000_000,
             deadline: deadline == 0 ? .max : deadline * 1_000_000, now: now)
         exchanges[exchange].tryDeadline = timeout.map { tick + max(1, $0 / 1_000_000) } ?? 0
         if exchanges[exchange].tryDeadline != 0 || deadline != 0 { armTimer(exchange) }

@@ -3,14 +3,17 @@ public import Mesh
 /// A `RetryPolicy` as it is evaluated: flat, so that a routing table holds it and a request copies nothing.
 public struct RetryRule: BitwiseCopyable, Sendable {
     /// Retries after the first attempt.
-    public let attempts: UInt32
-    public let conditions: RetryPolicy.Conditions
+    public internal(set) var attempts: UInt32
+    public internal(set) var conditions: RetryPolicy.Conditions
     /// Nanoseconds; 0: none.
     public let perTryTimeout: UInt64
     public let backoff: RetryBackoff
     public let honorsRetryAfter: Bool
     public let avoidsPreviousHosts: Bool
-    private let statusCodes: StatusSet
+    var statusCodes: StatusSet
+
+    /// Of requests whose callers ask for retries where their rule has none.
+    static let unconfigured = RetryRule(RetryPolicy())
 
     public init(_ policy: RetryPolicy) {
         attempts = policy.attempts
@@ -64,13 +67,16 @@ public struct RetryRule: BitwiseCopyable, Sendable {
 }
 
 /// Statuses 100 to 611.
-private struct StatusSet: BitwiseCopyable, Sendable {
+struct StatusSet: BitwiseCopyable, Sendable {
     private var words = SIMD8<UInt64>(repeating: 0)
 
     init(_ statuses: [UInt16]) {
-        for status in statuses where (100..<612).contains(status) {
-            words[Int(status - 100) >> 6] |= 1 << UInt64((status - 100) & 63)
-        }
+        for status in statuses { insert(status) }
+    }
+
+    mutating func insert(_ status: UInt16) {
+        guard (100..<612).contains(status) else { return }
+        words[Int(status - 100) >> 6] |= 1 << UInt64((status - 100) & 63)
     }
 
     func contains(_ status: UInt16) -> Bool {

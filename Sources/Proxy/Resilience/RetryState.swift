@@ -22,6 +22,7 @@ public struct AttemptFailure: BitwiseCopyable, Sendable {
     public var grpcStatus: UInt8 = 255
     /// The answer has `x-envoy-ratelimited`.
     public var isRateLimited = false
+    /// The answer has a field that the rule, or the caller, names as a reason to try again.
     public var hasRetriableHeader = false
     /// Seconds, from Retry-After; 0: none.
     public var retryAfter: UInt32 = 0

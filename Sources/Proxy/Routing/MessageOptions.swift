@@ -54,13 +54,15 @@ extension RouteTable {
     /// Whether an edit drops the fields of this name.
     @inline(__always)
     func drops(_ edit: RouteHeaderEdit, _ name: HeadSlice, of bytes: RawSpan) -> Bool {
-        for index in edit.dropped.indices {
-            let dropped = names[index]
-            if dropped.count == UInt32(name.count),
-                ByteText.equalIgnoringCase(bytes[name], text(dropped))
-            {
-                return true
-            }
+        isNamed(bytes[name], in: edit.dropped)
+    }
+
+    /// Whether a field's name is one of a run of `names`.
+    @inline(__always)
+    func isNamed(_ name: RawSpan, in run: RouteRun) -> Bool {
+        for index in run.indices {
+            let one = names[index]
+            if one.count == UInt32(name.byteCount), ByteText.equalIgnoringCase(name, text(one)) { return true }
         }
         return false
     }

@@ -59,6 +59,9 @@ public struct RouteFault: BitwiseCopyable, Sendable {
     /// Milliseconds.
     public var delay: UInt32 = 0
     public var delayPartsPerMillion: UInt32 = 0
+    /// The request says how long, or which status: see `RequestedFault`.
+    public var delaysByRequest = false
+    public var abortsByRequest = false
     public var abortStatus: UInt16 = 0
     /// -1: the HTTP status.
     public var abortGRPCStatus: Int16 = -1
@@ -74,6 +77,8 @@ public struct RouteRetry: BitwiseCopyable, Sendable {
     public var attempts: UInt32
     /// Places in `RouteTable.retriableStatuses`.
     public var statuses: RouteRun
+    /// Lower-case names: places in `RouteTable.names`.
+    var headers: RouteRun
     /// Milliseconds; 0: the rule's `backendTimeout`.
     public var perTryTimeout: UInt32
     public var backoffBase: UInt32

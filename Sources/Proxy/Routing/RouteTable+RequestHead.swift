@@ -131,8 +131,11 @@ extension RouteTable {
                 if options.dropsTraceState { continue }
             case .grpcTimeout:
                 if options.replacesDeadline { continue }
-            default:
+            case .envoy:
+                if RequestOverrides.isField(field.name, of: bytes) { continue }
                 if options.replacesDeadline, RequestDeadline.isField(field.name, of: bytes) { continue }
+                fallthrough
+            default:
                 if view.head.hasConnectionOptions, isConnectionOption(field.name, view.fields, of: bytes) {
                     continue
                 }

@@ -119,11 +119,13 @@ extension RouteTableBuilder {
     private mutating func add(_ fault: HTTPFault) -> Int32 {
         var compiled = RouteFault()
         if let delay = fault.delay {
-            compiled.delay = delay.milliseconds
+            compiled.delay = delay.milliseconds ?? 0
+            compiled.delaysByRequest = delay.milliseconds == nil
             compiled.delayPartsPerMillion = delay.partsPerMillion
         }
         if let abort = fault.abort {
-            compiled.abortStatus = abort.status
+            compiled.abortStatus = abort.status ?? 0
+            compiled.abortsByRequest = abort.status == nil
             compiled.abortGRPCStatus = abort.grpcStatus.map { Int16(truncatingIfNeeded: $0) } ?? -1
             compiled.abortPartsPerMillion = abort.partsPerMillion
         }
@@ -137,6 +139,7 @@ extension RouteTableBuilder {
             RouteRetry(
                 conditions: retry.conditions.rawValue, attempts: retry.attempts,
                 statuses: retriableStatuses.appendRun(retry.statusCodes),
+                headers: names.appendRun(retry.headerNames.map { text($0.lowercased()) }),
                 perTryTimeout: retry.perTryTimeout ?? 0,
                 backoffBase: retry.backoffBase, backoffCap: retry.backoffCap,
                 backoffIsMinimum: retry.backoffIsMinimum, avoidsPreviousHosts: retry.avoidsPreviousHosts))

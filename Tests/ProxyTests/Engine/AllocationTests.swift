@@ -12,6 +12,8 @@ import Testing
         })
         var options = ProxyOptions()
         options.threadName = isWatched ? "watched" : "alloc"
+        // On a busy machine all of it takes longer than a connection may be idle.
+        options.upstreamIdleTimeout = 600_000
         if isWatched {
             var tracing = TracingOptions()
             tracing.ratio = 0.5

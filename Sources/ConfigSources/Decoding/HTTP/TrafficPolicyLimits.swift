@@ -74,17 +74,27 @@ extension TrafficPolicyDecoder {
     }
 
     private func delay(_ value: YAMLValue) -> HTTPFault.Delay? {
-        var milliseconds: UInt32?
+        var delay: HTTPFault.Delay?
         var parts: UInt32 = 1_000_000
         value.forEachField { field, value in
             switch field {
-            case "duration": milliseconds = value.milliseconds(atLeast: 1)
+            case "duration": delay = value.milliseconds(atLeast: 1).map { HTTPFault.Delay(milliseconds: $0) }
+            case "byRequest": if isByRequest(value) { delay = HTTPFault.Delay(milliseconds: nil) }
             case "percent": parts = value.percentage() ?? parts
             default: value.reportUnknownField()
             }
         }
-        if value.isMapping, value.field("duration") == nil { value.reportMissing("duration") }
-        return milliseconds.map { HTTPFault.Delay(milliseconds: $0, partsPerMillion: parts) }
+        let kinds = ["duration", "byRequest"].count { value.field($0) != nil }
+        if value.isMapping, kinds != 1 { value.report("one of duration and byRequest is required") }
+        delay?.partsPerMillion = parts
+        return delay
+    }
+
+    /// The caller says by `x-envoy-fault-*` what happens to its request.
+    private func isByRequest(_ value: YAMLValue) -> Bool {
+        guard let isSaid = value.bool() else { return false }
+        if !isSaid { value.report("byRequest can only be true") }
+        return isSaid
     }
 
     private func abort(_ value: YAMLValue) -> HTTPFault.Abort? {
@@ -94,12 +104,13 @@ extension TrafficPolicyDecoder {
             switch field {
             case "status": abort = value.statusCode().map { HTTPFault.Abort(status: $0) }
             case "grpcStatus": abort = value.grpcStatus().map { HTTPFault.Abort(status: 200, grpcStatus: $0) }
+            case "byRequest": if isByRequest(value) { abort = HTTPFault.Abort(status: nil) }
             case "percent": parts = value.percentage() ?? parts
             default: value.reportUnknownField()
             }
         }
-        let kinds = ["status", "grpcStatus"].count { value.field($0) != nil }
-        if value.isMapping, kinds != 1 { value.report("one of status and grpcStatus is required") }
+        let kinds = ["status", "grpcStatus", "byRequest"].count { value.field($0) != nil }
+        if value.isMapping, kinds != 1 { value.report("one of status, grpcStatus and byRequest is required") }
         abort?.partsPerMillion = parts
         return abort
     }

@@ -131,6 +131,7 @@ extension TrafficPolicyDecoder {
                     retry.statusCodes += found
                 }
             case "codes": codes = value.map { $0.statusCode(400...599) }
+            case "headers": retry.headerNames = value.map { $0.headerName() }
             case "perTryTimeout": retry.perTryTimeout = value.milliseconds(atLeast: 1)
             case "backoff":
                 value.forEachField { field, value in
@@ -150,6 +151,7 @@ extension TrafficPolicyDecoder {
             retry.statusCodes = codes
             retry.conditions.insert(.retriableStatusCodes)
         }
+        if !retry.headerNames.isEmpty { retry.conditions.insert(.retriableHeaders) }
         return retry
     }
 

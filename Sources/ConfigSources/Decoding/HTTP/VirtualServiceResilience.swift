@@ -100,15 +100,6 @@ extension YAMLValue {
 
 /// Envoy's vocabulary of conditions under which an attempt is tried again.
 enum RetryConditions {
-    static let names: KeyValuePairs<String, RetryPolicy.Conditions> = [
-        "5xx": .serverError, "gateway-error": .gatewayError, "reset": .reset,
-        "reset-before-request": .resetBeforeRequest, "connect-failure": .connectFailure,
-        "refused-stream": .refusedStream, "retriable-4xx": .retriable4xx,
-        "retriable-status-codes": .retriableStatusCodes, "envoy-ratelimited": .rateLimited,
-        "cancelled": .grpcCancelled, "deadline-exceeded": .grpcDeadlineExceeded, "internal": .grpcInternal,
-        "resource-exhausted": .grpcResourceExhausted, "unavailable": .grpcUnavailable,
-    ]
-
     /// Conditions and status codes, separated by commas.
     static func read(
         _ text: String, _ value: YAMLValue, _ issues: inout [ConditionIssue]
@@ -117,16 +108,16 @@ enum RetryConditions {
         var codes: [UInt16] = []
         for part in text.split(separator: ",") {
             let name = String(part.filter { $0 != " " })
-            if let condition = names.first(where: { $0.key == name })?.value {
-                conditions.insert(condition)
+            if let known = RetryPolicy.Conditions.names.first(where: { $0.name.description == name }) {
+                conditions.insert(known.condition)
             } else if let code = UInt16(name), (100...599).contains(code) {
                 codes.append(code)
-            } else if ["retriable-headers", "http3-post-connect-failure"].contains(name) {
+            } else if name == "http3-post-connect-failure" {
                 issues.append(.unsupported("\(value.tree.path(of: value.index)): \(name) is not supported"))
             } else {
+                let names = RetryPolicy.Conditions.names.map(\.name.description).joined(separator: ", ")
                 value.report(
-                    "\"\(name.prefix(64))\" is not a condition for retries: \(names.map(\.key).joined(separator: ", ")) "
-                        + "or a status code")
+                    "\"\(name.prefix(64))\" is not a condition for retries: \(names) or a status code")
             }
         }
         if !codes.isEmpty { conditions.insert(.retriableStatusCodes) }
