@@ -134,6 +134,8 @@ struct Exchange: BitwiseCopyable {
     /// The request has a `grpc-timeout`.
     var hasGRPCTimeout = false
     var tryDeadline: UInt64 = 0
+    /// When the client, which has ended its side, is asked whether it still is there; 0: it has not; `.max`: it was asked.
+    var departure: UInt64 = 0
     /// When bytes moved last.
     var lastProgress: UInt64
 

@@ -101,6 +101,7 @@ extension Worker {
         case .reading: readRequest(index)
         case .exchanging:
             let exchange = downstreams[index].exchange
+            if downstreams[index].hasEnding, !downstreams[index].hasFailed { noticeDeparture(exchange) }
             if downstreams[index].hasFailed {
                 abandon(exchange)
             } else if exchanges[exchange].phase == .waiting {
@@ -198,7 +199,8 @@ extension Worker {
         downstreams[index].input.cursor = body
         downstreams[index].input.ready = body
         statistics.add(.requestsActive, 1)
-        wheel.set(TimerID.exchange(place), tick + options.streamIdleTimeout)
+        if downstreams[index].hasEnding { exchanges[place].departure = tick + Self.departureDelay }
+        armTimer(place)
         guard receiveBody(place) else {
             reply(
                 place, 400, .malformedRequest, .downstreamProtocolError, explanation: MessageBody.malformedText)

@@ -22,6 +22,8 @@ extension Worker {
         if request != 0 { deadline = min(deadline, request) }
         let attempt = exchanges[exchange].tryDeadline
         if attempt != 0 { deadline = min(deadline, attempt) }
+        let departure = exchanges[exchange].departure
+        if departure != 0 { deadline = min(deadline, departure) }
         wheel.set(TimerID.exchange(exchange), deadline)
     }
 
@@ -51,6 +53,8 @@ extension Worker {
                 endAttempt(exchange, .timeout)
                 reply(exchange, 504, .requestTimeout, .upstreamTimeout)
             }
+        } else if state.departure != 0, tick >= state.departure {
+            askDeparted(exchange)
         } else if state.phase == .waiting, tick >= state.wakeup {
             resume(exchange)
         } else if state.tryDeadline != 0, tick >= state.tryDeadline, state.phase == .awaitingHead {

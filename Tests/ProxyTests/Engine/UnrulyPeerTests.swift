@@ -51,6 +51,52 @@ import Testing
         #expect(backend.connections == 3)
     }
 
+    /// Whether its request waits for the answer, for a connection or for a fault's delay.
+    @Test func whatAClientHasAskedForEndsWithIt() throws {
+        let backend = TestBackend { socket, _ in
+            _ = readRequest(socket)
+            // Until the proxy ends it.
+            _ = socket.receive()
+        }
+        var traffic = HTTPTraffic()
+        traffic.limits.maxConnections = 1
+        let proxy = try TestProxy(to: [backend.port], traffic: traffic)
+        var clients = (0..<2).map { _ in proxy.connect() }
+        for (number, client) in clients.enumerated() {
+            client.send(Self.request)
+            #expect(TestProxy.eventually { proxy.counter(.requestsActive) == UInt64(number + 1) })
+        }
+        // The one in the queue.
+        clients.removeLast()
+        #expect(TestProxy.eventually { proxy.counter(.requestsActive) == 1 })
+        #expect(proxy.counter(.upstreamActive) == 1)
+        clients.removeLast()
+        #expect(TestProxy.eventually { proxy.counter(.requestsActive) == 0 && proxy.counter(.upstreamActive) == 0 })
+        #expect(backend.connections == 1)
+
+        let delayed = try TestProxy(to: [backend.port]) { $0.fault = HTTPFault(delay: .init(milliseconds: 60_000)) }
+        do {
+            let client = delayed.connect()
+            client.send(Self.request)
+            #expect(TestProxy.eventually { delayed.counter(.requestsActive) == 1 })
+        }
+        #expect(TestProxy.eventually { delayed.counter(.requestsActive) == 0 })
+    }
+
+    /// It has said that it has no more to ask, and waits for the answer.
+    @Test(arguments: ["HTTP/1.0", "HTTP/1.1"]) func aClientThatEndsItsSideGetsItsAnswer(version: String) throws {
+        let backend = try FaultyBackend(.slow(400))
+        defer { backend.kill() }
+        let proxy = try TestProxy(to: [backend.port])
+        let client = proxy.connect()
+        client.send("GET / \(version)\r\nHost: web\r\n\r\n")
+        client.finishSending()
+        let answer = client.receiveAll()
+        // HTTP/1.0 knows no interim answers.
+        let interim = version == "HTTP/1.0" ? "" : "HTTP/1.1 100 Continue\r\n\r\n"
+        #expect(answer.hasPrefix(interim + "HTTP/1.1 200 OK\r\n"), "\(answer)")
+    }
+
     /// A connection that cannot even be begun after a wait is an answer, not a reset.
     @Test func aRefusalAfterADelayIs503() throws {
         let (descriptor, port) = listen()
