@@ -5,6 +5,7 @@ internal import Synchronization
 ///
 /// Nothing here allocates, locks or counts references after it was made. Times are CLOCK_MONOTONIC in nanoseconds.
 public struct ClusterState: ~Copyable {
+    private let pinned = Pinned()
     public let shared: SharedReference<ClusterShared>
     /// Milliseconds and bounds of connections, for the pools.
     public let limits: ConnectionLimits

@@ -3,6 +3,7 @@ public struct FieldTable: ~Copyable {
     /// The most fields that a head may have.
     public static let capacity = 100
 
+    private let pinned = Pinned()
     private var storage: InlineArray<100, HeadField>
     public private(set) var count = 0
 

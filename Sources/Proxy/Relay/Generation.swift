@@ -3,6 +3,7 @@ import Mesh
 /// One generation of the configuration as one worker uses it: the rules, the clusters with what this worker has learnt
 /// about their endpoints, and where its pools of connections are.
 struct Generation: ~Copyable {
+    private let pinned = Pinned()
     let table: RouteTable
     var clusters: WorkerClusters
     let limiters: WorkerLimiters

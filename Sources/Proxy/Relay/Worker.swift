@@ -4,6 +4,7 @@ import Glibc
 /// One thread's part of the proxy: an event loop with its connections, buffers, timers, pools and counters. Nothing of
 /// it is shared with other threads; what they want of it they put into its mailbox.
 struct Worker: ~Copyable {
+    private let pinned = Pinned()
     let options: ProxyOptions
     let mailbox: WorkerMailbox
     let statistics: WorkerStatistics
