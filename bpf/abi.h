@@ -22,7 +22,7 @@
 #endif
 
 /* Version of the pinned layout: the pin directory is <bpffs>/weft/v<WEFT_LAYOUT>. */
-#define WEFT_LAYOUT 4
+#define WEFT_LAYOUT 5
 
 /* Buckets of a log2 histogram; bucket i counts values below 2^i, the last one everything else. */
 #define WEFT_HISTOGRAM_BUCKETS 24
@@ -244,6 +244,7 @@ struct weft_origin {
 	__u64 netns_cookie;
 	__u64 cgroup; /* cgroup id of the process that connected */
 	__u64 started_ns;
+	__u64 pair; /* as in weft_tuple */
 };
 
 /*
@@ -324,8 +325,9 @@ enum weft_workload_flags {
 	WEFT_WORKLOAD_INBOUND = 2, /* `inbound_ports` has ports of it */
 	WEFT_WORKLOAD_STRICT =
 	    8, /* plaintext from outside of its node is refused, but where `inbound_ports` allows it */
-	WEFT_WORKLOAD_TUNNEL = 4, /* its node is another, and an agent there takes tunnels for it, but where
-	                           * `inbound_ports` says otherwise */
+	WEFT_WORKLOAD_ACCELERATED = 16, /* its connections within the node may be redirected from socket to socket */
+	WEFT_WORKLOAD_TUNNEL = 4,       /* its node is another, and an agent there takes tunnels for it, but where
+	                                 * `inbound_ports` says otherwise */
 };
 
 /* `workloads`, by workload id. */
@@ -439,6 +441,7 @@ enum weft_socket_flags {
 	WEFT_SOCKET_DRAINED = 32,   /* the sweep has it ended: its backend's drain deadline has passed */
 	WEFT_SOCKET_OPAQUE = 64,    /* what it carries is not read: not HTTP/1, or not from its beginning */
 	WEFT_SOCKET_EXCHANGE = 128, /* what is read is in `exchange_socks` */
+	WEFT_SOCKET_PAIRED = 256,   /* has its place in `pairs` */
 };
 
 /*
@@ -528,6 +531,7 @@ struct weft_tuple {
 	__u64 source;
 	__u64 service;
 	__u64 destination; /* workload that its connect() was decided for; 0: none was known at that address */
+	__u64 pair;        /* cookie of the client's socket, if its bytes may be redirected; 0: they may not */
 };
 
 /* `tuple_places`: most of them, by weft_tuple_index (see lib/tuple.h); the rest is in `tuples`. */
@@ -595,6 +599,7 @@ struct weft_doomed {
 };
 
 #include "abi_http.h"
+#include "abi_redirect.h"
 
 /* ------------------------------------------------------------------------------------------------ the node */
 
@@ -607,6 +612,10 @@ struct weft_settings {
 	__u32 agent_pid;         /* 0: no agent */
 	__u32 flow_wakeup_bytes; /* unread bytes in `flows` from which the agent is woken at once */
 	__u32 young_ms;          /* age to which an open connection is young for the sweep */
+	__u32 acceleration;      /* 0: nothing is redirected, for now or at all */
+	__u32 redirect_cap;      /* bytes of one direction that may wait for their reader outside of TCP */
+	__u32 control_share;     /* of 10,000 connections that could be accelerated, how many stay with TCP */
+	__u32 reads_http;        /* 0: requests are not read */
 };
 
 /* What an entry of `names` names. */
@@ -643,7 +652,7 @@ WEFT_ASSERT(sizeof(struct weft_backend_load) == 16, "weft_backend_load");
 WEFT_ASSERT(sizeof(struct weft_affinity_key) == 40, "weft_affinity_key");
 WEFT_ASSERT(sizeof(struct weft_proxy) == 72, "weft_proxy");
 WEFT_ASSERT(sizeof(struct weft_capture) == 520, "weft_capture");
-WEFT_ASSERT(sizeof(struct weft_origin) == 80, "weft_origin");
+WEFT_ASSERT(sizeof(struct weft_origin) == 88, "weft_origin");
 WEFT_ASSERT(sizeof(struct weft_inbound_key) == 16, "weft_inbound_key");
 WEFT_ASSERT(sizeof(struct weft_inbound_port) == 16, "weft_inbound_port");
 WEFT_ASSERT(sizeof(struct weft_inbound_socket_key) == 16, "weft_inbound_socket_key");
@@ -660,10 +669,10 @@ WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");
 WEFT_ASSERT(sizeof(struct weft_udp_peer) == 184, "weft_udp_peer");
 WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1480, "weft_udp_socket");
 WEFT_ASSERT(sizeof(struct weft_tuple_key) == 48, "weft_tuple_key");
-WEFT_ASSERT(sizeof(struct weft_tuple_place) == 80, "weft_tuple_place");
+WEFT_ASSERT(sizeof(struct weft_tuple_place) == 88, "weft_tuple_place");
 WEFT_ASSERT(sizeof(struct weft_flow) == 176, "weft_flow");
 WEFT_ASSERT(sizeof(struct weft_doomed) == 88, "weft_doomed");
-WEFT_ASSERT(sizeof(struct weft_settings) == 40, "weft_settings");
+WEFT_ASSERT(sizeof(struct weft_settings) == 56, "weft_settings");
 WEFT_ASSERT(sizeof(struct weft_name) == 256, "weft_name");
 
 #endif

@@ -8,6 +8,8 @@
  */
 #include "kernel.h"
 
+#include "identity.h"
+#include "pair.h"
 #include "socket.h"
 #include "tuple.h"
 
@@ -60,6 +62,8 @@ static __noinline int on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 		*kept = *origin;
 	else
 		count_node(WEFT_COUNT_SOCKETS_UNTRACKED);
+	if (origin->pair)
+		member_join(ctx, sk, tcp, origin->pair, WEFT_END_SERVER);
 	bpf_map_delete_elem(&origins, &key);
 	return 0;
 }
@@ -73,15 +77,43 @@ static __always_inline void key_of_connected(struct tcp_sock *tcp, struct weft_t
 	tuple_key(key, &local, local_port, &remote, remote_port, netns_cookie);
 }
 
+/* Makes a connection to a workload of the node a pair, if that may be accelerated. */
+static __noinline __u64 pair_begin(const struct weft_tuple_key *key, __u64 cookie)
+{
+	__u32 zero = 0;
+	struct weft_settings *node = bpf_map_lookup_elem(&settings, &zero);
+	struct weft_workload *workload;
+	struct weft_pair *pair;
+	__u64 id;
+
+	if (!node || !node->acceleration)
+		return 0;
+	id = workload_of_address(&key->server_address, key->server_port, IPPROTO_TCP, key->scope);
+	workload = id ? bpf_map_lookup_elem(&workloads, &id) : NULL;
+	if (!workload || ~workload->flags & (WEFT_WORKLOAD_ACCELERATED | WEFT_WORKLOAD_LOCAL))
+		return 0;
+	pair = pair_take(cookie);
+	if (!pair)
+		return 0;
+	pair->source = WEFT_WORKLOAD_AGENT;
+	pair->destination = id;
+	pair->lane = WEFT_LANE_PROXY;
+	pair->unread = 1;
+	pair_filled(pair, cookie);
+	return cookie;
+}
+
 /* The agent's connections were decided for those whose requests they carry: policy at the destination lets them pass.
  */
 static __noinline int on_connect(struct bpf_sock_ops *ctx, struct tcp_sock *tcp)
 {
 	struct weft_tuple tuple = { .source = WEFT_WORKLOAD_AGENT, .destination = WEFT_WORKLOAD_AGENT };
 	struct weft_tuple_key key;
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 
 	key_of_connected(tcp, &key, bpf_get_netns_cookie(ctx));
-	tuple_insert(&key, &tuple, bpf_get_socket_cookie(ctx));
+	tuple.pair = pair_begin(&key, cookie);
+	tuple_insert(&key, &tuple, cookie);
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	return 0;
 }
@@ -93,7 +125,7 @@ static __noinline int on_closed(struct bpf_sock_ops *ctx, struct tcp_sock *tcp)
 
 	key_of_connected(tcp, &key, bpf_get_netns_cookie(ctx));
 	tuple_remove(&key, cookie_of(tcp));
-	return 0;
+	return pair_free(cookie_of(tcp));
 }
 
 SEC("sockops")
@@ -104,6 +136,7 @@ int agent_lifecycle(struct bpf_sock_ops *ctx)
 
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
@@ -122,6 +155,10 @@ int agent_lifecycle(struct bpf_sock_ops *ctx)
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		on_connect(ctx, tcp);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		if (member_join(ctx, sk, tcp, cookie_of(tcp), WEFT_END_CLIENT))
+			pair_free(cookie_of(tcp));
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		on_accepted(ctx, sk, tcp);

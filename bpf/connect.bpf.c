@@ -108,6 +108,7 @@ static __noinline int untrack(struct bpf_sock *sk, __u64 cookie)
 		if (!cookie)
 			return 0;
 		exchange_forget(cookie);
+		pair_free(cookie);
 		young = young_find(cookie);
 		if (young) {
 			connection_abandon(&young->connection);

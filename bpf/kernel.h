@@ -25,6 +25,8 @@
  */
 #define VERIFIED_ALONE __attribute__((noinline))
 
+#define O_NONBLOCK 04000
+
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
@@ -73,6 +75,18 @@ struct in6_addr {
 	} in6_u;
 } WEFT_CORE;
 
+struct file {
+	unsigned int f_flags;
+} WEFT_CORE;
+
+struct socket {
+	struct file *file;
+} WEFT_CORE;
+
+struct proto {
+	unsigned long *memory_pressure;
+} WEFT_CORE;
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -83,6 +97,7 @@ struct sock_common {
 	unsigned char skc_ipv6only : 1;
 	possible_net_t skc_net;
 	unsigned long skc_flags;
+	struct proto *skc_prot;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	struct {
@@ -95,6 +110,9 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 	__u8 sk_kern_sock : 1;
 	int sk_err;
+	int sk_rcvlowat;
+	struct socket *sk_socket;
+	void *sk_user_data;
 	__u16 sk_protocol;
 } WEFT_CORE;
 
@@ -104,6 +122,7 @@ struct inet_sock {
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	const void *icsk_ulp_ops;
 } WEFT_CORE;
 
 struct tcp_sock {
@@ -113,6 +132,10 @@ struct tcp_sock {
 	__u64 bytes_received;
 	__u32 rcv_nxt;
 	__u32 rcv_wnd;
+	__u32 copied_seq;
+	__u32 write_seq;
+	__u8 recvmsg_inq : 1;
+	_Bool is_mptcp;
 	__u32 segs_out;
 	__u32 segs_in;
 	__u32 total_retrans;
@@ -120,6 +143,17 @@ struct tcp_sock {
 	__u64 tcp_clock_cache;
 	__u8 bpf_sock_ops_cb_flags;
 } WEFT_CORE;
+
+struct list_head {
+	struct list_head *next;
+} WEFT_CORE;
+
+/* What a socket in a sockmap has; its address is that of sk_user_data without the lowest bits, which are flags. */
+struct sk_psock {
+	struct list_head ingress_msg;
+} WEFT_CORE;
+
+#define SK_USER_DATA_FLAGS 7ul
 
 struct seq_file;
 

@@ -8,6 +8,7 @@
 #include "exchange.h"
 #include "identity.h"
 #include "listener.h"
+#include "pair.h"
 #include "socket.h"
 #include "tuple.h"
 
@@ -33,6 +34,7 @@ static __noinline int origin_insert(struct tcp_sock *tcp, const struct weft_conn
 		.netns_cookie = connection->netns_cookie,
 		.cgroup = connection->cgroup,
 		.started_ns = connection->started_ns,
+		.pair = connection->flags & WEFT_SOCKET_PAIRED ? cookie_of(tcp) : 0,
 	};
 	struct weft_address local, remote;
 	__be16 local_port, remote_port;
@@ -42,6 +44,62 @@ static __noinline int origin_insert(struct tcp_sock *tcp, const struct weft_conn
 	tuple_key(&key, &local, local_port, &remote, remote_port, connection->netns_cookie);
 	if (bpf_map_update_elem(&origins, &key, &origin, BPF_ANY))
 		count_node(WEFT_COUNT_TUPLES_LOST);
+	return 0;
+}
+
+/*
+ * Makes a connection a pair, if connect() has found that it may be one, or if its client talks to the agent and may be
+ * accelerated.
+ */
+static __noinline int pair_begin(struct tcp_sock *tcp, struct weft_connection *connection)
+{
+	__u32 zero = 0;
+	struct weft_settings *node;
+	struct weft_pair *pair;
+	__u64 cookie = cookie_of(tcp);
+
+	if (connection->lane == WEFT_LANE_PROXY) {
+		__u64 id = connection->source;
+		struct weft_workload *source = bpf_map_lookup_elem(&workloads, &id);
+
+		node = bpf_map_lookup_elem(&settings, &zero);
+		if (!source || !(source->flags & WEFT_WORKLOAD_ACCELERATED) || !node || !node->acceleration)
+			return 0;
+	} else if (connection->lane != WEFT_LANE_ACCELERATED) {
+		return 0;
+	}
+	pair = pair_take(cookie);
+	if (!pair) {
+		count_unpaired(connection, WEFT_SLOW_NO_PLACE);
+		if (connection->lane == WEFT_LANE_ACCELERATED)
+			connection->lane = WEFT_LANE_KERNEL;
+		return 0;
+	}
+	pair->source = connection->source;
+	pair->service = connection->service;
+	pair->destination = connection->destination;
+	pair->lane = connection->lane;
+	pair->unread = connection->lane != WEFT_LANE_ACCELERATED;
+	pair_filled(pair, cookie);
+	connection->flags |= WEFT_SOCKET_PAIRED;
+	return 0;
+}
+
+/* The client's end of a pair is there. */
+static __noinline int pair_join(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp,
+                                struct weft_connection *connection)
+{
+	__u64 cookie = cookie_of(tcp);
+	int reason = member_join(ctx, sk, tcp, cookie, WEFT_END_CLIENT);
+
+	if (!reason)
+		return 0;
+	/* Nothing has been counted of it yet, and its server has not looked for its pair. */
+	pair_free(cookie);
+	connection->flags &= ~WEFT_SOCKET_PAIRED;
+	count_unpaired(connection, reason);
+	if (connection->lane == WEFT_LANE_ACCELERATED)
+		connection->lane = WEFT_LANE_KERNEL;
 	return 0;
 }
 
@@ -57,6 +115,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock
 	if (connection->role != WEFT_ROLE_CLIENT || connection->phase != WEFT_PHASE_CONNECTING)
 		return;
 	watch_state(ctx);
+	pair_begin(tcp, connection);
 	if (is_carried(connection->lane)) {
 		connection->flags |= WEFT_SOCKET_ANNOUNCED;
 		origin_insert(tcp, connection);
@@ -69,15 +128,18 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct tcp_sock
 	tuple.source = connection->source;
 	tuple.service = connection->service;
 	tuple.destination = connection->destination;
+	tuple.pair = connection->flags & WEFT_SOCKET_PAIRED ? cookie_of(tcp) : 0;
 	connection->flags |= WEFT_SOCKET_ANNOUNCED;
 	tuple_insert(&key, &tuple, cookie_of(tcp));
 }
 
-static __always_inline void on_established(struct bpf_sock_ops *ctx, struct tcp_sock *tcp,
+static __always_inline void on_established(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp,
                                            struct weft_connection *connection)
 {
 	if (connection->role != WEFT_ROLE_CLIENT || connection->phase != WEFT_PHASE_CONNECTING)
 		return;
+	if (connection->flags & WEFT_SOCKET_PAIRED)
+		pair_join(ctx, sk, tcp, connection);
 	/* The kernel has just looked at the clock, when the SYN-ACK came. */
 	connection_established(connection, tcp->tcp_clock_cache);
 	/* Programs of others set flags here, some without regard to ours. */
@@ -98,6 +160,21 @@ static __always_inline struct weft_connection *connection_of(struct bpf_sock *sk
 }
 
 /*
+ * The server's end of a pair is there: it joins if it is the workload's that the pair is for, and not somebody's else
+ * who listens at its address.
+ */
+static __noinline int accept_pair(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct tcp_sock *tcp,
+                                  const struct weft_tuple *tuple)
+{
+	__u64 id = workload_of_socket(tcp);
+	struct weft_workload *workload = bpf_map_lookup_elem(&workloads, &id);
+
+	if (workload && workload->flags & WEFT_WORKLOAD_ACCELERATED)
+		member_join(ctx, sk, tcp, tuple->pair, WEFT_END_SERVER);
+	return 0;
+}
+
+/*
  * A connection whose client is tracked on this node is counted there, for both ends. Any other one belongs to the
  * workload of its listener: the kernel hands the listener's cgroup on to the sockets that it accepts.
  */
@@ -114,8 +191,11 @@ static __noinline int on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 
 	socket_ends(common_of(tcp), &local, &local_port, &remote, &remote_port);
 	tuple_key(&key, &remote, remote_port, &local, local_port, bpf_get_netns_cookie(ctx));
-	if (tuple_find(&key, &tuple) && tuple.destination)
+	if (tuple_find(&key, &tuple) && tuple.destination) {
+		if (tuple.pair)
+			accept_pair(ctx, sk, tcp, &tuple);
 		return 0;
+	}
 	workload = workload_of_socket(tcp);
 	/* What the agent accepts has been counted at its client's end; so has what a workload says to itself. */
 	if (!workload || workload == WEFT_WORKLOAD_AGENT || workload == tuple.source)
@@ -196,6 +276,10 @@ static __noinline int on_closed(struct tcp_sock *tcp, struct weft_connection *co
 		ending.source_port = remote_port;
 	}
 	tcp_volume(tcp, &ending.carried);
+	if (connection->flags & WEFT_SOCKET_PAIRED) {
+		pair_volume(ending.cookie, &ending.carried);
+		pair_free(ending.cookie);
+	}
 	return connection_end(connection, counted, &ending);
 }
 
@@ -286,12 +370,12 @@ int lifecycle(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		if (connection)
-			on_established(ctx, tcp, connection);
+			on_established(ctx, sk, tcp, connection);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		/* A socket that connected to itself, or to one that connected to it at the same time. */
 		if (connection)
-			on_established(ctx, tcp, connection);
+			on_established(ctx, sk, tcp, connection);
 		else
 			on_accepted(ctx, sk, tcp);
 		break;

@@ -299,6 +299,37 @@ struct {
 	__type(value, struct weft_exchange);
 } exchanges SEC(".maps");
 
+/* Connections whose bytes may go from socket to socket, by their clients' cookies, and the sockets of both ends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEFT_PAIRS);
+	__type(key, __u32);
+	__type(value, struct weft_pair);
+} pairs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 2 * WEFT_PAIRS);
+	__type(key, __u32);
+	__type(value, __u64);
+} members SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* workload id */
+	__type(value, struct weft_conduct);
+} conduct SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weft_acceleration_key);
+	__type(value, struct weft_acceleration);
+} acceleration SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20); /* bytes */
@@ -339,6 +370,13 @@ struct {
 	__type(key, int);
 	__type(value, struct weft_exchange);
 } exchange_socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct weft_member);
+} ends SEC(".maps");
 
 /* The agent's ends of captured connections. */
 struct {

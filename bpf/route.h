@@ -7,6 +7,7 @@
 #define WEFT_ROUTE_H
 
 #include "identity.h"
+#include "pair.h"
 #include "select.h"
 #include "verdict.h"
 
@@ -290,6 +291,42 @@ static __noinline int judge(struct route *route, const struct weft_address *boun
 	return 0;
 }
 
+static __noinline int count_control(const struct route *route)
+{
+	struct weft_acceleration_key key = {
+		.source = route->source,
+		.service = route->service,
+		.destination = route->destination,
+		.lane = WEFT_LANE_ACCELERATED,
+	};
+	struct weft_acceleration *counters = acceleration_of(&key);
+
+	if (counters)
+		ADD(counters->slow_connections[WEFT_SLOW_CONTROL], 1);
+	return 0;
+}
+
+/*
+ * Whether a connection between two workloads of the node may go from socket to socket. A few that could stay with TCP,
+ * so that the others have something to be compared with.
+ */
+static __noinline int may_accelerate(const struct route *route)
+{
+	__u32 zero = 0;
+	struct weft_settings *node = bpf_map_lookup_elem(&settings, &zero);
+	__u64 id = route->source;
+	struct weft_workload *source;
+
+	if (!node || !node->acceleration)
+		return 0;
+	source = bpf_map_lookup_elem(&workloads, &id);
+	if (!source || !(source->flags & WEFT_WORKLOAD_ACCELERATED))
+		return 0;
+	if (node->control_share && bpf_get_prandom_u32() % 10000 < node->control_share)
+		return count_control(route);
+	return 1;
+}
+
 /* Decides everything about one destination; `asked`, `backend` (a wish, or 0) and `quiet` are filled by the caller. */
 static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 {
@@ -333,6 +370,9 @@ static __noinline int decide(struct bpf_sock_addr *ctx, struct route *route)
 		else if (route->asked_port == bpf_htons(DNS_PORT) && route->lane == WEFT_LANE_PASSTHROUGH &&
 		         route->source)
 			ask_agent(ctx, route);
+		else if (route->destination_flags & WEFT_WORKLOAD_ACCELERATED && route->lane == WEFT_LANE_KERNEL &&
+		         route->protocol == IPPROTO_TCP && may_accelerate(route))
+			route->lane = WEFT_LANE_ACCELERATED;
 	}
 	if (route->error)
 		report_refusal(route, &bound);

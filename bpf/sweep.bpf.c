@@ -13,6 +13,7 @@
 
 #include "guard.h"
 #include "listener.h"
+#include "pair.h"
 #include "socket.h"
 #include "strict.h"
 #include "verdict.h"
@@ -56,14 +57,25 @@ static long aged_one(struct bpf_map *map, __u32 *index, struct weft_young *young
 	return 0;
 }
 
-/* Over `settings`, which has one entry: once. */
+static long count_one(struct bpf_map *map, __u32 *index, struct weft_pair *pair, void *unused)
+{
+	if (pair->client && pair->client != PAIR_CHANGING)
+		pair_count(pair);
+	return 0;
+}
+
+/* Over `settings`, which has one entry: once. What pairs have carried is counted by the way. */
 SEC("iter/bpf_map_elem")
 int aged(struct bpf_iter__bpf_map_elem *ctx)
 {
 	struct aged_search search = { .output = ctx->meta->seq, .limit = aged_limit() };
+	struct weft_settings *node = ctx->value;
 
-	if (ctx->value)
-		bpf_for_each_map_elem(&connections, aged_one, &search, 0);
+	if (!node)
+		return 0;
+	bpf_for_each_map_elem(&connections, aged_one, &search, 0);
+	if (node->acceleration)
+		bpf_for_each_map_elem(&pairs, count_one, NULL, 0);
 	return 0;
 }
 
@@ -131,6 +143,8 @@ static __noinline void count_open(struct weft_socket *socket, struct tcp_sock *t
 
 	if (tcp) {
 		tcp_volume(tcp, &carried);
+		if (socket->connection.flags & WEFT_SOCKET_PAIRED)
+			pair_volume(cookie_of(tcp), &carried);
 		rtt_us = tcp->srtt_us >> 3;
 	} else {
 		carried = socket->udp;

@@ -49,6 +49,17 @@ public struct Program: ~Copyable, Sendable {
         return Link(descriptor: FileDescriptor(owning: result), name: name)
     }
 
+    /// Attaches the program (`SEC("sk_msg")`) to a map of sockets, in the place of one that is attached already. It stays for
+    /// as long as the map.
+    ///
+    /// - Throws: `BPFError` with the kernel's errno.
+    public func attach(toSocketMap map: CInt) throws(BPFError) {
+        let result = bpf_prog_attach(fd, map, bpf_attach_type(attachType.rawValue), 0)
+        guard result == 0 else {
+            throw BPFError(operation: "attach to the map of sockets the program", subject: name, errno: -result)
+        }
+    }
+
     /// Attaches an iterator program (`SEC("iter/bpf_sk_storage_map")` and the like) to the entries of a map.
     ///
     /// - Throws: `BPFError` with the kernel's errno, for example EINVAL when the map is of another type.

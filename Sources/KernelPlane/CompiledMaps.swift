@@ -45,11 +45,12 @@ public struct CompiledMaps: Sendable {
     /// - Parameters:
     ///   - isCapturing: whether there is an agent that takes connections of the proxy and tunnel lanes; without one all
     ///     services are in the kernel's.
+    ///   - accelerated: workloads whose connections within the node may go from socket to socket.
     ///   - previous: an earlier result. It saves work: services that did not change are taken from it. And what was in the
     ///     proxy lane by it stays guarded.
     public init(
         _ snapshot: MeshSnapshot, drains: DrainDeadlines = [:], isCapturing: Bool = false,
-        previous: CompiledMaps? = nil
+        accelerated: Set<ObjectName> = [], previous: CompiledMaps? = nil
     ) {
         generation = snapshot.generation
         sources = snapshot.services
@@ -80,7 +81,7 @@ public struct CompiledMaps: Sendable {
                     peer: networkCompiler.peer(of: workload), ingress: networkCompiler.group(.ingress, of: workload),
                     egress: workload.isLocal ? networkCompiler.group(.egress, of: workload) : 0),
                 inboundPorts: workload.inboundPorts(snapshot, isCapturing: isCapturing),
-                isTunnelling: isCapturing)
+                isTunnelling: isCapturing, isAccelerated: accelerated.contains(name))
         }
         self.workloads = workloads
         policies = compiler.groups.merging(networkCompiler.groups) { first, _ in first }

@@ -27,9 +27,10 @@ struct CompiledWorkload: Sendable {
     ///   - sharedAddresses: those that several workloads have; they are found by port only.
     ///   - inboundPorts: see `MeshWorkload.inboundPorts(_:isCapturing:)`.
     ///   - isTunnelling: whether this node's agent takes connections that go through tunnels.
+    ///   - isAccelerated: whether its connections within the node may go from socket to socket.
     init(
         _ workload: MeshWorkload, trustDomain: String, policy: UInt64, sharedAddresses: Set<IPAddress>,
-        network: NetworkGroups = NetworkGroups(), inboundPorts: [InboundPort] = [], isTunnelling: Bool = false
+        network: NetworkGroups = NetworkGroups(), inboundPorts: [InboundPort] = [], isTunnelling: Bool = false, isAccelerated: Bool = false
     ) {
         self.inboundPorts = inboundPorts
         let spiffeID = workload.spiffeID(trustDomain: trustDomain)
@@ -50,6 +51,7 @@ struct CompiledWorkload: Sendable {
         if workload.isLocal && workload.mutualTLS == .strict { value.flags |= WEFT_WORKLOAD_STRICT.rawValue }
         if !inboundPorts.isEmpty { value.flags |= WEFT_WORKLOAD_INBOUND.rawValue }
         if isTunnelling && workload.isTunnelled { value.flags |= WEFT_WORKLOAD_TUNNEL.rawValue }
+        if isAccelerated && workload.isLocal { value.flags |= WEFT_WORKLOAD_ACCELERATED.rawValue }
         cgroup = workload.isLocal ? workload.cgroup : nil
 
         endpoints = []

@@ -68,6 +68,8 @@ public final class KernelPlane {
     private var compiled: CompiledMaps
     private var snapshot = MeshSnapshot()
     private var settings = weft_settings()
+    /// What may go from socket to socket.
+    public private(set) var acceleration = Acceleration()
     /// Whether a snapshot has been programmed. Before that, what an earlier agent left stays in force as it is.
     public private(set) var isProgrammed = false
     private let ownNamespace = NetworkNamespace.currentCookie
@@ -133,6 +135,7 @@ public final class KernelPlane {
         settings.attached_cgroup = FileSystem.cgroupID(options.cgroup)
         settings.agent_pid = UInt32(getpid())
         settings.flow_wakeup_bytes = 256 * 1024
+        settings.reads_http = options.readsHTTP ? 1 : 0
         try reconciler.maps.settings.set(0, settings)
         try makeOverflowSeries()
         try prepareProxy()
@@ -253,7 +256,8 @@ public final class KernelPlane {
     public func apply(_ snapshot: MeshSnapshot) throws(BPFError) -> [ProgrammingFailure] {
         self.snapshot = snapshot
         let next = CompiledMaps(
-            snapshot, drains: drains, isCapturing: options.proxy != nil, previous: compiled)
+            snapshot, drains: drains, isCapturing: options.proxy != nil, accelerated: acceleration.workloads,
+            previous: compiled)
         namespaces = findNamespaces(of: next)
         compiled = next
         let failures = program()
@@ -263,6 +267,7 @@ public final class KernelPlane {
             ruleNames[name.id] = name.text
         }
         settings.generation = snapshot.generation
+        acceleration.write(to: &settings)
         try reconciler.maps.settings.set(0, settings)
         try attachDatagramPrograms(compiled.hasDatagrams)
         try attachInboundPolicies()
@@ -368,6 +373,30 @@ public final class KernelPlane {
                 try Link.unpin(path)
             }
         }
+    }
+
+    // MARK: Acceleration
+
+    /// Says whose connections within the node may go from socket to socket. Open ones stay as they are when a workload leaves;
+    /// when nothing may any more, nothing more is redirected on them.
+    ///
+    /// - Returns: the objects that could not be programmed.
+    public func setAcceleration(_ next: Acceleration) throws(BPFError) -> [ProgrammingFailure] {
+        guard next != acceleration else { return [] }
+        let isSameWorkloads = next.workloads == acceleration.workloads
+        for name in next.workloads.subtracting(acceleration.workloads) {
+            let id = Identifier.workload(name)
+            guard try reconciler.maps.conduct.get(id) == nil else { continue }
+            var conduct = weft_conduct()
+            conduct.since_ns = Self.monotonicNow
+            try reconciler.maps.conduct.set(id, conduct)
+        }
+        acceleration = next
+        guard isProgrammed else { return [] }
+        if !isSameWorkloads { return try apply(snapshot) }
+        acceleration.write(to: &settings)
+        try reconciler.maps.settings.set(0, settings)
+        return []
     }
 
     // MARK: Draining

@@ -78,6 +78,9 @@ enum Loader {
             try attach(program, pins: pins, cgroup: cgroup, cgroupID: cgroupID, path: options.cgroup)
         }
         try attachReadingPrograms(pins: pins, options: options, cgroup: cgroup, cgroupID: cgroupID)
+        let redirect = try open(.redirect, pins, options).load()
+        let members = try redirect.descriptor(ofMap: "members")
+        try redirect.program("redirect").attach(toSocketMap: members.rawValue)
         let datagramIn = try inbound.program("datagram_in")
         let datagramOut = try inbound.program("datagram_out")
         for (program, name) in [("in", "datagram_in"), ("out", "datagram_out")]

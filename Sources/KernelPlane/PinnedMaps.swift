@@ -36,6 +36,9 @@ public final class PinnedMaps: Sendable {
     public let requests: PerCPUMap<weft_requests_key, weft_requests>
     public let ruleCounters: PerCPUMap<weft_rule_key, UInt64>
     public let nodeCounters: PerCPUMap<UInt32, UInt64>
+    public let pairs: Map<UInt32, weft_pair>
+    public let conduct: Map<UInt64, weft_conduct>
+    public let acceleration: PerCPUMap<weft_acceleration_key, weft_acceleration>
     public let tuples: Map<weft_tuple_key, weft_tuple>
     public let origins: Map<weft_tuple_key, weft_origin>
 
@@ -46,7 +49,8 @@ public final class PinnedMaps: Sendable {
         "policies", "policy_ids",
         "policy_ports", "policy_prefixes", "policy_ranges", "policy_rules", "names", "backend_load", "service_state",
         "affinity",
-        "listeners", "cgroup_cache", "traffic", "requests", "rule_counters", "tuples", "origins",
+        "listeners", "cgroup_cache", "traffic", "requests", "rule_counters", "conduct", "acceleration", "tuples",
+        "origins",
     ]
 
     /// Opens the pins.
@@ -92,6 +96,9 @@ public final class PinnedMaps: Sendable {
         requests = try perCPU("requests")
         ruleCounters = try perCPU("rule_counters")
         nodeCounters = try perCPU("node_counters")
+        pairs = try map("pairs")
+        conduct = try map("conduct")
+        acceleration = try perCPU("acceleration")
         tuples = try map("tuples")
         origins = try map("origins")
     }

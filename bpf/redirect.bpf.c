@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a member of a pair sends goes from its socket straight into the other's (sk_msg), where and as long as that is
+ * provably right; otherwise by TCP, as if this program were not there. Only members meet it.
+ *
+ * A direction is fast or slow.
+ * - Slow to fast: only when the reader has taken everything that went by TCP, or bytes would overtake others. For that
+ *   the reader's socket is looked at: what it has received is what the sender has written, and is copied.
+ * - Fast to slow: at any time, because a reader takes what was redirected before what came by TCP.
+ * - What was redirected and not taken is bounded: beyond the cap a direction is slow, and TCP makes the writer wait.
+ * - A redirect that the kernel does not take goes by TCP: its refusal would be the application's error.
+ *
+ * The other end's socket is known by its address, which pair.h has put down. It may be gone: whatever is read there
+ * then, the kernel finds nobody to redirect to.
+ */
+#include "kernel.h"
+
+#define READ_FROM struct sk_msg_md
+#include "reading.h"
+
+char _license[] SEC("license") = "GPL";
+
+/* Copies a field of a structure that is known by its address. */
+#define FIELD(type, address, field, to)                                                                                \
+	bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(address) + bpf_core_field_offset(type, field))
+
+static __always_inline int read_bytes(struct reading *reading, __u32 from, void *to, __u32 length)
+{
+	struct sk_msg_md *message = reading->from;
+	__u32 present = (__u64)message->data_end - (__u64)message->data;
+
+	if (from < reading->base || from - reading->base + length > present) {
+		/* Elsewhere in the message: the kernel shows it in one piece. */
+		if (bpf_msg_pull_data(message, from, from + length, 0))
+			return -1;
+		reading->base = from;
+	}
+	return bpf_probe_read_kernel(to, length, (void *)(__u64)message->data + (from - reading->base));
+}
+
+/* Whether the other end has taken everything that was redirected to it; -1: it is no member any more. */
+static __always_inline int has_taken_all(__u64 reader)
+{
+	void *data = NULL, *psock, *queue, *first = NULL;
+
+	FIELD(struct sock, reader, sk_user_data, &data);
+	psock = (void *)((__u64)data & ~SK_USER_DATA_FLAGS);
+	if (!psock)
+		return -1;
+	queue = psock + bpf_core_field_offset(struct sk_psock, ingress_msg);
+	if (bpf_probe_read_kernel(&first, sizeof(first), queue))
+		return -1;
+	return first == queue;
+}
+
+/* Whether the other end has read all that the sender has written to TCP. */
+static __always_inline int has_read_tcp(__u64 reader, const struct tcp_sock *sender)
+{
+	__u32 received = 0, copied = 0;
+
+	FIELD(struct tcp_sock, reader, rcv_nxt, &received);
+	FIELD(struct tcp_sock, reader, copied_seq, &copied);
+	return received == sender->write_seq && copied == received;
+}
+
+/* The flags of the other end's descriptor; 0 if no process has one yet. */
+static __always_inline __u32 flags_of_reader(__u64 reader)
+{
+	struct socket *socket = NULL;
+	struct file *file = NULL;
+	__u32 flags = 0;
+
+	FIELD(struct sock, reader, sk_socket, &socket);
+	if (!socket)
+		return 0;
+	FIELD(struct socket, socket, file, &file);
+	if (file)
+		FIELD(struct file, file, f_flags, &flags);
+	return flags;
+}
+
+/* Whether the other end wants what only TCP gives. */
+static __always_inline int reader_is_particular(__u64 reader)
+{
+	void *ulp = NULL;
+	int low_water = 0;
+
+	FIELD(struct inet_connection_sock, reader, icsk_ulp_ops, &ulp);
+	FIELD(struct sock, reader, sk_rcvlowat, &low_water);
+	return ulp || low_water > 1;
+}
+
+static __always_inline int memory_is_short(const struct tcp_sock *tcp)
+{
+	struct proto *protocol = tcp->inet_conn.icsk_inet.sk.__sk_common.skc_prot;
+	unsigned long *where = protocol->memory_pressure;
+	unsigned long pressure = 0;
+
+	bpf_probe_read_kernel(&pressure, sizeof(pressure), where);
+	return pressure != 0;
+}
+
+/* Puts down what a workload's socket was seen to do: its pair is slow for good, and the agent takes the workload off.
+ */
+static __noinline int retire(struct weft_pair *pair, __u32 end, __u32 evidence)
+{
+	__u64 workload = end == WEFT_END_CLIENT || pair->source == WEFT_WORKLOAD_AGENT ? pair->source : 0;
+	struct weft_conduct *seen;
+
+	if (end == WEFT_END_SERVER)
+		workload = pair->destination;
+	__sync_fetch_and_or(&pair->evidence, evidence);
+	seen = bpf_map_lookup_elem(&conduct, &workload);
+	if (seen && (seen->evidence & evidence) != evidence)
+		__sync_fetch_and_or(&seen->evidence, evidence);
+	return 0;
+}
+
+/* Why a send goes by TCP: enum weft_slow_reason. */
+static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_direction *direction,
+                                         struct tcp_sock *sender, __u32 end, __u32 size)
+{
+	__u64 reader = pair->socks[!end];
+	struct weft_settings *node;
+	__u32 seen, zero = 0;
+	int taken;
+
+	if (pair->evidence)
+		return pair->evidence & WEFT_EVIDENCE_BLOCKING ? WEFT_SLOW_BLOCKING : WEFT_SLOW_OPTION;
+	node = bpf_map_lookup_elem(&settings, &zero);
+	if (!node || !node->acceleration)
+		return WEFT_SLOW_PAUSED;
+	if (!reader)
+		return WEFT_SLOW_NO_PEER;
+	seen = socket_options(sender);
+	if (!(descriptor_flags(sender) & O_NONBLOCK))
+		seen |= WEFT_EVIDENCE_BLOCKING;
+	if (seen) {
+		retire(pair, end, seen);
+		return seen & WEFT_EVIDENCE_BLOCKING ? WEFT_SLOW_BLOCKING : WEFT_SLOW_OPTION;
+	}
+	if (reader_is_particular(reader))
+		return WEFT_SLOW_OPTION;
+	if (memory_is_short(sender))
+		return WEFT_SLOW_MEMORY;
+
+	taken = has_taken_all(reader);
+	if (taken < 0)
+		return WEFT_SLOW_NO_PEER;
+	if (taken)
+		direction->outstanding = 0;
+	if (direction->outstanding + size > node->redirect_cap)
+		return WEFT_SLOW_CAP;
+	if (direction->fast)
+		return WEFT_SLOW_NONE;
+
+	/* In this order: what is redirected meanwhile is the sender's, who is here. */
+	if (!taken || !has_read_tcp(reader, sender))
+		return WEFT_SLOW_UNDRAINED;
+	seen = flags_of_reader(reader);
+	if (!seen)
+		return WEFT_SLOW_UNOPENED;
+	return seen & O_NONBLOCK ? WEFT_SLOW_NONE : WEFT_SLOW_BLOCKING;
+}
+
+static __noinline int count_slow(struct weft_pair *pair, struct weft_direction *direction, __u32 reason)
+{
+	struct weft_acceleration *counters = pair_counters(pair);
+
+	if (direction->fast) {
+		direction->fast = 0;
+		direction->demotions++;
+	}
+	if (counters && reason < WEFT_SLOW_REASONS)
+		ADD(counters->slow_sends[reason], 1);
+	return 0;
+}
+
+/* The exchange of a pair that carries requests; NULL if it carries none, or none that can be followed here. */
+static __noinline struct weft_exchange *exchange_of(struct reading *reading, struct weft_pair *pair, __u32 length,
+                                                    int *fresh)
+{
+	__u64 client = pair->client;
+	struct weft_exchange *exchange = exchange_place(client);
+	struct weft_connection *connection;
+
+	if (exchange && exchange->cookie == client)
+		return exchange;
+	/* The server's end is only told of an exchange that is in its place. */
+	if (reading->at_server)
+		return NULL;
+	connection = read_connection(reading->tcp, client);
+	if (!connection) {
+		pair->unread = 1;
+		return NULL;
+	}
+	if (connection->flags & WEFT_SOCKET_EXCHANGE) {
+		exchange = bpf_sk_storage_get(&exchange_socks, reading->tcp, 0, 0);
+		if (exchange && exchange->cookie == client && exchange->mode != WEFT_EXCHANGE_OPAQUE) {
+			count_unparsed(exchange, weft_http_lose(exchange, 0));
+			exchange->mode = WEFT_EXCHANGE_OPAQUE;
+		}
+		pair->unread = 1;
+		return NULL;
+	}
+	/* Its first bytes are these, or it is something else. */
+	if (reading->tcp->bytes_sent || reading->tcp->bytes_received || pair->from[WEFT_END_SERVER].redirected_sends ||
+	    pair->from[WEFT_END_CLIENT].redirected_sends > 1 || !begins_request(reading, length))
+		exchange = NULL;
+	else
+		exchange = exchange_take(reading->tcp, connection, client);
+	if (!exchange) {
+		__sync_fetch_and_or(&connection->flags, WEFT_SOCKET_OPAQUE);
+		pair->unread = 1;
+		return NULL;
+	}
+	exchange_begin(exchange, connection, client, reading->tcp->write_seq, reading->tcp->rcv_nxt);
+	*fresh = 1;
+	return exchange;
+}
+
+/* Reads what was redirected; the next segment of TCP begins where the sender has stopped writing to it. */
+static __noinline int read_message(struct reading *reading, __u32 length, int fresh)
+{
+	struct weft_exchange *exchange = reading->exchange;
+	struct weft_http_stream *stream = reading->stream;
+	__u64 now = bpf_ktime_get_ns();
+
+	reading->offset = 0;
+	stream->expected = reading->tcp->write_seq;
+	if (fresh) {
+		reading->scan->now_ns = now;
+	} else if (exchange->mode == WEFT_EXCHANGE_LOST) {
+		if (!resume(reading, length, now))
+			return 0;
+	} else {
+		weft_http_open(exchange, reading->scan, reading->response, length, now);
+	}
+	if (bpf_loop(STEPS, read_step, reading, 0) >= STEPS)
+		count_unparsed(exchange, weft_http_lose(exchange, reading->response));
+	return 0;
+}
+
+static __noinline int read_redirected(struct sk_msg_md *message, struct tcp_sock *sender, struct weft_pair *pair,
+                                      __u32 end)
+{
+	struct reading reading = { .from = message, .tcp = sender, .at_server = end == WEFT_END_SERVER };
+	__u32 length = message->size;
+	__u32 *busy = NULL;
+	int fresh = 0;
+
+	reading.scan = scan_take(&busy);
+	if (!reading.scan)
+		return 0;
+	reading.exchange = exchange_of(&reading, pair, length, &fresh);
+	if (reading.exchange && reading.exchange->mode == WEFT_EXCHANGE_OPAQUE) {
+		pair->unread = 1;
+	} else if (reading.exchange) {
+		reading.response = reading.at_server;
+		reading.stream = reading.response ? &reading.exchange->response : &reading.exchange->request;
+		if (!reading.response) {
+			read_message(&reading, length, fresh);
+		} else if (!__sync_lock_test_and_set(&reading.stream->busy, 1)) {
+			if (reading.exchange->cookie == pair->client)
+				read_message(&reading, length, fresh);
+			__sync_lock_test_and_set(&reading.stream->busy, 0);
+		}
+	}
+	*(volatile __u32 *)busy = 0;
+	return 0;
+}
+
+SEC("sk_msg")
+int redirect(struct sk_msg_md *message)
+{
+	struct bpf_sock *sk = message->sk;
+	__u32 zero = 0, size = message->size, reason, end;
+	struct weft_direction *direction;
+	struct weft_settings *node;
+	struct weft_member *member;
+	struct tcp_sock *sender;
+	struct weft_pair *pair;
+
+	if (!sk)
+		return SK_PASS;
+	member = bpf_sk_storage_get(&ends, sk, 0, 0);
+	sender = member ? bpf_skc_to_tcp_sock(sk) : NULL;
+	if (!sender)
+		return SK_PASS;
+	pair = pair_place(member->pair);
+	if (!pair || pair->client != member->client)
+		return SK_PASS;
+	end = member->end & 1;
+	direction = &pair->from[end];
+	reason = slow_reason(pair, direction, sender, end, size);
+	if (!reason &&
+	    bpf_msg_redirect_map(message, &members, member->pair * WEFT_ENDS + !end, BPF_F_INGRESS) != SK_PASS)
+		reason = WEFT_SLOW_REFUSED;
+	if (reason) {
+		count_slow(pair, direction, reason);
+		return SK_PASS;
+	}
+	if (!direction->fast) {
+		direction->fast = 1;
+		direction->promotions++;
+	}
+	direction->outstanding += size;
+	direction->redirected_bytes += size;
+	direction->redirected_sends++;
+	node = bpf_map_lookup_elem(&settings, &zero);
+	if (!pair->unread && node && node->reads_http)
+		read_redirected(message, sender, pair, end);
+	return SK_PASS;
+}
