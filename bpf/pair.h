@@ -188,7 +188,9 @@ static __noinline int member_join(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 	place = member->pair * WEFT_ENDS + end;
 	if (bpf_sock_map_update(ctx, &members, &place, BPF_NOEXIST))
 		return WEFT_SLOW_NO_PLACE;
-	pair->socks[end] = (__u64)tcp;
+	/* The compiler has seen that it is one of two; some kernels have not. */
+	barrier_var(end);
+	pair->socks[end & (WEFT_ENDS - 1)] = (__u64)tcp;
 	if (end == WEFT_END_SERVER) {
 		struct weft_acceleration *counters = pair_counters(pair);
 
