@@ -297,7 +297,7 @@ public final class Agent {
         proxy.publish(snapshot)
         proxy.refresh(plane, snapshot)
         do throws(BPFError) {
-            config.failures = try plane.apply(snapshot)
+            config.failures = try plane.apply(snapshot, acceleration: options.acceleration.decide(snapshot))
             config.isProgrammed = true
             removeOlderLayouts()
         } catch {

@@ -63,6 +63,7 @@ public struct AgentOptions: Sendable {
     public var mapLimits: [String: Int] = [:]
     /// Whether HTTP/1 is read in the kernel on connections that no proxy reads.
     public var readsHTTP = true
+    public var acceleration = AccelerationOptions()
     /// The most series that one group of metrics may have; the rest is counted in an overflow series.
     public var maxSeries = 5000
     /// Other meshes' names that metrics are shown under besides.

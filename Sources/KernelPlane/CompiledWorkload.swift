@@ -30,7 +30,8 @@ struct CompiledWorkload: Sendable {
     ///   - isAccelerated: whether its connections within the node may go from socket to socket.
     init(
         _ workload: MeshWorkload, trustDomain: String, policy: UInt64, sharedAddresses: Set<IPAddress>,
-        network: NetworkGroups = NetworkGroups(), inboundPorts: [InboundPort] = [], isTunnelling: Bool = false, isAccelerated: Bool = false
+        network: NetworkGroups = NetworkGroups(), inboundPorts: [InboundPort] = [], isTunnelling: Bool = false,
+        isAccelerated: Bool = false
     ) {
         self.inboundPorts = inboundPorts
         let spiffeID = workload.spiffeID(trustDomain: trustDomain)

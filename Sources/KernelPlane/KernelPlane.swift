@@ -252,9 +252,13 @@ public final class KernelPlane {
 
     /// Programs a snapshot.
     ///
+    /// - Parameter acceleration: see `setAcceleration`; nil: as before.
     /// - Returns: the objects that could not be programmed; everything else is.
-    public func apply(_ snapshot: MeshSnapshot) throws(BPFError) -> [ProgrammingFailure] {
+    public func apply(
+        _ snapshot: MeshSnapshot, acceleration next: Acceleration? = nil
+    ) throws(BPFError) -> [ProgrammingFailure] {
         self.snapshot = snapshot
+        if let next { try take(next) }
         let next = CompiledMaps(
             snapshot, drains: drains, isCapturing: options.proxy != nil, accelerated: acceleration.workloads,
             previous: compiled)
@@ -384,6 +388,15 @@ public final class KernelPlane {
     public func setAcceleration(_ next: Acceleration) throws(BPFError) -> [ProgrammingFailure] {
         guard next != acceleration else { return [] }
         let isSameWorkloads = next.workloads == acceleration.workloads
+        try take(next)
+        guard isProgrammed else { return [] }
+        if !isSameWorkloads { return try apply(snapshot) }
+        acceleration.write(to: &settings)
+        try reconciler.maps.settings.set(0, settings)
+        return []
+    }
+
+    private func take(_ next: Acceleration) throws(BPFError) {
         for name in next.workloads.subtracting(acceleration.workloads) {
             let id = Identifier.workload(name)
             guard try reconciler.maps.conduct.get(id) == nil else { continue }
@@ -392,11 +405,6 @@ public final class KernelPlane {
             try reconciler.maps.conduct.set(id, conduct)
         }
         acceleration = next
-        guard isProgrammed else { return [] }
-        if !isSameWorkloads { return try apply(snapshot) }
-        acceleration.write(to: &settings)
-        try reconciler.maps.settings.set(0, settings)
-        return []
     }
 
     // MARK: Draining

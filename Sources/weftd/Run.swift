@@ -60,6 +60,9 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Options of the proxy and tunnel lanes")
     var lanes: LaneOptions
 
+    @OptionGroup(title: "Options of the accelerated lane")
+    var acceleration: AccelerationFlags
+
     @OptionGroup(title: "Options of flow records")
     var flows: FlowOptions
 
@@ -98,6 +101,7 @@ struct Run: ParsableCommand {
             throw ValidationError("--log-format: \(logFormat) is not text or json")
         }
         try lanes.check()
+        try acceleration.check()
         try telemetry.check()
         try traces.check()
         var options = AgentOptions(pinDirectory: pinDir, node: node)
@@ -113,6 +117,7 @@ struct Run: ParsableCommand {
         options.dnsListen = lanes.dnsListen
         options.dnsUpstreams = lanes.dnsUpstreams
         lanes.fill(&options)
+        acceleration.fill(&options)
         telemetry.fill(&options)
         try flows.fill(&options)
         traces.fill(&options)
