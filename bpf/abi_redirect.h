@@ -45,6 +45,7 @@ struct weft_direction {
 	__u64 redirected_sends;
 	__u64 demotions;
 	__u64 promotions;
+	__u64 queue;       /* where the kernel keeps what the reader has not taken; 0: not looked up yet */
 	__u32 outstanding; /* redirected bytes that the reader may not have taken yet */
 	__u32 fast;        /* what was sent last was redirected */
 };
@@ -105,8 +106,8 @@ struct weft_acceleration {
 	struct weft_redirected redirected;
 };
 
-WEFT_ASSERT(sizeof(struct weft_direction) == 40, "weft_direction");
-WEFT_ASSERT(sizeof(struct weft_pair) == 168, "weft_pair");
+WEFT_ASSERT(sizeof(struct weft_direction) == 48, "weft_direction");
+WEFT_ASSERT(sizeof(struct weft_pair) == 184, "weft_pair");
 WEFT_ASSERT(sizeof(struct weft_member) == 16, "weft_member");
 WEFT_ASSERT(sizeof(struct weft_conduct) == 16, "weft_conduct");
 WEFT_ASSERT(sizeof(struct weft_acceleration_key) == 32, "weft_acceleration_key");

@@ -20,6 +20,10 @@
 
 char _license[] SEC("license") = "GPL";
 
+/* Larger sends, and one of so many, are worth a look at what is rarely otherwise. */
+#define LARGE 16384
+#define RARELY 16
+
 /* Copies a field of a structure that is known by its address. */
 #define FIELD(type, address, field, to)                                                                                \
 	bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(address) + bpf_core_field_offset(type, field))
@@ -38,19 +42,23 @@ static __always_inline int read_bytes(struct reading *reading, __u32 from, void 
 	return bpf_probe_read_kernel(to, length, (void *)(__u64)message->data + (from - reading->base));
 }
 
-/* Whether the other end has taken everything that was redirected to it; -1: it is no member any more. */
-static __always_inline int has_taken_all(__u64 reader)
+/* Where the kernel keeps what is redirected to a member and not taken yet; 0: it is no member any more. */
+static __always_inline __u64 queue_of(__u64 reader)
 {
-	void *data = NULL, *psock, *queue, *first = NULL;
+	__u64 psock = 0;
 
-	FIELD(struct sock, reader, sk_user_data, &data);
-	psock = (void *)((__u64)data & ~SK_USER_DATA_FLAGS);
-	if (!psock)
-		return -1;
-	queue = psock + bpf_core_field_offset(struct sk_psock, ingress_msg);
-	if (bpf_probe_read_kernel(&first, sizeof(first), queue))
-		return -1;
-	return first == queue;
+	FIELD(struct sock, reader, sk_user_data, &psock);
+	psock &= ~SK_USER_DATA_FLAGS;
+	return psock ? psock + bpf_core_field_offset(struct sk_psock, ingress_msg) : 0;
+}
+
+/* Whether a list in the kernel's memory is empty. */
+static __always_inline int is_empty(__u64 list)
+{
+	__u64 first = 0;
+
+	bpf_probe_read_kernel(&first, sizeof(first), (void *)list);
+	return first == list;
 }
 
 /* Whether the other end has read all that the sender has written to TCP. */
@@ -79,15 +87,21 @@ static __always_inline __u32 flags_of_reader(__u64 reader)
 	return flags;
 }
 
-/* Whether the other end wants what only TCP gives. */
-static __always_inline int reader_is_particular(__u64 reader)
+/* Whether something has been put between the other end and its reader, as TLS in the kernel. */
+static __always_inline int has_ulp(__u64 reader)
 {
-	void *ulp = NULL;
-	int low_water = 0;
+	__u64 ulp = 0;
 
 	FIELD(struct inet_connection_sock, reader, icsk_ulp_ops, &ulp);
+	return ulp != 0;
+}
+
+static __always_inline int has_low_water(__u64 reader)
+{
+	int low_water = 0;
+
 	FIELD(struct sock, reader, sk_rcvlowat, &low_water);
-	return ulp || low_water > 1;
+	return low_water > 1;
 }
 
 static __always_inline int memory_is_short(const struct tcp_sock *tcp)
@@ -139,14 +153,21 @@ static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_dir
 		retire(pair, end, seen);
 		return seen & WEFT_EVIDENCE_BLOCKING ? WEFT_SLOW_BLOCKING : WEFT_SLOW_OPTION;
 	}
-	if (reader_is_particular(reader))
+	if (has_ulp(reader))
 		return WEFT_SLOW_OPTION;
-	if (memory_is_short(sender))
-		return WEFT_SLOW_MEMORY;
+	/* These do not change the bytes: it is enough to see them soon. */
+	if (!direction->fast || size > LARGE || direction->redirected_sends % RARELY == 0) {
+		if (has_low_water(reader))
+			return WEFT_SLOW_OPTION;
+		if (memory_is_short(sender))
+			return WEFT_SLOW_MEMORY;
+	}
 
-	taken = has_taken_all(reader);
-	if (taken < 0)
+	if (!direction->queue)
+		direction->queue = queue_of(reader);
+	if (!direction->queue)
 		return WEFT_SLOW_NO_PEER;
+	taken = is_empty(direction->queue);
 	if (taken)
 		direction->outstanding = 0;
 	if (direction->outstanding + size > node->redirect_cap)
