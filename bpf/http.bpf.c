@@ -60,9 +60,14 @@ static __always_inline int find_payload(struct __sk_buff *skb, struct segment *s
 	return 1;
 }
 
-static __always_inline int read_bytes(struct reading *reading, __u32 from, void *to, __u32 length)
+static __always_inline __s64 locate_bytes(struct reading *reading, __u32 from, __u32 length)
 {
-	return bpf_skb_load_bytes(reading->from, from, to, length);
+	return from;
+}
+
+static __always_inline int copy_bytes(struct reading *reading, __s64 place, void *to, __u32 length)
+{
+	return bpf_skb_load_bytes(reading->from, place, to, length);
 }
 
 /* Reads a segment of a connection that is followed. `fresh`: its beginning is in the window. */

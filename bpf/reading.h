@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The reading of HTTP/1 in what a program sees of a connection: segments, or what a process sends. Who includes this
- * defines READ_FROM, the type of its context, and then read_bytes().
+ * defines READ_FROM, the type of its context, and then locate_bytes() and copy_bytes().
  */
 #ifndef WEFT_READING_H
 #define WEFT_READING_H
@@ -41,13 +41,16 @@ struct reading {
 	struct weft_http_stream *stream;
 	struct weft_http_scan *scan;
 	__u32 offset; /* of what is read now, behind what has been seen of it */
-	__u32 base;   /* for read_bytes() */
+	__u32 base;   /* for locate_bytes() */
 	__u32 response;
 	__u32 at_server; /* `tcp` is the server's end */
 };
 
-/* Copies bytes of what is read; returns 0 when they are there. */
-static __always_inline int read_bytes(struct reading *reading, __u32 from, void *to, __u32 length);
+/* Where bytes of what is read are, for copy_bytes(); negative when they are not. */
+static __always_inline __s64 locate_bytes(struct reading *reading, __u32 from, __u32 length);
+
+/* Copies located bytes; returns 0 when that was done. */
+static __always_inline int copy_bytes(struct reading *reading, __s64 place, void *to, __u32 length);
 
 /* The state of a connection whose requests are read; NULL if they are not. */
 static __always_inline struct weft_connection *read_connection(struct tcp_sock *tcp, __u64 cookie)
@@ -74,14 +77,15 @@ static __always_inline struct weft_connection *read_connection(struct tcp_sock *
 static __always_inline int load(struct reading *reading)
 {
 	struct weft_http_scan *scan = reading->scan;
+	__s64 place = locate_bytes(reading, reading->offset + scan->offset, scan->wanted);
 	__u32 wanted = scan->wanted, end = scan->end;
 
-	if (end > WEFT_HTTP_CARRY || wanted == 0 || wanted > WEFT_HTTP_WINDOW)
+	if (place < 0 || end > WEFT_HTTP_CARRY || wanted == 0 || wanted > WEFT_HTTP_WINDOW)
 		return 0;
 	/* This changes nothing; kernels before 6.7 want to see that it is not 0. */
 	barrier_var(wanted);
 	wanted = ((wanted - 1) & (WEFT_HTTP_WINDOW - 1)) + 1;
-	if (read_bytes(reading, reading->offset + scan->offset, &scan->window[end], wanted))
+	if (copy_bytes(reading, place, &scan->window[end], wanted))
 		return 0;
 	weft_http_loaded(scan);
 	return 1;

@@ -28,18 +28,24 @@ char _license[] SEC("license") = "GPL";
 #define FIELD(type, address, field, to)                                                                                \
 	bpf_probe_read_kernel(to, sizeof(*(to)), (void *)(address) + bpf_core_field_offset(type, field))
 
-static __always_inline int read_bytes(struct reading *reading, __u32 from, void *to, __u32 length)
+/* In bytes from where the message's visible part begins: its address may change before they are copied. */
+static __always_inline __s64 locate_bytes(struct reading *reading, __u32 from, __u32 length)
 {
 	struct sk_msg_md *message = reading->from;
 	__u32 present = (__u64)message->data_end - (__u64)message->data;
 
-	if (from < reading->base || from - reading->base + length > present) {
-		/* Elsewhere in the message: the kernel shows it in one piece. */
-		if (bpf_msg_pull_data(message, from, from + length, 0))
-			return -1;
-		reading->base = from;
-	}
-	return bpf_probe_read_kernel(to, length, (void *)(__u64)message->data + (from - reading->base));
+	if (from >= reading->base && from - reading->base + length <= present)
+		return from - reading->base;
+	/* Elsewhere in the message: the kernel shows it in one piece. */
+	if (bpf_msg_pull_data(message, from, from + length, 0))
+		return -1;
+	reading->base = from;
+	return 0;
+}
+
+static __always_inline int copy_bytes(struct reading *reading, __s64 place, void *to, __u32 length)
+{
+	return bpf_probe_read_kernel(to, length, (void *)(__u64)reading->from->data + place);
 }
 
 /* Where the kernel keeps what is redirected to a member and not taken yet; 0: it is no member any more. */
