@@ -39,12 +39,16 @@ public struct AgentOptions: Sendable {
     /// The CA on another node, and the token by which this one joins it.
     public var joinAddress: String?
     public var joinToken: String?
+    /// How often that CA is asked for roots and revocations: seconds.
+    public var caRefresh: Int64 = 60
     /// Where another program keeps workloads' certificates; nil: nowhere.
     public var identityDirectory: String?
     /// Of workloads' certificates: seconds.
     public var certificateLifetime: Int64 = 86400
     /// Threads of the proxy; 0: one for each core.
     public var workers = 0
+    /// Proxies in front of the mesh whose X-Forwarded-For is believed.
+    public var trustedProxies = 0
     /// This node's address for other nodes; empty if there is none.
     public var nodeAddress = ""
     /// How long requests in progress may go on when the agent stops.

@@ -8,6 +8,8 @@ public struct IdentityMetrics: Sendable {
     public var missing = 0
     public var renewals: UInt64 = 0
     public var failures: [(cause: String, count: UInt64)] = []
+    /// Questions in a row that the CA on another node has not answered; nil: none is asked.
+    public var unansweredRequests: Int?
     private let limit: Int
 
     /// - Parameter limit: the most identities that have a series of their own.
@@ -35,5 +37,10 @@ public struct IdentityMetrics: Sendable {
         for (authority, seconds) in authorityExpiries {
             writer.sample(MetricLabels([("authority", authority)]), seconds)
         }
+        guard let unansweredRequests else { return }
+        writer.gauge(
+            "weft_ca_unanswered_requests",
+            help: "Times in a row that the CA which this node has joined could not be asked; 0: it has answered.",
+            Double(unansweredRequests))
     }
 }

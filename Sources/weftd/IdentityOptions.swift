@@ -44,6 +44,11 @@ struct IdentityOptions: ParsableArguments {
         help: ArgumentHelp("How long the certificates of workloads are valid: 24h, 90m, 10s.", valueName: "duration"))
     var lifetime = Environment.value("SVID_TTL") ?? "24h"
 
+    @Option(
+        help: ArgumentHelp(
+            "How often the CA of --join-address is asked for new roots and revocations.", valueName: "duration"))
+    var caRefresh = Environment.value("CA_REFRESH") ?? "60s"
+
     func fill(_ options: inout AgentOptions) throws {
         options.caCertificate = caCert.nonEmpty
         options.caKey = caKey.nonEmpty
@@ -52,11 +57,18 @@ struct IdentityOptions: ParsableArguments {
         options.joinAddress = joinAddress.nonEmpty
         options.joinToken = joinToken.nonEmpty
         options.identityDirectory = identityDir.nonEmpty
+        options.certificateLifetime = try Self.seconds(lifetime, 2...31_536_000, "--svid-ttl", "2s to 365d")
+        options.caRefresh = try Self.seconds(caRefresh, 1...86400, "--ca-refresh", "1s to 1d")
+    }
+
+    private static func seconds(
+        _ text: String, _ range: ClosedRange<Int64>, _ flag: String, _ bounds: String
+    ) throws -> Int64 {
         let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
-        guard let unit = lifetime.last.flatMap({ units[$0] }), let count = Int64(lifetime.dropLast()),
-            (1...31_536_000).contains(count), (2...31_536_000).contains(count * unit)
-        else { throw ValidationError("--svid-ttl: \(lifetime) is not a duration from 2s to 365d") }
-        options.certificateLifetime = count * unit
+        guard let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()),
+            (1...31_536_000).contains(count), range.contains(count * unit)
+        else { throw ValidationError("\(flag): \(text) is not a duration from \(bounds)") }
+        return count * unit
     }
 }
 

@@ -168,6 +168,30 @@ struct JoinTests {
         #expect(try fixture.store(answer).node?.certificate == answer.chain[0])
     }
 
+    @Test("what a node has revoked itself reaches the CA; it can say so of nobody else, and not take it back")
+    func ownRevocations() throws {
+        let fixture = try JoinFixture()
+        let joined = try fixture.store(try fixture.client().join(try fixture.token(), now: testNow))
+        let node = try #require(joined.node)
+        let own = CADirectory(path: "\(fixture.directory.path)/other/ca", trustDomain: "cluster.local")
+        func tell(_ bundle: TrustBundle) throws -> [[String]] {
+            try fixture.client().bundle(node, bundle: bundle, now: testNow).bundle.revocations.map(\.serials)
+        }
+        for serials in [["77"], ["77", "78"], ["77", "78"]] {
+            for serial in serials { try own.revoke(serial: serial, of: .node, now: testNow) }
+            #expect(try tell(own.read(now: testNow).bundle) == [serials])
+            #expect(try fixture.contents().revocations.map(\.serials) == [serials])
+        }
+        var shorter = try own.read(now: testNow).bundle
+        shorter.revocations = [try RevocationList.make(adding: "79", to: nil, authority: node, now: testNow).der]
+        let error = #expect(throws: IdentityError.self) { try tell(shorter) }
+        #expect(error?.description.contains("takes revocations back") == true, "\(error?.description ?? "")")
+        let foreign = try RevocationList.make(
+            adding: "80", to: nil, authority: try TestAuthority().node, now: testNow)
+        #expect(throws: IdentityError.self) { try fixture.authority.keep(foreign, of: node.certificate) }
+        #expect(try fixture.contents().revocations.map(\.serials) == [["77", "78"]])
+    }
+
     enum Impostor: CaseIterable {
         case noCertificate, workload, otherNode, foreign, revoked, forgedName
     }
@@ -249,6 +273,7 @@ struct JoinTests {
             trustDomain: "cluster.local", node: "node-b", stateDirectory: home.path)
         options.joinAddress = address
         options.joinToken = try fixture?.token(lifetime: 600).description
+        options.refreshInterval = 600_000
         let start = testNow * 1000
         var identity = try NodeIdentity(options, now: start)
         let web = try #require(SPIFFEID("spiffe://cluster.local/ns/shop/sa/web"))
@@ -268,7 +293,7 @@ struct JoinTests {
         #expect(identity.turn(now: start) == true && identity.trust.identities.count == 1)
         #expect(identity.trust.bundles["cluster.local"]?.roots == [try #require(fixture).contents().roots[0].der])
         let first = try #require(identity.authority?.certificate)
-        #expect(identity.nextRequestAt == start + NodeIdentity.bundleInterval)
+        #expect(identity.nextRequestAt == start + options.refreshInterval)
 
         // A restart needs no token; and with the old one it does not join again.
         for token in [nil, options.joinToken] {
@@ -309,7 +334,7 @@ struct JoinTests {
         #expect(identity.authority?.certificate != second && identity.authority?.certificate.commonName == "node-b")
 
         fixture = nil
-        var now = later + NodeIdentity.bundleInterval
+        var now = later + options.refreshInterval
         for pause in [1000, 2000, 4000] as [Int64] {
             _ = try ask(at: now)
             #expect(identity.authorityProblem?.cause == .unreachable)

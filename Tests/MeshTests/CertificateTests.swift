@@ -138,6 +138,50 @@ extension NodeTests {
             }
         }
 
+        @Test("While the CA's node is down, one that has joined serves, renews and restarts, and says so")
+        func silentCA() throws {
+            try Sandbox.run { sandbox in
+                let first = try Node(sandbox)
+                let port = try Host.freePort()
+                try first.start(mesh("web"), ["--ca-listen", "127.0.0.1:\(port)"])
+                let token = try #require(
+                    try first.weftJSON("ca", "token", "create", "--node", "node-b")["token"].string)
+                try sandbox.makeCgroup("second")
+                let second = try Node(sandbox, name: "node-b", cgroup: "\(sandbox.cgroup)/second")
+                let arguments = ["--join-address", "127.0.0.1:\(port)", "--svid-ttl", "4s", "--ca-refresh", "1s"]
+                try second.write(mesh("db"))
+                try second.start(arguments + ["--join-token", token])
+                try eventually("the second node has joined") { try second.weft("identity", "list").status == 0 }
+                let issuer = try second.scrape().sum("weft_ca_expiry_seconds", ["authority": "issuer"])
+                #expect(try second.scrape().matching("weft_ca_unanswered_requests").map(\.value) == [0])
+
+                try first.terminate()
+                try second.waitForMetrics("it cannot ask") { $0.sum("weft_ca_unanswered_requests") >= 2 }
+                #expect(second.agentLog.contains("127.0.0.1:\(port)"), "\(second.agentLog)")
+                let renewals = try second.scrape().sum("weft_identity_renewals_total")
+                try second.waitForMetrics("its own intermediate goes on") {
+                    $0.sum("weft_identity_renewals_total") >= renewals + 2 && $0.sum("weft_identities_missing") == 0
+                }
+                try second.terminate()
+                try second.start(arguments)
+                try eventually("it has certificates again") { try second.weft("identity", "list").status == 0 }
+                let metrics = try second.scrape()
+                #expect(issuer - metrics.sum("weft_ca_expiry_seconds", ["authority": "issuer"]) < 60)
+
+                try first.start(["--ca-listen", "127.0.0.1:\(port)"])
+                try second.waitForMetrics("it has been answered", within: 30) {
+                    $0.sum("weft_ca_unanswered_requests") == 0
+                }
+                // What it revokes itself reaches the CA, and all nodes from there.
+                #expect(try first.weftJSON("ca", "show")["revoked"].array.isEmpty)
+                let revoked = try serial(second, "db")
+                #expect(try second.weft("ca", "revoke", revoked).succeeded)
+                try eventually("the CA's node has the list", within: 20) {
+                    first.get("http://127.0.0.1:\(first.adminPort)/v1/ca")?.contains("\"revocationLists\":1") == true
+                }
+            }
+        }
+
         @Test(
             "A CA that cannot be used ends the start with the flag or file to look at",
             arguments: [

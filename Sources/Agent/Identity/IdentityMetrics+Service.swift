@@ -20,6 +20,7 @@ extension IdentityMetrics {
         if let issuer = identity.authority {
             authorityExpiries.append(("issuer", Double(issuer.certificate.notAfter) - now))
         }
+        unansweredRequests = identity.unansweredRequests
         if let expiry = identity.rootExpiry { authorityExpiries.append(("root", Double(expiry) - now)) }
     }
 }

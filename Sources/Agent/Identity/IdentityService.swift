@@ -165,6 +165,7 @@ extension AgentOptions {
         options.joinToken = joinToken
         options.identityDirectory = identityDirectory
         options.lifetime = certificateLifetime
+        options.refreshInterval = caRefresh * 1000
         return options
     }
 }

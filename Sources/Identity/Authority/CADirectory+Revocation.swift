@@ -42,6 +42,26 @@ extension CADirectory {
         return try append((significant.count % 2 == 0 ? "" : "0") + significant, authority, now: now)
     }
 
+    /// Keeps what the authority of another node has revoked, for the bundles of all nodes. What it has revoked once stays so.
+    ///
+    /// - Returns: whether any of it is news.
+    public func keep(_ list: RevocationList, of issuer: Certificate) throws(IdentityError) -> Bool {
+        guard let identifier = issuer.keyIdentifier, list.isSigned(by: issuer) else {
+            throw IdentityError(.refused, "the revocation list is not of '\(issuer.subject)'")
+        }
+        let lock = try DirectoryLock(path)
+        defer { lock.release() }
+        let file = "\(path)/\(identifier).crl"
+        if StateFile.exists(file), let known = try CertificateFile(path: file).revocations.first {
+            guard known != list else { return false }
+            guard Set(known.serials).isSubset(of: list.serials) else {
+                throw IdentityError(.refused, "the revocation list of '\(issuer.subject)' takes revocations back")
+            }
+        }
+        try StateFile.write(PEM.encode([PEM.Block(label: PEM.revocationList, bytes: list.der)]), to: file)
+        return true
+    }
+
     private func append(
         _ serial: String, _ authority: SigningAuthority, now: Int64
     ) throws(IdentityError) -> RevocationList {

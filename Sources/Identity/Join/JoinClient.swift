@@ -56,9 +56,14 @@ public struct JoinClient: Sendable {
         try request(try connect(present, bundle, now: now), .renew, token: nil, now: now)
     }
 
-    /// Gets the roots and revocation lists that are in force.
+    /// Gets the roots and revocation lists that are in force, and tells what the present intermediate has revoked.
     public func bundle(_ present: SigningAuthority, bundle: TrustBundle, now: Int64) throws(IdentityError) -> Answer {
-        try request(try connect(present, bundle, now: now), .bundle, token: nil, now: now)
+        let lists = try bundle.revocations.map { der throws(IdentityError) in try RevocationList(der: der) }
+        let blocks = lists.filter { $0.isSigned(by: present.certificate) }.map {
+            PEM.Block(label: PEM.revocationList, bytes: $0.der)
+        }
+        return try request(
+            try connect(present, bundle, now: now), .bundle, token: nil, body: PEM.encode(blocks), now: now)
     }
 
     private func connect(
@@ -103,12 +108,12 @@ public struct JoinClient: Sendable {
     }
 
     private func request(
-        _ connection: TLSConnection, _ operation: JoinOperation, token: String?, now: Int64
+        _ connection: TLSConnection, _ operation: JoinOperation, token: String?, body: [UInt8] = [], now: Int64
     ) throws(IdentityError) -> Answer {
         var fields = ["operation": operation.rawValue, "node": node]
         fields["token"] = token
         let key = operation == .bundle ? nil : try PrivateKey.generate()
-        var body: [UInt8] = []
+        var body = body
         if let key {
             body = PEM.encode([
                 PEM.Block(label: PEM.request, bytes: try CertificateRequest.make(commonName: node, key: key))

@@ -19,14 +19,28 @@ struct JoinDesk {
         switch operation {
         case .join: return try join(node, request)
         case .renew:
-            try check(peer, node)
+            _ = try check(peer, node)
             let answer = try issue(node, request)
             logger.info("a node's intermediate was renewed", metadata: ["node": "\(node)"])
             return answer
         case .bundle:
-            try check(peer, node)
-            return granted(chain: [])
+            let isNews = try keepRevocations(request, of: try check(peer, node))
+            return granted(chain: [], isNews ? try directory.read(now: now) : contents)
         }
+    }
+
+    /// What the node's intermediate has revoked.
+    private func keepRevocations(_ request: JoinMessage, of issuer: Certificate) throws(IdentityError) -> Bool {
+        guard !request.body.isEmpty else { return false }
+        var isNews = false
+        for block in try PEM.decode(request.body) {
+            guard block.label == PEM.revocationList else {
+                throw IdentityError(.malformed, "the message has what is no revocation list")
+            }
+            if try directory.keep(try RevocationList(der: block.bytes), of: issuer) { isNews = true }
+        }
+        if isNews { logger.notice("a node has revoked certificates", metadata: ["node": "\(issuer.commonName ?? "")"]) }
+        return isNews
     }
 
     private func join(_ node: String, _ request: JoinMessage) throws(IdentityError) -> JoinMessage {
@@ -56,10 +70,10 @@ struct JoinDesk {
             throw IdentityError(.malformed, "the message has no certificate request")
         }
         let key = try CertificateRequest.key(ofDER: blocks[0].bytes)
-        return granted(chain: [try root.issueNode(node, for: key, now: now)])
+        return granted(chain: [try root.issueNode(node, for: key, now: now)], contents)
     }
 
-    private func granted(chain: [Certificate]) -> JoinMessage {
+    private func granted(chain: [Certificate], _ contents: CADirectory.Contents) -> JoinMessage {
         JoinMessage(
             ["status": "ok", "chain": "\(chain.count)"],
             body: CertificateFile.encode(chain + contents.roots, revocations: contents.revocations))
@@ -67,7 +81,9 @@ struct JoinDesk {
 
     /// The peer has to be the agent of `node`: its certificate says so, and comes from the intermediate of that node,
     /// which comes from a root here. A node's intermediate could issue such a certificate for another node's name.
-    private func check(_ peer: [Certificate], _ node: String) throws(IdentityError) {
+    ///
+    /// - Returns: that intermediate.
+    private func check(_ peer: [Certificate], _ node: String) throws(IdentityError) -> Certificate {
         guard let leaf = peer.first else {
             throw IdentityError(.refused, "the node has shown no certificate")
         }
@@ -77,5 +93,6 @@ struct JoinDesk {
         try ChainVerifier.verify(
             leaf, intermediates: Array(peer.dropFirst()), roots: contents.roots,
             revocations: contents.revocations.map(\.der), purpose: .client, now: now)
+        return issuer
     }
 }

@@ -7,11 +7,14 @@
 ///     token: <id>.<secret>
 ///                                         -----BEGIN CERTIFICATE-----  (the chain, then the roots)
 ///     -----BEGIN CERTIFICATE REQUEST----- -----BEGIN X509 CRL-----
+///
+/// Who asks for the bundle sends what it has revoked itself in place of a certificate request.
 struct JoinMessage: Equatable {
     /// No message is longer; a chain has a few KiB, revocation lists may have more.
     static let sizeLimit = 4 << 20
-    /// Of what a node that has not proved anything may send.
+    /// Of what a node that has not proved anything may send, and one that has shown a certificate: thousands of revocations.
     static let requestLimit = 16 << 10
+    static let nodeRequestLimit = 256 << 10
 
     var fields: [String: String] = [:]
     var body: [UInt8] = []

@@ -39,7 +39,8 @@ public struct JoinRequest: Sendable {
 struct RequestSchedule {
     var isRunning = false
     private(set) var nextAt: Int64 = 0
-    private var failures = 0
+    /// In a row.
+    private(set) var failures = 0
 
     func isDue(now: Int64) -> Bool { !isRunning && now >= nextAt }
 

@@ -94,11 +94,13 @@ public final class JoinServer: Sendable {
         let chain = own.chain + (contents.root.map { [$0.certificate.der] } ?? [])
         let connection = try TLSConnection(
             socket, .server, chain: chain, key: key, seconds: Self.connectionSeconds)
-        let request = try connection.receive(limit: JoinMessage.requestLimit)
+        let peer = try connection.peerChain()
+        let request = try connection.receive(
+            limit: peer.isEmpty ? JoinMessage.requestLimit : JoinMessage.nodeRequestLimit)
         let answer: JoinMessage
         do throws(IdentityError) {
             answer = try JoinDesk(directory: directory, contents: contents, logger: logger, now: now()).answer(
-                request, peer: try connection.peerChain())
+                request, peer: peer)
         } catch {
             let isOurs = error.cause == .file || error.cause == .crypto
             if isOurs { logger.error("a node's request failed: \(error)") }

@@ -6,8 +6,6 @@ public import Mesh
 public struct NodeIdentity {
     /// Files are looked at this often: milliseconds.
     public static let lookInterval: Int64 = 5000
-    /// A node that has joined asks for the roots and revocations in force this often: milliseconds.
-    public static let bundleInterval: Int64 = 600_000
 
     public let options: NodeIdentityOptions
     public let directory: CADirectory
@@ -208,6 +206,9 @@ public struct NodeIdentity {
         return !certificate.isSigned(by: active)
     }
 
+    /// How many questions in a row the CA on another node has not answered; nil: there is none to ask.
+    public var unansweredRequests: Int? { client == nil ? nil : request.failures }
+
     /// When `nextRequest` has something; nil: never, or while one is running.
     public var nextRequestAt: Int64? {
         options.joinAddress == nil || request.isRunning ? nil : request.nextAt
@@ -226,7 +227,8 @@ public struct NodeIdentity {
             if let node = contents.node { take(node, contents.bundle, now: now) }
             signatures = findSignatures()
             publishBundles()
-            request.succeed(now: now, interval: answer.key == nil && isRenewalDue(now: now) ? 0 : Self.bundleInterval)
+            let isRenewedNext = answer.key == nil && isRenewalDue(now: now)
+            request.succeed(now: now, interval: isRenewedNext ? 0 : options.refreshInterval)
         } catch {
             authorityProblem = error
             request.fail(now: now)

@@ -20,6 +20,8 @@ public struct NodeIdentityOptions: Sendable {
     public var identityDirectory: String?
     /// Of workloads' certificates: seconds.
     public var lifetime: Int64 = 86400
+    /// A node that has joined asks for the roots and revocations in force this often: milliseconds.
+    public var refreshInterval: Int64 = 60_000
 
     public init(trustDomain: String, node: String, stateDirectory: String) {
         self.trustDomain = trustDomain
