@@ -25,6 +25,7 @@ final class ProxyLane {
     var tunnelTable: TunnelTable?
     /// Ports of this agent, to which no tunnel may lead.
     let ownPorts: Set<UInt16>
+    private let trustedProxies: Int
     private let inbound: InboundServices
     private var drained: Set<UInt64> = []
     private var listeners: ProxyListeners?
@@ -48,6 +49,7 @@ final class ProxyLane {
             throw AgentError("--outbound-listen: \(error)")
         }
         ownPorts = TunnelTable.standardPorts.union([outbound.port, inboundPlace.port, tunnel.port])
+        trustedProxies = options.trustedProxies
         var engineOptions = ProxyOptions()
         engineOptions.workers = options.workers > 0 ? options.workers : max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
         engineOptions.readsTunnels = options.readsHTTP
@@ -142,7 +144,7 @@ final class ProxyLane {
         published = snapshot
         let identifiers = RouteIdentifiers(snapshot)
         let table = RouteTable(snapshot, identifiers: identifiers)
-        engine.publish(table, AuthorizationTable(snapshot, identifiers: identifiers))
+        engine.publish(table, AuthorizationTable(snapshot, identifiers: identifiers, trustedHops: trustedProxies))
         inbound.replace(snapshot)
         if self.table == nil {
             for listening in waiting { serve(listening) }

@@ -10,6 +10,12 @@ struct LaneOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Worker threads; 0: one for each core.", valueName: "count"))
     var workers = Environment.value("WORKERS") ?? "0"
 
+    @Option(
+        help: ArgumentHelp(
+            "Proxies in front of the mesh whose X-Forwarded-For says where a request comes from (remoteIpBlocks,"
+                + " Istio's numTrustedProxies).", valueName: "count"))
+    var trustedProxies = Environment.value("TRUSTED_PROXIES") ?? "0"
+
     @Option(help: ArgumentHelp("Outbound capture.", valueName: "ip:port"))
     var outboundListen = Environment.value("OUTBOUND_LISTEN") ?? "127.0.0.1:15001"
 
@@ -77,6 +83,9 @@ struct LaneOptions: ParsableArguments {
         guard let count = Int(workers), (0...1024).contains(count) else {
             throw ValidationError("--workers: \(workers) is not a number from 0 to 1024")
         }
+        guard let count = Int(trustedProxies), (0...100).contains(count) else {
+            throw ValidationError("--trusted-proxies: \(trustedProxies) is not a number from 0 to 100")
+        }
         guard ["on", "off"].contains(httpReading) else {
             throw ValidationError("--http-reading: \(httpReading) is not on or off")
         }
@@ -95,6 +104,7 @@ struct LaneOptions: ParsableArguments {
     func fill(_ options: inout AgentOptions) {
         options.nodeAddress = nodeAddress
         options.workers = Int(workers) ?? 0
+        options.trustedProxies = Int(trustedProxies) ?? 0
         options.outboundListen = outboundListen
         options.inboundListen = inboundListen
         options.tunnelListen = tunnelListen
