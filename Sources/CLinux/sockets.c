@@ -69,13 +69,42 @@ int weft_accept_stream(int listener, struct weft_endpoint *peer)
     return fd;
 }
 
-void weft_stay_local(int fd)
+void weft_expect_path(int fd, enum weft_path path)
 {
     // Where the system lets it choose one, as it does root. Otherwise its default is as good.
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    switch (path) {
+    case WEFT_PATH_ANY:
+        break;
+    case WEFT_PATH_NEAR:
+        if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) == 0)
+            break;
+        // It is a module that is not there.
+        // fallthrough
+    case WEFT_PATH_LOCAL:
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    }
 }
 
-int weft_connect_stream(const struct weft_endpoint *to, int is_local, int *in_progress)
+int weft_settle_path(int fd)
+{
+    char system[16] = {0};
+    socklen_t length = sizeof system;
+    uint32_t round_trip = weft_least_round_trip(fd);
+    int fresh;
+
+    if (round_trip < WEFT_NEAR_ROUND_TRIP)
+        return 0;
+    fresh = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fresh < 0)
+        return 0;
+    if (getsockopt(fresh, IPPROTO_TCP, TCP_CONGESTION, system, &length) != 0)
+        length = 0;
+    close(fresh);
+    return length > 0 &&
+           setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, system, (socklen_t)strnlen(system, sizeof system)) == 0;
+}
+
+int weft_connect_stream(const struct weft_endpoint *to, enum weft_path path, int *in_progress)
 {
     struct sockaddr_storage address;
     socklen_t length = from_endpoint(to, &address);
@@ -86,8 +115,7 @@ int weft_connect_stream(const struct weft_endpoint *to, int is_local, int *in_pr
     if (fd < 0)
         return -errno;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (is_local)
-        weft_stay_local(fd);
+    weft_expect_path(fd, path);
     *in_progress = 0;
     if (connect(fd, (struct sockaddr *)&address, length) == 0)
         return fd;

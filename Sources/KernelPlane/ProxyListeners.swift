@@ -14,6 +14,15 @@ public final class ProxyListeners {
         case inbound
         /// Tunnels from other nodes.
         case tunnel
+
+        /// How far who connects is expected to be.
+        fileprivate var path: weft_path {
+            switch self {
+            case .captured: WEFT_PATH_LOCAL
+            case .inbound: WEFT_PATH_ANY
+            case .tunnel: WEFT_PATH_NEAR
+            }
+        }
     }
 
     /// A listening socket for each worker, all of one place; the receiver closes them.
@@ -90,7 +99,7 @@ public final class ProxyListeners {
             var listening: [Listening] = []
             var failed: (place: ProxyAddresses.Place, code: CInt)?
             for (purpose, place) in places(isOwn: isOwn) {
-                switch Self.listen(at: place, count: workers, isLocal: purpose == .captured) {
+                switch Self.listen(at: place, count: workers, for: purpose) {
                 case .success(let descriptors):
                     listening.append(
                         Listening(purpose: purpose, netnsCookie: cookie, place: place, descriptors: descriptors))
@@ -129,9 +138,8 @@ public final class ProxyListeners {
     }
 
     /// Opens `count` sockets that share a place, in the calling thread's namespace.
-    /// - Parameter isLocal: who connects is on this machine.
     public static func listen(
-        at place: ProxyAddresses.Place, count: Int, isLocal: Bool = false
+        at place: ProxyAddresses.Place, count: Int, for purpose: Purpose = .inbound
     ) -> Result<[CInt], ListenError> {
         var descriptors: [CInt] = []
         for _ in 0..<count {
@@ -140,7 +148,7 @@ public final class ProxyListeners {
                 for descriptor in descriptors { Glibc.close(descriptor) }
                 return .failure(ListenError(code: -result))
             }
-            if isLocal { weft_stay_local(result) }
+            weft_expect_path(result, purpose.path)
             descriptors.append(result)
         }
         return .success(descriptors)

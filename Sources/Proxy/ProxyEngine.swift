@@ -79,6 +79,7 @@ public final class ProxyEngine: Sendable {
     private let keeper: ClusterKeeper
     private let keyKeeper: KeyKeeper
     private let checkClient: CheckClient
+    private let dialer = TunnelDialer()
 
     /// - Parameter origins: for listeners of captured connections.
     /// - Throws: when the process has no descriptor left.
@@ -86,7 +87,7 @@ public final class ProxyEngine: Sendable {
         options: ProxyOptions = ProxyOptions(), origins: @escaping OriginLookup = { _ in nil }
     ) throws(ProxyError) {
         self.options = options
-        guard let checkClient = CheckClient() else {
+        guard let checkClient = CheckClient(dialer) else {
             throw ProxyError(operation: "create the event of checks", errno: weft_errno())
         }
         self.checkClient = checkClient
@@ -100,7 +101,8 @@ public final class ProxyEngine: Sendable {
                     number: number, mailbox: mailbox, requestLog: RequestLogQueue(worker: number), origins: origins,
                     checkClient: checkClient))
         }
-        guard let keeper = ClusterKeeper(quotaPath: options.quotaPath) else {
+        if let first = seats.first { dialer.use(first.mailbox) }
+        guard let keeper = ClusterKeeper(quotaPath: options.quotaPath, dialer) else {
             throw ProxyError(operation: "create the health checks' event", errno: weft_errno())
         }
         guard let keyKeeper = KeyKeeper() else {
@@ -151,6 +153,7 @@ public final class ProxyEngine: Sendable {
 
     /// Puts in force where tunnels lead, and who may come in through them. Streams that are open are judged anew.
     public func publish(_ table: TunnelTable) {
+        dialer.adopt(table)
         for seat in seats { seat.mailbox.post(.adoptTunnels(table)) }
     }
 

@@ -26,6 +26,32 @@ extension NodeTests {
             }
         }
 
+        @Test("Both ends count a tunnelled connection under the service that the client has connected to")
+        func labels() throws {
+            try Cluster.run { cluster in
+                #expect(try cluster.connect().server == "web")
+                #expect(try cluster.connect(to: Cluster.web, port: 8080).server == "web")
+                let family = "istio_tcp_connections_closed_total"
+                func labels(_ node: Node, _ reporter: String) throws -> Set<[String: String]> {
+                    let filter = ["reporter": reporter, "weft_lane": "tunnel"]
+                    var all: Set<[String: String]> = []
+                    for sample in try node.scrape().matching(family, filter) where sample.value == 1 {
+                        all.insert(sample.labels.filter { $0.key != "reporter" })
+                    }
+                    return all
+                }
+                try eventually("both ends have counted both", within: 10) {
+                    try labels(cluster.a, "source").count == 2 && labels(cluster.b, "destination").count == 2
+                }
+                let destination = try labels(cluster.b, "destination")
+                #expect(try labels(cluster.a, "source") == destination)
+                let services = Set(destination.compactMap { $0["destination_service"] })
+                #expect(services == ["web.shop.svc.cluster.local", "unknown"])
+                let flows = try cluster.b.weftJSONLines("flows").filter { $0["lane"].string == "tunnel" }
+                #expect(Set(flows.compactMap { $0["to"].string }) == ["shop/web:80"], "\(flows)")
+            }
+        }
+
         @Test("On the wire there is TLS 1.3 with ALPN h2 and no server name, and nothing of what the applications say")
         func wire() throws {
             try Host.require([("tshark", "tshark")])

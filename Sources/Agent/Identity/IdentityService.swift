@@ -59,7 +59,7 @@ final class IdentityService {
         turn()
     }
 
-    /// Wants certificates for the service accounts of this node's workloads. Those of a few new ones are there when it
+    /// Wants certificates for the service accounts of this node's workloads, and for the agent if it needs one. Those of a few new ones are there when it
     /// returns.
     func take(_ snapshot: MeshSnapshot) {
         var wanted: Set<SPIFFEID> = []
@@ -68,6 +68,11 @@ final class IdentityService {
                 tell("the workload \(workload.name) gets no certificate: its service account cannot be in a SPIFFE id")
                 continue
             }
+            wanted.insert(id)
+        }
+        if snapshot.needsAgentIdentity,
+            let id = SPIFFEID(AgentIdentity.spiffeID(trustDomain: identity.options.trustDomain))
+        {
             wanted.insert(id)
         }
         guard wanted != self.wanted else { return }

@@ -15,13 +15,31 @@ struct weft_endpoint {
 /// accept4(2), non-blocking and closed on exec, with TCP_NODELAY. Returns the descriptor.
 int weft_accept_stream(int listener, struct weft_endpoint *peer);
 
+/// How far a connection goes, which says what congestion control is good for it.
+enum weft_path {
+    WEFT_PATH_ANY,   ///< the system's own
+    WEFT_PATH_LOCAL, ///< never leaves this machine: the simplest there is
+    /// As a rule to the next machine: one without a timer between two packets. BBR's pacing, on a path without a queue
+    /// worth a timer, costs more than all the rest of a packet; `weft_settle_path` finds out whether the path is one.
+    WEFT_PATH_NEAR,
+};
+
+/// A round trip, in microseconds, from which on the path of a connection is no short one.
+#define WEFT_NEAR_ROUND_TRIP 1000
+
 /// A non-blocking TCP socket that is connecting to `to`. Returns the descriptor; *in_progress says whether the
 /// connection still has to be established.
-int weft_connect_stream(const struct weft_endpoint *to, int is_local, int *in_progress);
+int weft_connect_stream(const struct weft_endpoint *to, enum weft_path path, int *in_progress);
 
-/// Takes the simplest congestion control for a socket whose connections, or that of those which it will accept, never
-/// leave this machine: a bandwidth estimate or a timer between two packets (BBR) is of no use to them.
-void weft_stay_local(int fd);
+/// Chooses the congestion control of a socket that is not connected yet, or of those that it will accept.
+void weft_expect_path(int fd, enum weft_path path);
+
+/// Gives an established connection that was expected to be near, and whose round trip takes longer, the system's own
+/// congestion control. Returns 1 if it was changed.
+int weft_settle_path(int fd);
+
+/// The shortest round trip of a connection so far, microseconds; 0: not known.
+uint32_t weft_least_round_trip(int fd);
 
 /// A listening non-blocking TCP socket with SO_REUSEPORT. Returns the descriptor.
 int weft_listen_stream(const struct weft_endpoint *at, int backlog);

@@ -51,11 +51,11 @@ enum Transfer: BitwiseCopyable {
     }
 
     /// A socket that is connected or connecting, or a negative errno.
-    /// - Parameter isLocal: to something on this machine.
-    static func connect(to endpoint: weft_endpoint, isLocal: Bool = false, inProgress: inout Bool) -> CInt {
+    /// - Parameter path: how far it is expected to be.
+    static func connect(to endpoint: weft_endpoint, _ path: weft_path = WEFT_PATH_ANY, inProgress: inout Bool) -> CInt {
         var pending: CInt = 0
         var endpoint = endpoint
-        let descriptor = unsafe weft_connect_stream(&endpoint, isLocal ? 1 : 0, &pending)
+        let descriptor = unsafe weft_connect_stream(&endpoint, path, &pending)
         inProgress = pending != 0
         return descriptor
     }

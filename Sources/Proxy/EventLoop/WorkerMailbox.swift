@@ -10,6 +10,8 @@ enum WorkerMail: Sendable {
     /// An authorizer that was asked by gRPC has answered, or has not.
     case checked(CheckReply)
     case adoptTunnels(TunnelTable)
+    /// To an endpoint, from the other end of a socket pair.
+    case dial(descriptor: CInt, weft_endpoint)
     case adoptTrust(TrustMaterial)
     /// No further requests; those in progress may end.
     case drain

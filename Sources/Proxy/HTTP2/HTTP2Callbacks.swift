@@ -30,6 +30,7 @@ enum HTTP2Callbacks {
         unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
             guard let state = unsafe HTTP2Callbacks.state(user), let frame = unsafe frame else { return 0 }
             unsafe state.pointee.block = HTTP2Head()
+            unsafe state.pointee.isInBlock = true
             if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST { unsafe state.pointee.limits.streams += 1 }
             if unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_HEADERS { unsafe state.pointee.block.isLater = true }
             return 0
@@ -243,6 +244,7 @@ enum HTTP2Callbacks {
             guard count < HTTP2Port.headCapacity else { return unsafe refuse(state, .protocolError) }
             unsafe state.pointee.block.endsStream = ends
             unsafe state.pointee.heads[count] = state.pointee.block
+            unsafe state.pointee.isInBlock = false
             unsafe state.pointee.headCount = count + 1
             var event = HTTP2Event(kind: .head, stream: header.stream_id)
             event.place = unsafe place(session, header.stream_id)

@@ -24,6 +24,8 @@ import Glibc
         var outputCapacity = 0
         /// Of the session that is at work.
         var block = HTTP2Head()
+        /// Its end has not come.
+        var isInBlock = false
         var limits = HTTP2Guard()
         var headerLimit: UInt32 = 0
         var violation: HTTP2Violation?

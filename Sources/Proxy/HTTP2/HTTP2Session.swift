@@ -40,6 +40,7 @@ import Glibc
     private var limits = HTTP2Guard()
     /// A header block whose end has not come.
     private var block = HTTP2Head()
+    private var isInBlock = false
     /// Of the GOAWAY that was sent; nil: none.
     private(set) var sentGoAway: UInt32?
 
@@ -113,7 +114,8 @@ import Glibc
     private func enter(_ tick: UInt64) {
         unsafe state.pointee.tick = tick
         unsafe state.pointee.limits = limits
-        unsafe state.pointee.block = block
+        if isInBlock { unsafe state.pointee.block = block }
+        unsafe state.pointee.isInBlock = isInBlock
         unsafe state.pointee.headerLimit = isServer ? Self.serverHeaderLimit : Self.clientHeaderLimit
         unsafe state.pointee.violation = nil
         unsafe state.pointee.goAwayCode = .max
@@ -121,7 +123,8 @@ import Glibc
 
     private mutating func leave() {
         limits = unsafe state.pointee.limits
-        block = unsafe state.pointee.block
+        isInBlock = unsafe state.pointee.isInBlock
+        if isInBlock { block = unsafe state.pointee.block }
         if unsafe state.pointee.goAwayCode != .max { sentGoAway = unsafe state.pointee.goAwayCode }
     }
 

@@ -20,12 +20,14 @@ final class ClusterKeeper: Sendable {
     /// What quotas had counted before this start.
     let quotas: QuotaRecords
     private let quotaFile: QuotaFile?
+    private let dialer: TunnelDialer
     private let mail = Mutex(Mail())
     private let wake: CInt
 
     /// nil if the process has no descriptor left. A state of the quotas that cannot be read is left as it is, and nothing
     /// is written over it.
-    init?(quotaPath: String? = nil) {
+    init?(quotaPath: String? = nil, _ dialer: TunnelDialer) {
+        self.dialer = dialer
         wake = eventfd(0, CInt(EFD_CLOEXEC) | CInt(EFD_NONBLOCK))
         guard wake >= 0 else { return nil }
         guard let file = quotaPath.map(QuotaFile.init) else {
@@ -73,7 +75,7 @@ final class ClusterKeeper: Sendable {
     }
 
     private func run() {
-        var schedule = HealthSchedule()
+        var schedule = HealthSchedule(dialer)
         var current: ProxyConfiguration?
         var due = MonotonicClock.now()
         var saveDue = due

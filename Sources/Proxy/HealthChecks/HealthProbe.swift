@@ -5,7 +5,8 @@ internal import Mesh
 /// One check under way: a connection and, for HTTP, a request and the beginning of its answer.
 struct HealthProbe {
     private enum Phase {
-        case connecting, sending(from: Int), receiving
+        /// The tunnel's end, or the socket's.
+        case tunnelling, connecting, sending(from: Int), receiving
     }
 
     let descriptor: CInt
@@ -20,13 +21,12 @@ struct HealthProbe {
     private static let answerLength = "HTTP/1.1 200".utf8.count
 
     /// nil if the connection failed at once.
-    init?(_ check: HealthCheck, endpoint: MeshEndpoint, now: UInt64) {
+    init?(_ check: HealthCheck, endpoint: MeshEndpoint, _ dialer: TunnelDialer, now: UInt64) {
         let address = weft_endpoint(
             high: endpoint.address.high, low: endpoint.address.low, port: check.port ?? endpoint.port)
-        var inProgress = false
-        let descriptor = Sockets.connect(to: address, inProgress: &inProgress)
-        guard descriptor >= 0 else { return nil }
-        self.descriptor = descriptor
+        guard let connection = dialer.connect(to: address) else { return nil }
+        descriptor = connection.descriptor
+        if connection.awaitsTunnel { phase = .tunnelling }
         self.check = check
         deadline = now + UInt64(max(check.timeout, 1)) * 1_000_000
         switch check.probe {
@@ -39,7 +39,7 @@ struct HealthProbe {
     var events: Int16 {
         switch phase {
         case .connecting, .sending: Int16(POLLOUT)
-        case .receiving: Int16(POLLIN)
+        case .tunnelling, .receiving: Int16(POLLIN)
         }
     }
 
@@ -47,6 +47,13 @@ struct HealthProbe {
     mutating func advance() -> HealthCounter.Result? {
         while true {
             switch phase {
+            case .tunnelling:
+                var byte: UInt8 = 0
+                switch Transfer(unsafe recv(descriptor, &byte, 1, CInt(MSG_DONTWAIT))) {
+                case .bytes: phase = .connecting
+                case .wouldBlock: return nil
+                case .end, .failed: return .failure
+                }
             case .connecting:
                 guard Sockets.pendingError(descriptor) == 0 else { return .failure }
                 if request.isEmpty { return .success }

@@ -20,6 +20,9 @@ struct HealthSchedule {
     private var targets: [UInt64: Target] = [:]
     private var running: Set<UInt64> = []
     private var random = RandomBits(seed: 0x2545_f491_4f6c_dd1d)
+    private let dialer: TunnelDialer
+
+    init(_ dialer: TunnelDialer) { self.dialer = dialer }
 
     /// Endpoints that stay keep what is known of them. New ones are checked at once.
     mutating func update(_ set: ClusterSet, now: UInt64) {
@@ -65,7 +68,7 @@ struct HealthSchedule {
 
     private mutating func begin(_ identity: UInt64, now: UInt64) {
         guard let target = targets[identity] else { return }
-        guard let probe = HealthProbe(target.check, endpoint: target.endpoint.config, now: now) else {
+        guard let probe = HealthProbe(target.check, endpoint: target.endpoint.config, dialer, now: now) else {
             return finish(identity, .failure, now: now)
         }
         targets[identity]?.probe = probe

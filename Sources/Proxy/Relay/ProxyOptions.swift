@@ -8,6 +8,7 @@ public struct ProxyOptions: Sendable {
     public var connectionsPerWorker: UInt32 = 65_536
     /// Connections to other agents of one worker, in both directions; each carries many clients' connections.
     public var tunnelsPerWorker: UInt32 = 8_192
+    public var tunnelTiming = TunnelTiming()
     /// Bytes in flight of one worker, in chunks of 8 KiB and of 64 KiB.
     public var smallBuffersPerWorker: UInt32 = 32_768
     public var largeBuffersPerWorker: UInt32 = 4_096

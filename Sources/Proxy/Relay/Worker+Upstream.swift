@@ -84,7 +84,10 @@ extension Worker {
     private func tunnelSource(_ pool: UInt32, for exchange: UInt32) -> UInt64 {
         guard tunnels.table != nil else { return 0 }
         let source = exchanges[exchange].record.source
-        return isTunnelled(pools[Int(pool)].endpoint, from: source) ? source : 0
+        if isTunnelled(pools[Int(pool)].endpoint, from: source) { return source }
+        // Who asks an authorizer about a client of another node, or of none, is the agent.
+        let isCheck = downstreams[exchanges[exchange].downstream].parent != .max
+        return isCheck && isTunnelled(pools[Int(pool)].endpoint, from: TunnelTable.agent) ? TunnelTable.agent : 0
     }
 
     /// One end of a socket pair, whose other end is a tunnel's.

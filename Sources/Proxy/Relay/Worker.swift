@@ -46,6 +46,7 @@ struct Worker: ~Copyable {
     var tick: UInt64
     private var nextTrim: UInt64 = 0
     var waiting = WaitingList()
+    private var answerWait = AnswerWait()
     /// Connections with work left that no event will announce.
     var queue: [EventToken] = []
     var spareQueue: [EventToken] = []
@@ -101,7 +102,7 @@ struct Worker: ~Copyable {
     }
 
     mutating func turn() {
-        let count = poller.wait(timeout: timeout())
+        let count = poll()
         now = MonotonicClock.now()
         tick = now / 1_000_000
         for index in 0..<count {
@@ -117,6 +118,15 @@ struct Worker: ~Copyable {
             buffers.trim()
         }
         statistics.set(.bufferedBytes, UInt64(buffers.bytesInUse))
+    }
+
+    /// Waits for events. Whoever has just got a small message through a tunnel is likely to answer.
+    private mutating func poll() -> Int {
+        let timeout = timeout()
+        guard tunnels.expectsAnswer else { return poller.wait(timeout: timeout) }
+        tunnels.expectsAnswer = false
+        guard timeout != 0 else { return poller.wait(timeout: 0) }
+        return answerWait.wait(poller, from: MonotonicClock.now(), timeout: timeout)
     }
 
     private mutating func dispatch(_ token: EventToken, _ readiness: Readiness) {

@@ -70,6 +70,8 @@ struct TunnelStream: BitwiseCopyable {
         case none
         case downstream(UInt32, generation: UInt32)
         case upstream(UInt32, generation: UInt32)
+        /// Another thread of the agent, which is told by one byte that the tunnel stands: see `TunnelDialer`.
+        case caller
     }
 
     init(

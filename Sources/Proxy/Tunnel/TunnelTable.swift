@@ -50,7 +50,10 @@ public final class TunnelTable: Sendable {
         var addresses: Set<Place>
     }
 
-    /// Of this node's workloads, by their identifiers.
+    /// Stands for the agent itself where a workload is named that connects to others: no identifier of a workload.
+    static let agent = UInt64.max
+
+    /// The identities of this node's workloads, by their identifiers, and the agent's.
     let sources: [UInt64: String]
     let addresses: [UInt64: [IPAddress]]
     /// Baggage of those, as HBONE's header has it.

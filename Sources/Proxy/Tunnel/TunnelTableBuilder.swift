@@ -25,6 +25,7 @@ struct TunnelTableBuilder {
         var sources: [UInt64: String] = [:]
         for workload in workloads where workload.isLocal { sources[identifier(workload)] = spiffeID(workload) }
         sources[0] = nil
+        sources[TunnelTable.agent] = AgentIdentity.spiffeID(trustDomain: snapshot.trustDomain)
         return sources
     }
 

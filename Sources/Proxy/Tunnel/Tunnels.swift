@@ -21,6 +21,11 @@ struct Tunnels: ~Copyable {
     var gatheredStream = UInt32.max
     var random: RandomBits
     var requests: TunnelRequests
+    /// A socket has got a message small enough that an answer to it may come at once.
+    var expectsAnswer = false
+
+    /// Bytes of the largest such message.
+    static let smallMessage = 4 << 10
 
     init(_ options: ProxyOptions) {
         sessions = Slots(capacity: options.tunnelsPerWorker)
@@ -30,21 +35,4 @@ struct Tunnels: ~Copyable {
         random = RandomBits(seed: UInt64.random(in: .min ... .max))
         requests = TunnelRequests(capacity: options.connectionsPerWorker)
     }
-}
-
-/// How tunnels behave in time, milliseconds. The first four are HBONE's.
-enum TunnelTiming {
-    /// Without a byte from the peer: a PING is sent.
-    static let pingInterval: UInt64 = 10_000
-    /// Without an answer to it: the connection is dead.
-    static let pingTimeout: UInt64 = 20_000
-    /// Without a stream, a client's connection is closed.
-    static let idleRelease: UInt64 = 300_000
-    /// For TCP, TLS and the answer to a request, each.
-    static let openTimeout: UInt64 = 10_000
-    /// After a failure to connect; doubled with each that follows, up to the longest.
-    static let shortestBackoff: UInt64 = 20
-    static let longestBackoff: UInt64 = 1_000
-    /// For the last frames of a connection that is ended.
-    static let endTimeout: UInt64 = 2_000
 }

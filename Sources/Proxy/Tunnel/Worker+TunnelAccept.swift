@@ -92,7 +92,7 @@ extension Worker {
     private mutating func dial(_ stream: TunnelStream) {
         var stream = stream
         var inProgress = false
-        let descriptor = Sockets.connect(to: weft_endpoint(stream.target), isLocal: true, inProgress: &inProgress)
+        let descriptor = Sockets.connect(to: weft_endpoint(stream.target), WEFT_PATH_LOCAL, inProgress: &inProgress)
         guard descriptor >= 0 else {
             unavailable(stream, -descriptor)
             return
@@ -106,7 +106,7 @@ extension Worker {
         }
         tunnels.sessions[stream.session].http.setPlace(stream.number, index)
         link(index)
-        wheel.set(TimerID.tunnelStream(index), tick + TunnelTiming.openTimeout)
+        wheel.set(TimerID.tunnelStream(index), tick + options.tunnelTiming.openTimeout)
         if !inProgress { accept(index) }
     }
 

@@ -31,7 +31,7 @@ extension Worker {
         let downstream = exchanges[exchange].downstream
         let record = exchanges[exchange].record
         return openTunnel(
-            descriptor, source: record.source, target: ClientAddress(endpoint), service: record.service,
+            descriptor, source: upstreams[index].tunnelSource, target: ClientAddress(endpoint), service: record.service,
             destination: 0, client: downstreams[downstream].peer,
             owner: .upstream(index, generation: upstreams.generation(index)))
     }
@@ -86,7 +86,7 @@ extension Worker {
     /// The stream is broken: what the engine reads as an end is none.
     mutating func tellOwner(_ index: UInt32) {
         switch tunnels.streams[index].owner {
-        case .none: break
+        case .none, .caller: break
         case .downstream(let place, let generation):
             guard downstreams.isLive(place), downstreams.generation(place) == generation else { return }
             downstreams[place].hasFailed = true

@@ -60,7 +60,7 @@ extension Worker {
         }
         tunnels.streams[index].number = number
         link(index)
-        wheel.set(TimerID.tunnelStream(index), tick + TunnelTiming.openTimeout)
+        wheel.set(TimerID.tunnelStream(index), tick + options.tunnelTiming.openTimeout)
         enqueue(tunnelSession: session)
         return .opened(index)
     }
@@ -150,7 +150,7 @@ extension Worker {
         let endpoint = tunnels.pools[Int(pool)].endpoint
         let identity = tunnels.pools[Int(pool)].identity
         var inProgress = false
-        let descriptor = Sockets.connect(to: weft_endpoint(endpoint), inProgress: &inProgress)
+        let descriptor = Sockets.connect(to: weft_endpoint(endpoint), WEFT_PATH_NEAR, inProgress: &inProgress)
         guard descriptor >= 0 else {
             if Sockets.isShortage(descriptor) { return .shortage }
             backOff(pool)
@@ -183,7 +183,7 @@ extension Worker {
     /// Lets the endpoint of a pool rest after a failure.
     mutating func backOff(_ pool: UInt32) {
         let failures = min(tunnels.pools[Int(pool)].failures, 16)
-        let delay = min(TunnelTiming.shortestBackoff << UInt64(failures), TunnelTiming.longestBackoff)
+        let delay = min(options.tunnelTiming.shortestBackoff << UInt64(failures), options.tunnelTiming.longestBackoff)
         tunnels.pools[Int(pool)].failures = failures + 1
         tunnels.pools[Int(pool)].retryAt = tick + delay
     }

@@ -34,7 +34,7 @@ extension Worker {
             return nil
         }
         statistics.add(.tunnelSessionsActive, 1)
-        wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.openTimeout)
+        wheel.set(TimerID.tunnelSession(index), tick + options.tunnelTiming.openTimeout)
         return index
     }
 
@@ -59,7 +59,7 @@ extension Worker {
             }
             tunnels.sessions[index].local = Sockets.localAddress(tunnels.sessions[index].descriptor)
             tunnels.sessions[index].phase = .securing
-            wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.openTimeout)
+            wheel.set(TimerID.tunnelSession(index), tick + options.tunnelTiming.openTimeout)
             secure(index)
         case .securing: secure(index)
         case .open:
@@ -91,12 +91,13 @@ extension Worker {
             tunnels.sessions[index].lastReceived = tick
             tunnels.sessions[index].idleSince = tick
             statistics.add(.tunnelHandshakes)
+            _ = weft_settle_path(tunnels.sessions[index].descriptor)
             let pool = tunnels.sessions[index].pool
             if pool != .max {
                 tunnels.pools[Int(pool)].failures = 0
                 tunnels.pools[Int(pool)].retryAt = 0
             }
-            wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.pingInterval)
+            wheel.set(TimerID.tunnelSession(index), tick + options.tunnelTiming.pingInterval)
             // What came with the last flight of the handshake has no event of its own.
             tunnels.sessions[index].isReadable = true
             enqueue(tunnelSession: index)
@@ -138,7 +139,7 @@ extension Worker {
         tunnels.sessions[index].isEnding = true
         tunnels.sessions[index].isRetired = true
         tunnels.sessions[index].http.terminate(code)
-        wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.endTimeout)
+        wheel.set(TimerID.tunnelSession(index), tick + options.tunnelTiming.endTimeout)
         enqueue(tunnelSession: index)
     }
 

@@ -254,6 +254,7 @@ extension Worker {
             return
         }
         opened(index)
+        tellCaller(index)
         if case .upstream(let upstream, let generation) = tunnels.streams[index].owner {
             tunnelEstablished(upstream, generation)
         }

@@ -13,23 +13,23 @@ extension Worker {
             return
         }
         let pingSent = tunnels.sessions[index].pingSent
-        if pingSent != 0, tick >= pingSent + TunnelTiming.pingTimeout {
+        if pingSent != 0, tick >= pingSent + options.tunnelTiming.pingTimeout {
             statistics.add(.tunnelKeepAliveTimeouts)
             closeTunnel(index)
             return
         }
         let isUnused = tunnels.sessions[index].streams == 0 && !tunnels.sessions[index].isServer
-        if isUnused, tick >= tunnels.sessions[index].idleSince + TunnelTiming.idleRelease {
+        if isUnused, tick >= tunnels.sessions[index].idleSince + options.tunnelTiming.idleRelease {
             endTunnel(index, .noError)
             return
         }
-        if pingSent == 0, tick >= tunnels.sessions[index].lastReceived + TunnelTiming.pingInterval {
+        if pingSent == 0, tick >= tunnels.sessions[index].lastReceived + options.tunnelTiming.pingInterval {
             tunnels.sessions[index].pingSent = tick
             tunnels.sessions[index].http.ping()
             tunnels.sessions[index].tls.releaseBuffers()
         }
         recordBytes(ofSession: index)
-        wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.pingInterval)
+        wheel.set(TimerID.tunnelSession(index), tick + options.tunnelTiming.pingInterval)
         enqueue(tunnelSession: index)
     }
 

@@ -128,7 +128,7 @@ extension Worker {
             statistics.count(HTTP2Violation.protocolError)
             tunnels.sessions[index].isEnding = true
             tunnels.sessions[index].isRetired = true
-            wheel.set(TimerID.tunnelSession(index), tick + TunnelTiming.endTimeout)
+            wheel.set(TimerID.tunnelSession(index), tick + options.tunnelTiming.endTimeout)
         }
         return true
     }
@@ -210,7 +210,10 @@ extension Worker {
         switch tunnels.gathered.send(tunnels.streams[stream].descriptor) {
         case .bytes(let count):
             passedOn(stream, count)
-            guard count < total else { return }
+            guard count < total else {
+                if count <= Tunnels.smallMessage { tunnels.expectsAnswer = true }
+                return
+            }
         case .wouldBlock, .end: break
         case .failed:
             // Their window would be lost to the others.

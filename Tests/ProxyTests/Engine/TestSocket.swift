@@ -18,7 +18,7 @@ final class TestSocket: Sendable {
     convenience init(port: UInt16) {
         var endpoint = loopback(port)
         var isPending: CInt = 0
-        let descriptor = unsafe weft_connect_stream(&endpoint, 1, &isPending)
+        let descriptor = unsafe weft_connect_stream(&endpoint, WEFT_PATH_LOCAL, &isPending)
         self.init(descriptor)
         var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         _ = unsafe Glibc.poll(&poll, 1, 5_000)

@@ -26,7 +26,7 @@ struct HealthCheckerTests {
         private let keeper: ClusterKeeper
 
         init() throws {
-            keeper = try #require(ClusterKeeper())
+            keeper = try #require(ClusterKeeper(TunnelDialer()))
             try keeper.start()
         }
 

@@ -16,8 +16,11 @@ final class CheckClient: Sendable {
     private let mail = Mutex(Mail())
     private let wake: CInt
 
+    private let dialer: TunnelDialer
+
     /// nil if the process has no descriptor left.
-    init?() {
+    init?(_ dialer: TunnelDialer) {
+        self.dialer = dialer
         wake = eventfd(0, CInt(EFD_CLOEXEC) | CInt(EFD_NONBLOCK))
         guard wake >= 0 else { return nil }
     }
@@ -78,7 +81,7 @@ final class CheckClient: Sendable {
         }
         if let known {
             known.start(call, now: now)
-        } else if let connection = CheckConnection(call.endpoint, now: now) {
+        } else if let connection = CheckConnection(call.endpoint, dialer, now: now) {
             connections.append(connection)
             connection.start(call, now: now)
         } else {

@@ -2,8 +2,8 @@ import CLinux
 import CNGHTTP2
 import Glibc
 
-/// A connection to an authorizer that speaks gRPC over HTTP/2 without TLS (prior knowledge, RFC 9113 section 3.3), for many
-/// calls at once. It belongs to one thread. One of the few files with unsafe code.
+/// A connection to an authorizer that speaks gRPC over HTTP/2 with prior knowledge (RFC 9113 section 3.3), for many calls
+/// at once: in a tunnel where the endpoint takes one, without TLS elsewhere. It belongs to one thread. One of the few files with unsafe code.
 @safe final class CheckConnection {
     /// As much of an answer is read.
     private static let limit = 60 << 10
@@ -25,16 +25,18 @@ import Glibc
     private var output: [UInt8] = []
     private var scratch = Scratch()
     private(set) var hasFailed = false
+    /// See `TunnelDialer.Connection`.
+    private var awaitsTunnel: Bool
     /// CLOCK_MONOTONIC, nanoseconds.
     private(set) var lastUse: UInt64
 
     /// nil: the connection has failed at once.
-    init?(_ endpoint: weft_endpoint, now: UInt64) {
-        var inProgress = false
+    init?(_ endpoint: weft_endpoint, _ dialer: TunnelDialer, now: UInt64) {
+        guard let connection = dialer.connect(to: endpoint) else { return nil }
         self.endpoint = endpoint
-        descriptor = Sockets.connect(to: endpoint, inProgress: &inProgress)
+        descriptor = connection.descriptor
+        awaitsTunnel = connection.awaitsTunnel
         lastUse = now
-        guard descriptor >= 0 else { return nil }
         var callbacks: OpaquePointer?
         guard unsafe nghttp2_session_callbacks_new(&callbacks) == 0 else { return nil }
         defer { unsafe nghttp2_session_callbacks_del(callbacks) }
@@ -186,8 +188,10 @@ import Glibc
     private func receive() {
         var buffer = [UInt8](repeating: 0, count: 16_384)
         while !hasFailed {
-            let count = unsafe recv(descriptor, &buffer, buffer.count, CInt(MSG_DONTWAIT))
+            let room = awaitsTunnel ? 1 : buffer.count
+            let count = unsafe recv(descriptor, &buffer, room, CInt(MSG_DONTWAIT))
             switch Transfer(count) {
+            case .bytes where awaitsTunnel: awaitsTunnel = false
             case .bytes(let count):
                 if unsafe nghttp2_session_mem_recv(session, buffer, count) != count { fail() }
             case .wouldBlock: return
