@@ -27,7 +27,8 @@ enum weft_slow_reason {
 	WEFT_SLOW_REFUSED = 9,   /* the kernel did not take the redirect */
 	WEFT_SLOW_NO_PLACE = 10, /* a connection: its place is another's */
 	WEFT_SLOW_CONTROL = 11,  /* a connection: left to TCP, for the others to be compared with */
-	WEFT_SLOW_REASONS = 12,
+	WEFT_SLOW_NO_GAIN = 12,  /* a connection: its service is no faster so */
+	WEFT_SLOW_REASONS = 13,
 };
 
 /* What sockets of a workload were seen to do that keeps them out. */
@@ -37,6 +38,7 @@ enum weft_evidence {
 	WEFT_EVIDENCE_LOW_WATER = 4, /* SO_RCVLOWAT above 1 */
 	WEFT_EVIDENCE_INQ = 8,       /* TCP_INQ */
 	WEFT_EVIDENCE_MPTCP = 16,
+	WEFT_EVIDENCE_NO_GAIN = 32, /* of a service: TCP serves its connections as well */
 };
 
 /* One direction of a pair: written by its sender alone, under its socket's lock. */
@@ -48,6 +50,8 @@ struct weft_direction {
 	__u64 queue;       /* where the kernel keeps what the reader has not taken; 0: not looked up yet */
 	__u32 outstanding; /* redirected bytes that the reader may not have taken yet */
 	__u32 fast;        /* what was sent last was redirected */
+	__u32 held;        /* the reader gets nothing by TCP before it has taken what was redirected */
+	__u32 calm;        /* sends since then that have found everything read */
 };
 
 /* What the counters have of a pair. */
@@ -83,7 +87,10 @@ struct weft_member {
 	__u32 end; /* enum weft_end */
 };
 
-/* `conduct`, by workload id: an entry is made by the agent and filled by the programs. */
+/*
+ * `conduct`, by workload id: an entry is made by the agent and filled by the programs. By service id: it is the agent's
+ * alone.
+ */
 struct weft_conduct {
 	__u32 evidence; /* enum weft_evidence, of every member so far */
 	__u32 reserved;
@@ -106,11 +113,11 @@ struct weft_acceleration {
 	struct weft_redirected redirected;
 };
 
-WEFT_ASSERT(sizeof(struct weft_direction) == 48, "weft_direction");
-WEFT_ASSERT(sizeof(struct weft_pair) == 184, "weft_pair");
+WEFT_ASSERT(sizeof(struct weft_direction) == 56, "weft_direction");
+WEFT_ASSERT(sizeof(struct weft_pair) == 200, "weft_pair");
 WEFT_ASSERT(sizeof(struct weft_member) == 16, "weft_member");
 WEFT_ASSERT(sizeof(struct weft_conduct) == 16, "weft_conduct");
 WEFT_ASSERT(sizeof(struct weft_acceleration_key) == 32, "weft_acceleration_key");
-WEFT_ASSERT(sizeof(struct weft_acceleration) == 232, "weft_acceleration");
+WEFT_ASSERT(sizeof(struct weft_acceleration) == 248, "weft_acceleration");
 
 #endif

@@ -75,8 +75,29 @@ struct in6_addr {
 	} in6_u;
 } WEFT_CORE;
 
+struct hlist_node {
+	struct hlist_node *next;
+} WEFT_CORE;
+
+struct hlist_head {
+	struct hlist_node *first;
+} WEFT_CORE;
+
+struct epoll_event {
+	__u32 events;
+} WEFT_CORE;
+
+/* One descriptor in one epoll instance. */
+struct epitem {
+	struct hlist_node fllink;
+	struct epoll_event event;
+} WEFT_CORE;
+
+#define EPOLLET (1u << 31)
+
 struct file {
 	unsigned int f_flags;
+	struct hlist_head *f_ep; /* the epoll instances that it is in */
 } WEFT_CORE;
 
 struct socket {
@@ -170,6 +191,13 @@ struct bpf_iter__bpf_map_elem {
 	struct bpf_map *map;
 	void *key;
 	void *value;
+} WEFT_CORE;
+
+struct bpf_iter__sockmap {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	struct sock *sk;
 } WEFT_CORE;
 
 struct bpf_iter__tcp {

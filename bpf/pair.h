@@ -12,6 +12,9 @@
 /* Owner of a place that is being filled. */
 #define PAIR_CHANGING (~0ull)
 
+/* Least time after which a member sends again what was not acknowledged, in microseconds. */
+#define RETRANSMIT_US 4000
+
 static __always_inline struct weft_pair *pair_place(__u32 index)
 {
 	return bpf_map_lookup_elem(&pairs, &index);
@@ -170,6 +173,7 @@ static __noinline int member_join(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 {
 	struct weft_pair *pair = pair_of(client);
 	struct weft_member *member;
+	int soon = RETRANSMIT_US;
 	__u32 place;
 
 	if (!pair || end >= WEFT_ENDS)
@@ -191,6 +195,8 @@ static __noinline int member_join(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 	/* The compiler has seen that it is one of two; some kernels have not. */
 	barrier_var(end);
 	pair->socks[end & (WEFT_ENDS - 1)] = (__u64)tcp;
+	/* What is dropped on this machine is soon sent again; kernels before 5.18 wait for longer. */
+	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_BPF_RTO_MIN, &soon, sizeof(soon));
 	if (end == WEFT_END_SERVER) {
 		struct weft_acceleration *counters = pair_counters(pair);
 

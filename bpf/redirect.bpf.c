@@ -9,6 +9,9 @@
  * - Fast to slow: at any time, because a reader takes what was redirected before what came by TCP.
  * - What was redirected and not taken is bounded: beyond the cap a direction is slow, and TCP makes the writer wait.
  * - A redirect that the kernel does not take goes by TCP: its refusal would be the application's error.
+ * - A read never returns bytes of both kinds. One that waits for edges (EPOLLET) may take a short read for the last
+ * one, and gets no edge for what is there already: so nothing reaches it by TCP while it has redirected bytes to take.
+ * Its segments are dropped, which TCP makes good, and its direction stays slow until it is calm.
  *
  * The other end's socket is known by its address, which pair.h has put down. It may be gone: whatever is read there
  * then, the kernel finds nobody to redirect to.
@@ -23,6 +26,18 @@ char _license[] SEC("license") = "GPL";
 /* Larger sends, and one of so many, are worth a look at what is rarely otherwise. */
 #define LARGE 16384
 #define RARELY 16
+
+/* Epoll instances of one descriptor that are looked at. */
+#define WATCHERS 4
+
+/* Sends that have to find everything read, one after the other, before a direction that was held is fast again. */
+#define CALM 32
+
+#define PASS 1
+#define DROP 0
+#define IPV4_HEADER 20
+#define IPV6_HEADER 40
+#define TCP_HEADER 20
 
 /* Copies a field of a structure that is known by its address. */
 #define FIELD(type, address, field, to)                                                                                \
@@ -77,20 +92,45 @@ static __always_inline int has_read_tcp(__u64 reader, const struct tcp_sock *sen
 	return received == sender->write_seq && copied == received;
 }
 
-/* The flags of the other end's descriptor; 0 if no process has one yet. */
-static __always_inline __u32 flags_of_reader(__u64 reader)
+/* The other end's descriptor; 0 if no process has one yet. */
+static __always_inline __u64 file_of(__u64 reader)
 {
-	struct socket *socket = NULL;
-	struct file *file = NULL;
-	__u32 flags = 0;
+	__u64 socket = 0, file = 0;
 
 	FIELD(struct sock, reader, sk_socket, &socket);
-	if (!socket)
-		return 0;
-	FIELD(struct socket, socket, file, &file);
+	if (socket)
+		FIELD(struct socket, socket, file, &file);
+	return file;
+}
+
+static __always_inline __u32 flags_of(__u64 file)
+{
+	__u32 flags = 0;
+
 	if (file)
 		FIELD(struct file, file, f_flags, &flags);
 	return flags;
+}
+
+/* Whether some epoll instance tells of a descriptor's edges only. */
+static __noinline int waits_for_edges(__u64 file)
+{
+	__u64 instances = 0, link = 0;
+
+	if (file)
+		FIELD(struct file, file, f_ep, &instances);
+	if (instances)
+		FIELD(struct hlist_head, instances, first, &link);
+	for (int i = 0; i < WATCHERS && link; i++) {
+		__u32 events = 0;
+
+		FIELD(struct epitem, link - bpf_core_field_offset(struct epitem, fllink), event.events, &events);
+		if (events & EPOLLET)
+			return 1;
+		FIELD(struct hlist_node, link, next, &link);
+	}
+	/* More are not looked at. */
+	return link != 0;
 }
 
 /* Whether something has been put between the other end and its reader, as TLS in the kernel. */
@@ -182,21 +222,31 @@ static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_dir
 		return WEFT_SLOW_NONE;
 
 	/* In this order: what is redirected meanwhile is the sender's, who is here. */
-	if (!taken || !has_read_tcp(reader, sender))
+	if (!taken || !has_read_tcp(reader, sender)) {
+		if (direction->calm > 1)
+			direction->calm = 1;
 		return WEFT_SLOW_UNDRAINED;
-	seen = flags_of_reader(reader);
+	}
+	if (direction->calm && direction->calm++ < CALM)
+		return WEFT_SLOW_UNDRAINED;
+	seen = flags_of(file_of(reader));
 	if (!seen)
 		return WEFT_SLOW_UNOPENED;
 	return seen & O_NONBLOCK ? WEFT_SLOW_NONE : WEFT_SLOW_BLOCKING;
 }
 
-static __noinline int count_slow(struct weft_pair *pair, struct weft_direction *direction, __u32 reason)
+static __noinline int count_slow(struct weft_pair *pair, __u32 end, __u32 reason)
 {
 	struct weft_acceleration *counters = pair_counters(pair);
+	struct weft_direction *direction = &pair->from[end & 1];
 
 	if (direction->fast) {
 		direction->fast = 0;
 		direction->demotions++;
+		if (direction->queue && !is_empty(direction->queue) && waits_for_edges(file_of(pair->socks[!end]))) {
+			direction->calm = 1;
+			direction->held = 1;
+		}
 	}
 	if (counters && reason < WEFT_SLOW_REASONS)
 		ADD(counters->slow_sends[reason], 1);
@@ -297,6 +347,22 @@ static __noinline int read_redirected(struct sk_msg_md *message, struct tcp_sock
 	return 0;
 }
 
+/* Whether a segment is more than an acknowledgement. */
+static __always_inline int carries_bytes(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u8 *packet = data, *tcp;
+	__u32 header;
+
+	if (data + IPV4_HEADER > end)
+		return 0;
+	header = packet[0] >> 4 == 4 ? (packet[0] & 0xf) * 4 : IPV6_HEADER;
+	tcp = packet + header;
+	if ((void *)tcp + TCP_HEADER > end)
+		return 0;
+	return skb->len > header + (tcp[12] >> 4) * 4;
+}
+
 SEC("sk_msg")
 int redirect(struct sk_msg_md *message)
 {
@@ -324,11 +390,12 @@ int redirect(struct sk_msg_md *message)
 	    bpf_msg_redirect_map(message, &members, member->pair * WEFT_ENDS + !end, BPF_F_INGRESS) != SK_PASS)
 		reason = WEFT_SLOW_REFUSED;
 	if (reason) {
-		count_slow(pair, direction, reason);
+		count_slow(pair, end, reason);
 		return SK_PASS;
 	}
 	if (!direction->fast) {
 		direction->fast = 1;
+		direction->calm = 0;
 		direction->promotions++;
 	}
 	direction->outstanding += size;
@@ -338,4 +405,31 @@ int redirect(struct sk_msg_md *message)
 	if (!pair->unread && node && node->reads_http)
 		read_redirected(message, sender, pair, end);
 	return SK_PASS;
+}
+
+/* Attached beside: what comes by TCP to a member that must not have it yet. */
+SEC("cgroup_skb/ingress")
+int hold(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct weft_direction *direction;
+	struct weft_member *member;
+	struct weft_pair *pair;
+	struct tcp_sock *tcp;
+
+	tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	member = tcp ? bpf_sk_storage_get(&ends, tcp, 0, 0) : NULL;
+	if (!member)
+		return PASS;
+	pair = pair_place(member->pair);
+	if (!pair || pair->client != member->client)
+		return PASS;
+	direction = &pair->from[!(member->end & 1)];
+	if (!direction->held)
+		return PASS;
+	if (is_empty(direction->queue)) {
+		direction->held = 0;
+		return PASS;
+	}
+	return carries_bytes(skb) ? DROP : PASS;
 }

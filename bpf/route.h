@@ -291,7 +291,7 @@ static __noinline int judge(struct route *route, const struct weft_address *boun
 	return 0;
 }
 
-static __noinline int count_control(const struct route *route)
+static __noinline int count_slow_route(const struct route *route, __u32 reason)
 {
 	struct weft_acceleration_key key = {
 		.source = route->source,
@@ -301,8 +301,8 @@ static __noinline int count_control(const struct route *route)
 	};
 	struct weft_acceleration *counters = acceleration_of(&key);
 
-	if (counters)
-		ADD(counters->slow_connections[WEFT_SLOW_CONTROL], 1);
+	if (counters && reason < WEFT_SLOW_REASONS)
+		ADD(counters->slow_connections[reason], 1);
 	return 0;
 }
 
@@ -316,14 +316,19 @@ static __noinline int may_accelerate(const struct route *route)
 	struct weft_settings *node = bpf_map_lookup_elem(&settings, &zero);
 	__u64 id = route->source;
 	struct weft_workload *source;
+	struct weft_conduct *judged;
 
 	if (!node || !node->acceleration)
 		return 0;
 	source = bpf_map_lookup_elem(&workloads, &id);
 	if (!source || !(source->flags & WEFT_WORKLOAD_ACCELERATED))
 		return 0;
+	id = route->service;
+	judged = bpf_map_lookup_elem(&conduct, &id);
+	if (judged && judged->evidence & WEFT_EVIDENCE_NO_GAIN)
+		return count_slow_route(route, WEFT_SLOW_NO_GAIN);
 	if (node->control_share && bpf_get_prandom_u32() % 10000 < node->control_share)
-		return count_control(route);
+		return count_slow_route(route, WEFT_SLOW_CONTROL);
 	return 1;
 }
 

@@ -7,7 +7,8 @@
  * 3. `sweep`, over the storage of all mesh sockets, moves what open connections have carried into the counters, decides
  *    each connection's policy anew, and writes to its reader those that have to end (struct weft_doomed).
  *
- * Beside it: `enlist`, run in the namespaces with inbound policy when the enrolment of cgroups has changed.
+ * Beside it: `enlist`, run in the namespaces with inbound policy when the enrolment of cgroups has changed, and
+ * `unread`, run before the maps are removed.
  */
 #include "kernel.h"
 
@@ -446,5 +447,24 @@ int sweep_udp(struct bpf_iter__bpf_sk_storage_map *ctx)
 		if (counters)
 			add_volume(counters, &taken);
 	}
+	return 0;
+}
+
+/* Over `members`: those that hold bytes which their readers have not taken, and would lose them with the map. */
+SEC("iter/sockmap")
+int unread(struct bpf_iter__sockmap *ctx)
+{
+	struct sock *sk = ctx->sk;
+	__u64 psock, queue, first = 0;
+
+	if (!sk)
+		return 0;
+	psock = (__u64)sk->sk_user_data & ~SK_USER_DATA_FLAGS;
+	if (!psock)
+		return 0;
+	queue = psock + bpf_core_field_offset(struct sk_psock, ingress_msg);
+	bpf_probe_read_kernel(&first, sizeof(first), (void *)queue);
+	if (first && first != queue)
+		bpf_seq_write(ctx->meta->seq, &psock, sizeof(psock));
 	return 0;
 }

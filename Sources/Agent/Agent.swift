@@ -20,6 +20,7 @@ public final class Agent {
     private static let youngMilliseconds: UInt32 = 1000
     /// Flow records that nobody was woken for are collected this often.
     private static let flowInterval = Duration.milliseconds(250)
+    private static let judgeInterval = Duration.seconds(10)
     private static let tidyInterval = Duration.seconds(30)
     /// Flow records that are taken in one turn.
     private static let flowBatch = 4096
@@ -60,6 +61,7 @@ public final class Agent {
     private var isReady = false
     private var isDraining = false
     private var reports = LogLimiter()
+    private var accelerationJudge = AccelerationJudge()
 
     /// Takes the kernel: when it throws, nothing is left attached that was not before.
     public init(_ options: AgentOptions) throws(AgentError) {
@@ -351,6 +353,7 @@ public final class Agent {
             sweep(sparing: Self.youngMilliseconds)
         }
         reactor.every(Self.flowInterval) { [unowned self] in collectFlows() }
+        reactor.every(Self.judgeInterval) { [unowned self] in judgeAcceleration() }
         reactor.every(Self.tidyInterval) { [unowned self] in
             plane.tidy()
             retry()
@@ -389,6 +392,31 @@ public final class Agent {
             if reports.admit("enrolment") != nil { logger.error("workloads' cgroups could not be enrolled: \(error)") }
         }
         proxy.refresh(plane, config.snapshot)
+    }
+
+    /// Takes off the accelerated lane what gains nothing there.
+    private func judgeAcceleration() {
+        guard !plane.acceleration.workloads.isEmpty else { return }
+        do throws(BPFError) {
+            let summaries = try plane.withMaps { maps throws(BPFError) in
+                AccelerationSummary.summaries(
+                    acceleration: try maps.acceleration.summedCounters(), traffic: [],
+                    requests: try maps.requests.summedCounters(), directory: directory)
+            }
+            for verdict in accelerationJudge.judge(summaries) {
+                try plane.stopAccelerating(service: verdict.service)
+                logger.notice(
+                    "a service is not accelerated any more: its requests are no faster so",
+                    metadata: [
+                        "service": "\(verdict.name)", "accelerated": "\(Int(verdict.accelerated)) µs",
+                        "tcp": "\(Int(verdict.control)) µs",
+                    ])
+            }
+        } catch {
+            if reports.admit("acceleration") != nil {
+                logger.error("the accelerated lane could not be judged: \(error)")
+            }
+        }
     }
 
     private func sweep(sparing youngMilliseconds: UInt32 = 0) {

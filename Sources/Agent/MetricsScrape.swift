@@ -53,7 +53,8 @@ final class MetricsScrape {
                 traffic: try maps.traffic.summedCounters().map { ($0.key, $0.sum) },
                 requests: try maps.requests.summedCounters(),
                 rules: try maps.ruleCounters.summedCounters().map { ($0.key, $0.sum) },
-                node: try Self.nodeCounters(maps)
+                node: try Self.nodeCounters(maps),
+                acceleration: try maps.acceleration.summedCounters()
             )
         }
         let engine = agent.proxy.engine
@@ -109,8 +110,13 @@ final class MetricsScrape {
         let authorizers = AuthorizerMetrics(engine.authorizers, issuers: engine.tokenIssuers)
         let identities = IdentityMetrics(agent.identity, limit: maxSeries)
         let names = agent.dns?.statistics
+        let acceleration = AccelerationMetrics(
+            AccelerationSummary.summaries(
+                acceleration: readings.acceleration, traffic: [], requests: [], directory: agent.directory),
+            limit: maxSeries / 20)
         return traffic.parts + requests.parts + [
             MetricPart { policy.write(to: &$0) },
+            MetricPart { acceleration.write(to: &$0) },
             MetricPart { proxy.write(to: &$0) },
             MetricPart { [own] in own.write(to: &$0) },
             MetricPart { times?.write(to: &$0) },
@@ -196,6 +202,8 @@ final class MetricsScrape {
                 usage("backend_load", try maps.backendLoad.count(), maps.backendLoad.maxEntries),
                 usage("service_state", try maps.serviceState.count(), maps.serviceState.maxEntries),
                 usage("affinity", try maps.affinity.count(), maps.affinity.maxEntries),
+                usage("conduct", try maps.conduct.count(), maps.conduct.maxEntries),
+                usage("acceleration", try maps.acceleration.count(), maps.acceleration.maxEntries),
                 usage("listeners", try maps.listeners.count(), maps.listeners.maxEntries),
                 usage("cgroup_cache", try maps.cgroupCache.count(), maps.cgroupCache.maxEntries),
                 usage("traffic", traffic, maps.traffic.maxEntries),

@@ -57,6 +57,7 @@ public final class KernelPlane {
     private let datagramSweepLink: Link
     private let datagramIn: Program
     private let datagramOut: Program
+    private let hold: Program
     private var inboundPolicies: InboundPolicies
     private var agentLinks: Loader.AgentLinks?
     /// The id of the agent's own cgroup; 0 without a proxy.
@@ -116,6 +117,7 @@ public final class KernelPlane {
         datagramSweepLink = parts.datagramSweep
         datagramIn = parts.datagramIn
         datagramOut = parts.datagramOut
+        hold = parts.hold
         inboundPolicies = InboundPolicies(pins: pins, options: options)
         reconciler = try MapReconciler(PinnedMaps(pins))
         compiled = CompiledMaps.empty
@@ -396,6 +398,14 @@ public final class KernelPlane {
         return []
     }
 
+    /// Keeps a service's new connections with TCP, which serves them as well; until the maps are removed.
+    public func stopAccelerating(service: UInt64) throws(BPFError) {
+        var entry = try reconciler.maps.conduct.get(service) ?? weft_conduct()
+        entry.evidence |= WEFT_EVIDENCE_NO_GAIN.rawValue
+        entry.since_ns = Self.monotonicNow
+        try reconciler.maps.conduct.set(service, entry)
+    }
+
     private func take(_ next: Acceleration) throws(BPFError) {
         for name in next.workloads.subtracting(acceleration.workloads) {
             let id = Identifier.workload(name)
@@ -403,6 +413,10 @@ public final class KernelPlane {
             var conduct = weft_conduct()
             conduct.since_ns = Self.monotonicNow
             try reconciler.maps.conduct.set(id, conduct)
+        }
+        if !next.workloads.isEmpty && !FileSystem.exists(pins.link(hold.name)) {
+            let cgroup = FileSystem.openDirectory(options.cgroup)
+            try hold.attach(toCgroup: cgroup).pin(at: pins.link(hold.name))
         }
         acceleration = next
     }

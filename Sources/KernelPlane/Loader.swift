@@ -31,6 +31,7 @@ enum Loader {
         var datagramSweep: Link
         var datagramIn: Program
         var datagramOut: Program
+        var hold: Program
     }
 
     final class AgentLinks {
@@ -72,6 +73,12 @@ enum Loader {
         let sweepLink = try sweep.program("sweep").attachIterator(overMap: sockets.rawValue)
         let datagramSweepLink = try sweep.program("sweep_udp").attachIterator(overMap: datagramSockets.rawValue)
 
+        // It is pinned for who removes the maps when no agent runs.
+        let members = try sweep.descriptor(ofMap: "members")
+        let unread = try sweep.program("unread").attachIterator(overMap: members.rawValue)
+        if FileSystem.exists(pins.link("unread")) { try Link.unpin(pins.link("unread")) }
+        try unread.pin(at: pins.link("unread"))
+
         let cgroupID = FileSystem.cgroupID(options.cgroup)
         for (image, name) in connectionPrograms {
             let program = image.name == "connect" ? try connect.program(name) : try lifecycle.program(name)
@@ -79,28 +86,32 @@ enum Loader {
         }
         try attachReadingPrograms(pins: pins, options: options, cgroup: cgroup, cgroupID: cgroupID)
         let redirect = try open(.redirect, pins, options).load()
-        let members = try redirect.descriptor(ofMap: "members")
         try redirect.program("redirect").attach(toSocketMap: members.rawValue)
+        let hold = try redirect.program("hold")
+        try adopt(hold, pins: pins, cgroupID: cgroupID)
         let datagramIn = try inbound.program("datagram_in")
         let datagramOut = try inbound.program("datagram_out")
-        for (program, name) in [("in", "datagram_in"), ("out", "datagram_out")]
-        where FileSystem.exists(pins.link(name)) {
-            let link = try Link.openPinned(pins.link(name))
-            guard try link.information.cgroupID == cgroupID else {
-                // Of a cgroup that is gone: the agent attaches the program anew when datagrams are in the mesh.
-                try Link.unpin(pins.link(name))
-                continue
-            }
-            if program == "in" {
-                try link.replaceProgram(with: datagramIn)
-            } else {
-                try link.replaceProgram(with: datagramOut)
-            }
-        }
+        try adopt(datagramIn, pins: pins, cgroupID: cgroupID)
+        try adopt(datagramOut, pins: pins, cgroupID: cgroupID)
         return Loaded(
             Parts(
                 aged: agedLink, settle: settleLink, enlist: enlistLink, sweep: sweepLink,
-                datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut))
+                datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut, hold: hold))
+    }
+
+    /// Puts the new version of a program that is only attached when it is needed into its link, if an earlier agent has
+    /// attached it.
+    private static func adopt(
+        _ program: borrowing Program, pins: PinDirectory, cgroupID: UInt64
+    ) throws(BPFError) {
+        guard FileSystem.exists(pins.link(program.name)) else { return }
+        let link = try Link.openPinned(pins.link(program.name))
+        if try link.information.cgroupID == cgroupID {
+            try link.replaceProgram(with: program)
+        } else {
+            // Of a cgroup that is gone: the agent attaches the program anew when it is needed.
+            try Link.unpin(pins.link(program.name))
+        }
     }
 
     /// Behind those that track connections, and that free what reading has made.

@@ -70,9 +70,17 @@ public struct PinDirectory: Sendable {
     /// Removes links, maps and the directories, and nothing else. What no longer has a pin ends with the last socket or
     /// process that uses it.
     ///
+    /// What has been redirected and not read yet would be lost with its map: first nothing more is redirected, and the readers
+    /// get `patience` to take what is theirs.
+    ///
+    /// - Parameter losingUnread: whether to go on when they have not.
     /// - Returns: the paths that were removed, links first.
+    /// - Throws: `BPFError`, with EBUSY for bytes that wait for their readers.
     @discardableResult
-    public func uninstall(dryRun: Bool = false) throws(BPFError) -> [String] {
+    public func uninstall(
+        dryRun: Bool = false, patience: Duration = .seconds(5), losingUnread: Bool = false
+    ) throws(BPFError) -> [String] {
+        if !dryRun && !losingUnread { try drainMembers(patience) }
         var removed: [String] = []
         for kind in ["links", "maps"] {
             let directory = "\(path)/\(kind)"
@@ -96,5 +104,28 @@ public struct PinDirectory: Sendable {
             FileSystem.removeDirectory(String(path[..<slash]))
         }
         return removed
+    }
+
+    private func drainMembers(_ patience: Duration) throws(BPFError) {
+        guard FileSystem.exists(link("unread")), FileSystem.exists(map("settings")) else { return }
+        let settings: Map<UInt32, weft_settings> = try Map.openPinned(map("settings"), name: "settings")
+        if var entry = try settings.get(0), entry.acceleration != 0 {
+            entry.acceleration = 0
+            try settings.set(0, entry)
+        }
+        let unread = try Link.openPinned(link("unread"))
+        let deadline = ContinuousClock.now + patience
+        while true {
+            let waiting = try unread.readIterator(of: UInt64.self).count
+            guard waiting > 0 else { return }
+            guard ContinuousClock.now < deadline else {
+                throw BPFError(
+                    operation: "remove the maps of", subject: path, errno: EBUSY,
+                    detail:
+                        "\(waiting) sockets hold bytes that their applications have not read, and would lose them: wait"
+                        + " until they have, or end those applications (--force loses the bytes)")
+            }
+            usleep(20_000)
+        }
     }
 }

@@ -261,4 +261,42 @@ struct RedirectTests {
         let traffic = try plane.totals { UInt32($0.lane) == WEFT_LANE_ACCELERATED.rawValue }
         #expect(traffic.sent_bytes == 8 && traffic.received_bytes == 300 && traffic.closed == 1)
     }
+
+    @Test("a reader that waits for edges and takes a short read for the last one gets everything")
+    func edges() throws {
+        let sandbox = try Sandbox("redirectedges")
+        let plane = try plane(sandbox) { $0.capBytes = 65536 }
+        let output = try run(
+            sandbox,
+            """
+            import threading
+            c, s = pair()
+            ep = select.epoll(); ep.register(s, select.EPOLLIN | select.EPOLLET)
+            total, got = 8 << 20, bytearray()
+            def write():
+                n = 0
+                while n < total:
+                    select.select([], [c], [], 5)
+                    try: n += c.send(bytes([(n >> 14) & 255]) * min(16384 - n % 16384, total - n))
+                    except BlockingIOError: pass
+            t = threading.Thread(target=write); t.start()
+            while len(got) < total:
+                if not ep.poll(5): raise SystemExit('no edge after %d' % len(got))
+                time.sleep(0.002)
+                while True:
+                    try: p = s.recv(1 << 20)
+                    except BlockingIOError: break
+                    got += p
+                    if len(p) < 1 << 20: break
+            t.join()
+            for i in range(0, total, 16384):
+                if got[i:i + 16384] != bytes([(i >> 14) & 255]) * 16384: raise SystemExit('other bytes at %d' % i)
+            for n in range(100): say(c, s, b'calm')
+            """)
+        #expect(output == "done")
+        let found = try counted(plane)
+        #expect(found.total.redirected.demotions >= 1)
+        // What is calm again is fast again.
+        #expect(found.total.redirected.promotions >= 2)
+    }
 }

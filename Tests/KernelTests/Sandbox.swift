@@ -23,7 +23,7 @@ final class Sandbox {
     }
 
     deinit {
-        _ = try? PinDirectory(path: pins).uninstall()
+        _ = try? PinDirectory(path: pins).uninstall(losingUnread: true)
         Sandbox.remove(directory: directory, cgroup: cgroup)
     }
 

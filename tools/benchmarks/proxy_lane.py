@@ -35,8 +35,9 @@ class Proxy:
 
 
 class ProxyLane:
-    def __init__(self, options, root):
-        self.options, self.root = options, root
+    def __init__(self, options, root, accelerated=False):
+        """`accelerated`: Weft's connections within the node, to the client and to the backend, go from socket to socket."""
+        self.options, self.root, self.accelerated = options, root, accelerated
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < 2:
             raise CannotMeasure("the proxy lane needs two cores: one for the proxies, one for everything else")
@@ -56,11 +57,15 @@ class ProxyLane:
         os.makedirs(self.client_group)
         # Beside the mesh: the comparison's servers, and Weft's backend, are plain processes.
         outside = stack.enter_context(cgroup(os.path.join(cgroup_mount(), f"weft-bench-{os.getpid()}-peers")))
+        self.outside, self.backend_group = outside, outside
+        if self.accelerated:
+            self.backend_group = f"{self.group}/backend"
+            os.makedirs(self.backend_group)
         log = os.path.join(directory, "servers.log")
         self.backend_port = free_port()
         where = os.path.join(directory, "backend")
         start = ["nginx", "-p", where, "-e", "stderr", "-c", peers.backend(where, self.backend_port)]
-        stack.enter_context(process(inside(start, outside, core=self.load_core), log))
+        stack.enter_context(process(inside(start, self.backend_group, core=self.load_core), log))
         self.await_answer("127.0.0.1", self.backend_port)
 
         self.proxies = []
@@ -97,12 +102,21 @@ class ProxyLane:
             "apiVersion: weft.dev/v1alpha1\nkind: Workload\nmetadata: { name: client, namespace: bench }\n"
             f"spec:\n  serviceAccount: client\n  match: {{ cgroup: {below}/client }}\n"
         )
+        more = []
+        if self.accelerated:
+            more = ["--acceleration", "opted-in", "--acceleration-control", "0"]
+            text += (
+                "  acceleration: On\n---\n"
+                "apiVersion: weft.dev/v1alpha1\nkind: Workload\nmetadata: { name: backend, namespace: bench }\n"
+                f"spec:\n  match: {{ cgroup: {below}/backend }}\n  addresses: [127.0.0.1]\n"
+                f"  ports: [{{ name: http, port: {self.backend_port} }}]\n  acceleration: On\n"
+            )
         peers.write(os.path.join(config, "mesh.yaml"), text)
         peers.write(os.path.join(config, "routes.yaml"), peers.route_manifest("web"))
         peers.write(os.path.join(config, "large.yaml"), peers.route_manifest("large", self.large))
         agent = Agent(
             os.path.join(self.options.bin, "weftd"), "weft", directory, config, self.group, pins,
-            ["--workers", "1"] + [
+            ["--workers", "1"] + more + [
                 argument for flag in ("outbound", "inbound", "tunnel", "dns")
                 for argument in (f"--{flag}-listen", f"127.0.0.1:{free_port()}")
             ],
@@ -112,6 +126,10 @@ class ProxyLane:
     def as_client(self, *command):
         """Runs a command where Weft's clients run; the others' run there too, and differ only in the address."""
         return run(*inside(command, self.client_group, core=self.load_core))
+
+    def as_outsider(self, *command):
+        """Runs a command beside the mesh."""
+        return run(*inside(command, self.outside, core=self.load_core))
 
     def await_answer(self, address, port):
         deadline = time.monotonic() + 15
@@ -155,6 +173,12 @@ class ProxyLane:
             "per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1)),
             "cpu_us": used * 1e6 / count, "user_us": used * 1e6 / count * user / max(1, user + system),
         }
+
+    def measure_direct(self):
+        """Requests a second of the same client and backend without any proxy or mesh."""
+        url = f"http://127.0.0.1:{self.backend_port}{BODIES['64 B']}"
+        output = self.as_outsider("wrk", "-t1", "-c32", f"-d{self.seconds}s", url)
+        return float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1))
 
     def measure_latency(self, proxy, rate, directory):
         """p50 and p99 in µs of an open loop at `rate` requests a second."""
@@ -305,6 +329,29 @@ class ProxyLane:
         print("\nOpen loop at half of saturation (µs), one body of 1 GB, idle connections:")
         print(report.table(["", "req/s", "p50", "p99", "CPU s/GB", "GB/s", "KiB/connection"], rows))
         print()
+
+    def measure_comparison(self):
+        """Requests of 64 bytes alone: the figures of an accelerated proxy lane."""
+        order, direct = random.Random(1), []
+        with contextlib.ExitStack() as stack:
+            self.progress("setting up the proxies")
+            self.set_up(stack)
+            for number in range(self.options.rounds):
+                self.progress(f"proxies, round {number + 1} of {self.options.rounds}")
+                turns = list(self.proxies)
+                order.shuffle(turns)
+                for proxy in turns:
+                    proxy.requests["64 B"].append(self.measure_requests(proxy, BODIES["64 B"]))
+                direct.append(self.measure_direct())
+        reached = [mine["per_second"] / alone for mine, alone in zip(self.weft.requests["64 B"], direct)]
+        self.raw = {proxy.name: proxy.requests["64 B"] for proxy in self.proxies} | {"direct": direct}
+        return [
+            report.figure("proxied, accelerated: CPU per request, ratio to nginx by TCP", self.ratio("nginx", "64 B"), "",
+                          0.55, "<="),
+            report.figure("proxied, accelerated: CPU per request, ratio to Envoy by TCP", self.ratio("Envoy", "64 B"), "",
+                          0.17, "<="),
+            report.figure("proxied, accelerated: requests/s, ratio to no proxy at all", report.median(reached), "", 1, ">="),
+        ]
 
     def measure(self):
         with contextlib.ExitStack() as stack:

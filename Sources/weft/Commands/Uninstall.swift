@@ -19,7 +19,11 @@ struct Uninstall: ParsableCommand {
     @Flag(help: "Only say what would be removed.")
     var dryRun = false
 
-    @Flag(help: "Remove it under a running agent too, which goes on without its programs.")
+    @Flag(
+        help: """
+            Remove it under a running agent too, which goes on without its programs, and under accelerated connections whose \
+            applications have not read everything yet, which lose it.
+            """)
     var force = false
 
     @OptionGroup var pins: PinOptions
@@ -35,7 +39,7 @@ struct Uninstall: ParsableCommand {
         do {
             // Held to the end, so that no agent starts on what is being removed.
             let lock = force ? nil : try directory.lock()
-            var removed = try directory.uninstall(dryRun: dryRun)
+            var removed = try directory.uninstall(dryRun: dryRun, losingUnread: force)
             if let mount = CgroupRoot.find() { removed += AgentCgroup.removeAbandoned(in: mount, dryRun: dryRun) }
             report(removed)
             _ = consume lock

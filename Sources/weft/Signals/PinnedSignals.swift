@@ -36,7 +36,7 @@ struct PinnedSignals {
 }
 
 /// The names that the maps have.
-private struct PinnedNames: NameDirectory {
+struct PinnedNames: NameDirectory {
     let generation: UInt64 = 1
     private var workloads: [UInt64: WorkloadLabels] = [:]
     private var services: [UInt64: ServiceLabels] = [:]
