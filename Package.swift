@@ -58,6 +58,10 @@ let package = Package(
         .target(name: "Protobuf"),
 
         // The planes.
+        // What applications do with their sockets, and whether they may be accelerated.
+        .target(
+            name: "Certification",
+            dependencies: ["BPF", "BPFImages", "CLinux", "COpenSSL", "Identity", "Mesh", "WeftABI"]),
         .target(name: "KernelPlane", dependencies: ["BPF", "BPFImages", "WeftABI", "CLinux", "Mesh", logging]),
         .target(name: "Telemetry", dependencies: ["CLinux", "Protobuf", "Proxy", "WeftABI", logging]),
         .target(
@@ -68,8 +72,8 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "CNGHTTP2", "ConfigSources", "DNS", "Dashboard", "Identity", "KernelPlane", "Mesh",
-                "Protobuf", "Proxy", "Telemetry", "WeftABI", logging,
+                "BPF", "CLinux", "CNGHTTP2", "Certification", "ConfigSources", "DNS", "Dashboard", "Identity",
+                "KernelPlane", "Mesh", "Protobuf", "Proxy", "Telemetry", "WeftABI", logging,
             ]),
         .executableTarget(
             name: "weftd",
@@ -77,8 +81,8 @@ let package = Package(
         .executableTarget(
             name: "weft",
             dependencies: [
-                "BPF", "CLinux", "ConfigSources", "Identity", "KernelPlane", "Mesh", "Proxy", "Telemetry", "WeftABI",
-                argumentParser, logging,
+                "BPF", "CLinux", "Certification", "ConfigSources", "Identity", "KernelPlane", "Mesh", "Proxy",
+                "Telemetry", "WeftABI", argumentParser, logging,
             ]),
 
         // Unit tests, unprivileged.
@@ -87,6 +91,7 @@ let package = Package(
         .testTarget(name: "ConfigSourcesTests", dependencies: ["ConfigSources", "Mesh", "CLinux"]),
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
         .testTarget(name: "IdentityTests", dependencies: ["CLinux", "COpenSSL", "Identity", "Mesh", logging]),
+        .testTarget(name: "CertificationTests", dependencies: ["Certification", "Mesh", "WeftABI"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "ProtobufTests", dependencies: ["Protobuf"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Protobuf", "Proxy", "Telemetry", "WeftABI", logging]),
@@ -94,7 +99,8 @@ let package = Package(
         .target(name: "CAllocations", path: "Tests/Support/CAllocations", cSettings: [.define("_GNU_SOURCE")]),
         .testTarget(
             name: "ProxyTests", dependencies: ["CAllocations", "CLinux", "COpenSSL", "ConfigSources", "Mesh", "Proxy"]),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "CLinux", "DNS", "Dashboard", "Mesh"]),
+        .testTarget(
+            name: "AgentTests", dependencies: ["Agent", "CLinux", "Certification", "DNS", "Dashboard", "Mesh"]),
         .testTarget(
             name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft", argumentParser]),
         // Real programs on the real kernel: root.

@@ -95,13 +95,22 @@ struct epitem {
 
 #define EPOLLET (1u << 31)
 
+struct inode {
+	unsigned short i_mode;
+} WEFT_CORE;
+
 struct file {
+	void *private_data;
+	struct inode *f_inode;
 	unsigned int f_flags;
 	struct hlist_head *f_ep; /* the epoll instances that it is in */
 } WEFT_CORE;
 
+struct sock;
+
 struct socket {
 	struct file *file;
+	struct sock *sk;
 } WEFT_CORE;
 
 struct proto {

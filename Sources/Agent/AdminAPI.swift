@@ -103,7 +103,9 @@ struct AdminAPI {
                     startedAt: Date(timeIntervalSinceNow: -age).formatted(.iso8601),
                     pinDirectory: agent.plane.pins.path, cgroup: agent.plane.options.cgroup,
                     missingCgroups: agent.plane.missingCgroups),
-                objects: agent.config.statuses.filter { namespace == nil || $0.name.namespace == namespace },
+                objects: agent.config.statuses(agent.acceleration.verdicts).filter {
+                    namespace == nil || $0.name.namespace == namespace
+                },
                 errors: agent.config.errors.map {
                     .init(file: $0.file, line: $0.line, document: $0.document, path: $0.path, message: $0.message)
                 }))

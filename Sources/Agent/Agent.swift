@@ -57,6 +57,7 @@ public final class Agent {
     private var workloadIdentities = WorkloadIdentities()
     let inquiry = ProxyInquiry()
     private(set) lazy var taps = TapService(self)
+    let acceleration: AccelerationService
     private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
     private var isReady = false
     private var isDraining = false
@@ -96,6 +97,9 @@ public final class Agent {
             throw AgentError("\(error)")
         }
         identity = try IdentityService(options, reactor: reactor)
+        acceleration = AccelerationService(
+            stateDirectory: options.stateDirectory, mount: mount, seconds: options.acceleration.watchTime / .seconds(1),
+            reactor: reactor)
         proxy = try ProxyLane(options, mount: mount)
         do throws(BPFError) {
             plane = try KernelPlane(
@@ -138,6 +142,7 @@ public final class Agent {
             turnNames()
             workloadAPI = try serveWorkloads()
             try startIdentity()
+            startAcceleration()
             try startAccessLog()
             try startFlowOutlet()
             try startTraces()
@@ -183,6 +188,27 @@ public final class Agent {
             try identity.start()
         } catch {
             throw SystemError(error.description, code: EAGAIN)
+        }
+    }
+
+    private func startAcceleration() {
+        acceleration.conduct = { [unowned self] names in
+            do throws(BPFError) {
+                return try plane.takeConduct(of: names)
+            } catch {
+                if reports.admit("conduct") != nil { logger.error("conduct of workloads cannot be read: \(error)") }
+                return [:]
+            }
+        }
+        acceleration.onChange = { [unowned self] in
+            let decision = options.acceleration.decide(config.snapshot, acceleration.verdicts)
+            guard decision != plane.acceleration else { return }
+            do throws(BPFError) {
+                config.failures = try plane.setAcceleration(decision)
+            } catch {
+                logger.error("which workloads are accelerated could not be programmed: \(error)")
+                config.isProgrammed = false
+            }
         }
     }
 
@@ -251,6 +277,7 @@ public final class Agent {
         dns?.stop()
         workloadAPI?.close()
         identity.stop()
+        acceleration.stop()
         proxy.stop()
         requestLog.stop()
         _ = try? plane.sweep()
@@ -299,7 +326,8 @@ public final class Agent {
         proxy.publish(snapshot)
         proxy.refresh(plane, snapshot)
         do throws(BPFError) {
-            config.failures = try plane.apply(snapshot, acceleration: options.acceleration.decide(snapshot))
+            config.failures = try plane.apply(
+                snapshot, acceleration: options.acceleration.decide(snapshot, acceleration.verdicts))
             config.isProgrammed = true
             removeOlderLayouts()
         } catch {
@@ -310,6 +338,7 @@ public final class Agent {
         dns?.take(snapshot)
         workloadIdentities = WorkloadIdentities(snapshot, trustDomain: options.trustDomain)
         workloadAPI?.refresh()
+        if options.acceleration.mode == .certified { acceleration.take(snapshot) }
         config.programmedAt = Date.now.formatted(.iso8601)
         let rules = plane.ruleNames
         names.replace { MeshDirectory(snapshot, generation: snapshot.generation, rules: rules) }
@@ -578,6 +607,23 @@ struct ConfigState {
     var programmedAt = ""
     /// When the last configuration was taken, in seconds since the epoch.
     var acceptedAt: Double?
+
+    /// With what became of workloads that opted in to acceleration.
+    func statuses(_ verdicts: AccelerationVerdicts) -> [ObjectStatus] {
+        statuses.map { status in
+            guard ResourceKind(rawValue: status.kind) == .workload || ResourceKind(rawValue: status.kind) == .pod,
+                let verdict = verdicts.verdicts[status.name]
+            else { return status }
+            var status = status
+            status.conditions.append(
+                Condition(
+                    type: .accelerated, status: verdict.reason == .certified ? .yes : .no,
+                    reason: verdict.reason.rawValue, message: verdict.message,
+                    observedGeneration: status.conditions.first?.observedGeneration ?? 0,
+                    lastTransitionTime: verdict.since))
+            return status
+        }
+    }
 
     /// Every object's status. The `Programmed` conditions are made here, when somebody asks, and not at every change.
     var statuses: [ObjectStatus] {

@@ -158,11 +158,17 @@ final class MetricsScrape {
         var failures: [String: UInt64] = [:]
         for failure in agent.config.failures { failures[failure.kind, default: 0] += 1 }
         let missing = agent.plane.missingCgroups.count
-        return MetricPart { Self.write(failures, missingCgroups: missing, to: &$0) }
+        var states: [String: UInt64] = [:]
+        for reason in AccelerationVerdicts.Reason.allCases { states[reason.state] = 0 }
+        for verdict in agent.acceleration.verdicts.verdicts.values { states[verdict.reason.state, default: 0] += 1 }
+        return MetricPart { [states] in
+            Self.write(failures, missingCgroups: missing, acceleration: states, to: &$0)
+        }
     }
 
     private static func write(
-        _ failures: [String: UInt64], missingCgroups: Int, to writer: inout MetricWriter
+        _ failures: [String: UInt64], missingCgroups: Int, acceleration: [String: UInt64],
+        to writer: inout MetricWriter
     ) {
         writer.family(
             "weft_programming_failures", .gauge, help: "Objects that could not be put into the kernel's maps, by kind.")
@@ -172,6 +178,12 @@ final class MetricsScrape {
         writer.gauge(
             "weft_workload_cgroups_missing", help: "Local workloads whose cgroup does not exist.",
             Double(missingCgroups))
+        writer.family(
+            "weft_acceleration_workloads", .gauge,
+            help: "Workloads that opted in to acceleration, by what became of it.")
+        for (state, count) in acceleration.sorted(by: { $0.key < $1.key }) {
+            writer.sample(MetricLabels([("state", state)]), count)
+        }
     }
 
     /// The entries of three maps are known: they have just been read.

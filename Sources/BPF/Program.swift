@@ -96,6 +96,17 @@ public struct Program: ~Copyable, Sendable {
         return Link(descriptor: FileDescriptor(owning: result), name: name)
     }
 
+    /// Attaches a tracing program to the tracepoint (`SEC("tp_btf/…")`) that it was written for.
+    ///
+    /// - Throws: `BPFError` with the kernel's errno.
+    public func attachTracepoint() throws(BPFError) -> Link {
+        let result = bpf_raw_tracepoint_open(nil, fd)
+        guard result >= 0 else {
+            throw BPFError(operation: "attach to its tracepoint the program", subject: name, errno: -result)
+        }
+        return Link(descriptor: FileDescriptor(owning: result), name: name)
+    }
+
     /// How often and how long the program ran; 0 unless `BPFSystem.enableRunTimeStatistics()` is in force.
     public func statistics() throws(BPFError) -> ProgramStatistics {
         try ProgramStatistics(descriptor: fd, subject: name)

@@ -406,6 +406,22 @@ public final class KernelPlane {
         try reconciler.maps.conduct.set(service, entry)
     }
 
+    /// What sockets of these workloads were seen to do that accelerated ones must not (bits of `weft_evidence`), since it
+    /// was asked last.
+    public func takeConduct(of workloads: some Sequence<ObjectName>) throws(BPFError) -> [ObjectName: UInt32] {
+        var found: [ObjectName: UInt32] = [:]
+        for name in workloads {
+            let id = Identifier.workload(name)
+            guard var conduct = try reconciler.maps.conduct.get(id), conduct.evidence != 0 else { continue }
+            found[name] = conduct.evidence
+            // Another program of the workload may do better.
+            conduct.evidence = 0
+            conduct.since_ns = Self.monotonicNow
+            try reconciler.maps.conduct.set(id, conduct)
+        }
+        return found
+    }
+
     private func take(_ next: Acceleration) throws(BPFError) {
         for name in next.workloads.subtracting(acceleration.workloads) {
             let id = Identifier.workload(name)

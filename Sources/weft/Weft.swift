@@ -21,6 +21,7 @@ struct Weft: ParsableCommand {
               weft stat                               requests, success and latency of every service
               weft graph > mesh.svg                   who talks to whom
               weft flows --follow --denied            what policies refuse, as it happens
+              weft certify shop/web                   may its connections go around the TCP stack?
               weft tap --to shop/web --status 5xx     which requests fail, as it happens
             """,
         version: weftVersion,
@@ -28,7 +29,7 @@ struct Weft: ParsableCommand {
             Check.self, Validate.self, StatusCommand.self, MapCommand.self, ServiceCommand.self, EndpointCommand.self,
             WorkloadCommand.self, RoutesCommand.self, PolicyCommand.self, IdentityCommand.self, CACommand.self,
             StatCommand.self, TopCommand.self, EdgesCommand.self, GraphCommand.self, Flows.self, Tap.self,
-            ExplainCommand.self, Uninstall.self,
+            ExplainCommand.self, Certify.self, Uninstall.self,
         ])
 
     static func main() {

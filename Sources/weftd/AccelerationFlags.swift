@@ -21,6 +21,12 @@ struct AccelerationFlags: ParsableArguments {
             valueName: "connections"))
     var accelerationControl = Environment.value("ACCELERATION_CONTROL") ?? "100"
 
+    @Option(
+        help: ArgumentHelp(
+            "How long the programs of a workload with `acceleration: On` are watched before they are certified.",
+            valueName: "seconds"))
+    var certificationTime = Environment.value("CERTIFICATION_TIME") ?? "5"
+
     func check() throws {
         guard AccelerationOptions.Mode(rawValue: acceleration) != nil else {
             throw ValidationError("--acceleration: \(acceleration) is not certified, opted-in or off")
@@ -31,12 +37,17 @@ struct AccelerationFlags: ParsableArguments {
         guard let share = UInt32(accelerationControl), share <= 10000 else {
             throw ValidationError("--acceleration-control: \(accelerationControl) is not a number from 0 to 10000")
         }
+        guard let time = UInt32(certificationTime), (1...3600).contains(time) else {
+            throw ValidationError(
+                "--certification-time: \(certificationTime) is not a number of seconds from 1 to 3600")
+        }
     }
 
     /// To be called after `check`.
     func fill(_ options: inout AgentOptions) {
         options.acceleration.mode = AccelerationOptions.Mode(rawValue: acceleration) ?? .certified
         options.acceleration.capBytes = UInt32(redirectCap) ?? options.acceleration.capBytes
+        options.acceleration.watchTime = .seconds(Int64(certificationTime) ?? 5)
         options.acceleration.controlShare = UInt32(accelerationControl) ?? options.acceleration.controlShare
     }
 }

@@ -18,16 +18,23 @@ public struct AccelerationOptions: Sendable {
     /// See `Acceleration.controlShare`.
     public var controlShare = Acceleration().controlShare
 
+    /// How long the programs of a workload are watched before they are certified.
+    public var watchTime = Duration.seconds(5)
+
     public init() {}
 
     /// What the kernel is told for a snapshot.
-    func decide(_ snapshot: MeshSnapshot) -> Acceleration {
+    ///
+    /// - Parameter verdicts: about the workloads that have opted in.
+    func decide(_ snapshot: MeshSnapshot, _ verdicts: AccelerationVerdicts) -> Acceleration {
         var decision = Acceleration()
         decision.capBytes = capBytes
         decision.controlShare = controlShare
-        if mode == .optedIn {
-            decision.workloads = Set(
-                snapshot.workloads.values.lazy.filter { $0.isLocal && $0.isAccelerated }.map(\.name))
+        let optedIn = snapshot.workloads.values.lazy.filter { $0.isLocal && $0.isAccelerated }.map(\.name)
+        switch mode {
+        case .certified: decision.workloads = Set(optedIn.filter { verdicts.isAccelerated($0) })
+        case .optedIn: decision.workloads = Set(optedIn)
+        case .off: break
         }
         return decision
     }

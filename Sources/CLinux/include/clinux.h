@@ -2,6 +2,7 @@
 // _GNU_SOURCE are in clinux.c).
 #pragma once
 
+#include "calls.h"
 #include "listener.h"
 #include "peer.h"
 #include "scan.h"

@@ -9,6 +9,8 @@ public struct Condition: Sendable, Equatable, Codable {
         case partiallyInvalid = "PartiallyInvalid"
         /// Everything that it refers to exists.
         case resolvedRefs = "ResolvedRefs"
+        /// Of a workload that opted in: its connections with others like it go around the TCP stack.
+        case accelerated = "Accelerated"
         /// The data plane of this node has it.
         case programmed = "Programmed"
     }

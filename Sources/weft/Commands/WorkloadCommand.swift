@@ -42,7 +42,8 @@ struct WorkloadCommand: ParsableCommand {
                 return key.port == 0 ? endpoint.address.description : endpoint.description
             }.sorted(by: naturally)
             let paths = cgroups.map { CgroupPaths.shared.path(of: $0) }
-            let flags = workload.flags & WEFT_WORKLOAD_LOCAL.rawValue != 0 ? ["local"] : []
+            let flags = [(WEFT_WORKLOAD_LOCAL, "local"), (WEFT_WORKLOAD_ACCELERATED, "accelerated")]
+                .filter { workload.flags & $0.0.rawValue != 0 }.map(\.1)
             return Record([
                 Field("workload", resolver.value(id), title: "NAME"),
                 .hidden("id", .identifier(id)),

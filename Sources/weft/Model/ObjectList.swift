@@ -94,7 +94,14 @@ extension ParentStatus {
 
 extension Condition {
     /// Every condition is good when it is True but the one that names a trouble.
-    fileprivate var isTrouble: Bool { type == .partiallyInvalid ? status == .yes : status == .no }
+    fileprivate var isTrouble: Bool {
+        switch type {
+        case .partiallyInvalid: status == .yes
+        // What is not accelerated works as it did before.
+        case .accelerated: false
+        default: status == .no
+        }
+    }
 
     /// `Accepted`, or what is wrong: `ResolvedRefs=False(BackendNotFound)`.
     fileprivate var summary: String { isTrouble ? "\(type.rawValue)=\(status.rawValue)(\(reason))" : type.rawValue }
