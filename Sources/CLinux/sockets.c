@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -158,11 +159,21 @@ int weft_local_endpoint(int fd, struct weft_endpoint *local)
     return 0;
 }
 
+ssize_t weft_send(int fd, const void *bytes, size_t count, int flags)
+{
+    return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);
+}
+
+ssize_t weft_receive(int fd, void *bytes, size_t count, int flags)
+{
+    return syscall(SYS_recvfrom, fd, bytes, count, flags, NULL, NULL);
+}
+
 long weft_send_pair(int fd, const void *first, size_t first_count, const void *second, size_t second_count)
 {
     struct iovec parts[2] = {{(void *)first, first_count}, {(void *)second, second_count}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t count = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t count = syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 
     return count < 0 ? -errno : count;
 }

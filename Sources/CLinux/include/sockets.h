@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /// An address and port of TCP. `high` and `low` hold bytes 0-7 and 8-15 of the address as they lie in memory (network
 /// order), IPv4 in mapped form.
@@ -46,6 +47,11 @@ int weft_listen_stream(const struct weft_endpoint *at, int backlog);
 
 /// The address that a socket is bound to. Returns 0.
 int weft_local_endpoint(int fd, struct weft_endpoint *local);
+
+/// send(2) and recv(2) as the kernel has them, with errno. Those of glibc are points at which a thread may be cancelled, and
+/// each asks whether this one is.
+ssize_t weft_send(int fd, const void *bytes, size_t count, int flags);
+ssize_t weft_receive(int fd, void *bytes, size_t count, int flags);
 
 /// Sends two ranges with one call (sendmsg, MSG_NOSIGNAL). Returns the number of bytes taken.
 long weft_send_pair(int fd, const void *first, size_t first_count, const void *second, size_t second_count);

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// A chunk of a worker's buffer pool with the bytes in it. Positions are offsets in the chunk:
@@ -224,7 +225,8 @@ struct Buffer: BitwiseCopyable {
     func receive(_ descriptor: CInt, into buffer: inout Buffer) -> Transfer {
         let space = room(buffer)
         precondition(space > 0)
-        let result = unsafe Transfer(recv(descriptor, address(buffer) + Int(buffer.end), space, Sockets.receiveFlags))
+        let result = unsafe Transfer(
+            weft_receive(descriptor, address(buffer) + Int(buffer.end), space, Sockets.receiveFlags))
         if case .bytes(let count) = result { buffer.end += UInt32(count) }
         return result
     }

@@ -31,7 +31,7 @@ enum Transfer: BitwiseCopyable {
 
     @inline(__always)
     static func send(_ descriptor: CInt, _ bytes: RawSpan) -> Transfer {
-        unsafe bytes.withUnsafeBytes { unsafe Transfer(Glibc.send(descriptor, $0.baseAddress, $0.count, sendFlags)) }
+        unsafe bytes.withUnsafeBytes { unsafe Transfer(weft_send(descriptor, $0.baseAddress, $0.count, sendFlags)) }
     }
 
     /// Two ranges with one call.

@@ -135,7 +135,9 @@ extension Worker {
         let source = tunnelSource(pool, for: exchange)
         if source != 0 { return openTunnelled(pool, isCounted, source, for: exchange) }
         var inProgress = false
-        let descriptor = Sockets.connect(to: pools[Int(pool)].endpoint, inProgress: &inProgress)
+        let endpoint = pools[Int(pool)].endpoint
+        let descriptor = Sockets.connect(
+            to: endpoint, isLocal: ClientAddress(endpoint).isLoopback, inProgress: &inProgress)
         guard descriptor >= 0 else { return Sockets.isShortage(descriptor) ? .shortage : .failed }
         var upstream = Upstream(descriptor: descriptor, pool: pool, isConnecting: inProgress)
         upstream.isCounted = isCounted
