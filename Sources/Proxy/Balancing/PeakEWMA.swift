@@ -11,6 +11,9 @@ struct PeakEWMA: BitwiseCopyable, Sendable {
 
     private var value = Self.seed
     private var stamp: UInt64
+    /// Of the failures so far, and when it ends.
+    private var penalty: Double = 0
+    private var penaltyEnd: UInt64 = 0
 
     init(now: UInt64) { stamp = now }
 
@@ -21,7 +24,8 @@ struct PeakEWMA: BitwiseCopyable, Sendable {
 
     /// Nanoseconds, as decayed as it is at `now`. Reading changes nothing.
     func latency(now: UInt64) -> Double {
-        now > stamp ? value * exp(-Double(now - stamp) / Self.decay) : value
+        let latency = now > stamp ? value * exp(-Double(now - stamp) / Self.decay) : value
+        return now < penaltyEnd ? max(latency, penalty) : latency
     }
 
     mutating func observe(_ latency: UInt64, now: UInt64) {
@@ -31,9 +35,10 @@ struct PeakEWMA: BitwiseCopyable, Sendable {
         stamp = max(stamp, now)
     }
 
-    /// What a failure costs: never less than what the endpoint has cost so far.
-    mutating func penalize(_ penalty: UInt64, now: UInt64) {
-        value = max(Double(penalty), latency(now: now))
-        stamp = max(stamp, now)
+    /// What a failure costs, and for how long: never less than what the endpoint has cost so far. Were it to decay like a
+    /// latency instead, of two endpoints the one that has failed once would get nothing for more than a minute.
+    mutating func penalize(_ cost: UInt64, now: UInt64) {
+        penalty = now < penaltyEnd ? max(penalty, Double(cost)) : Double(cost)
+        penaltyEnd = max(penaltyEnd, now + cost)
     }
 }

@@ -36,6 +36,30 @@ struct PeakEWMATests {
         #expect(average.latency(now: 0) == 20e9)
     }
 
+    @Test func aPenaltyLastsAsLongAsItCosts() {
+        var average = PeakEWMA(now: 0)
+        average.penalize(5 * second, now: 0)
+        average.penalize(60 * second, now: second)
+        average.penalize(5 * second, now: 2 * second)
+        #expect(average.latency(now: 60 * second) == 60e9)
+        #expect(average.latency(now: 61 * second) < 30e6)
+    }
+
+    /// Also of two endpoints, whose other one is a thousand times as fast as the penalty.
+    @Test func whoHasFailedOnceIsTriedAgainWhenItsPenaltyIsOver() {
+        let cluster = TestCluster(.test(endpoints: 2))
+        for _ in 0..<100 {
+            for place in [0, 1] { cluster.serve(place, EndpointOutcome(status: 200, latency: 5 * millisecond)) }
+            cluster.now += second
+        }
+        cluster.serve(0, EndpointOutcome(status: 503, latency: 1))
+        #expect(cluster.shares(of: 100) == [0, 100])
+        cluster.now += 4 * second
+        #expect(cluster.shares(of: 100) == [0, 100])
+        cluster.now += 2 * second
+        #expect(cluster.shares(of: 100)[0] > 20)
+    }
+
     @Test func loadIsLatencyTimesRequestsInProgress() {
         let cluster = TestCluster(.test(endpoints: 2))
         // 10 ms against 25 ms: equal at 1.5 requests in progress more.
