@@ -41,9 +41,10 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
     static let all: [BrokenConfiguration] = [
         BrokenConfiguration(
             "unknown kind", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web }",
-            "mesh.yaml:2: document 1: kind: unknown kind \"Deployment\" (known: AuthorizationPolicy, DestinationRule, "
-                + "EndpointSlice, ExtensionProvider, HTTPRoute, Namespace, NetworkPolicy, PeerAuthentication, Pod, "
-                + "RequestAuthentication, Service, ServiceEntry, TrafficPolicy, VirtualService, Workload, List)"
+            "mesh.yaml:2: document 1: kind: unknown kind \"Deployment\" (known: AuthorizationPolicy, "
+                + "BackendTLSPolicy, DestinationRule, EndpointSlice, ExtensionProvider, GRPCRoute, Gateway, GatewayClass, "
+                + "HTTPRoute, Namespace, NetworkPolicy, PeerAuthentication, Pod, ReferenceGrant, RequestAuthentication, "
+                + "Service, ServiceEntry, TCPRoute, TLSRoute, TrafficPolicy, VirtualService, Workload, List)"
         ),
         BrokenConfiguration(
             "unknown apiVersion", "apiVersion: v2\nkind: Service\nmetadata: { name: web }",

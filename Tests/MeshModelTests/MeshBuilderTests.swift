@@ -48,7 +48,7 @@ struct MeshBuilderTests {
             let kind = pick(kinds)
             switch kind {
             case .namespace: return ObjectKey(kind, ObjectName(namespace: "", name: pick(["n", "istio-system"])))
-            case .extensionProvider: return ObjectKey(kind, ObjectName(namespace: "", name: name()))
+            case .extensionProvider, .gatewayClass: return ObjectKey(kind, ObjectName(namespace: "", name: name()))
             default: return ObjectKey(kind, ObjectName(namespace: pick(["n", "n", "n", "istio-system"]), name: name()))
             }
         }
@@ -184,6 +184,8 @@ struct MeshBuilderTests {
                         name: key.name, podSelector: LabelSelector(labels: labels()), ingress: pick([nil, []])))
             case .namespace:
                 return .namespace(pick([[:], ["istio.io/dataplane-mode": "ambient"], ["a": "b"]]))
+            case .gatewayClass, .gateway, .grpcRoute, .tcpRoute, .tlsRoute, .referenceGrant, .backendTLSPolicy:
+                return .unserved
             }
         }
 

@@ -31,6 +31,8 @@ enum ObjectDecoder {
                 decodeRequestAuthentication(root, metadata, &issues).map(Resource.requestAuthentication)
             case .extensionProvider: decodeExtensionProvider(root, metadata, &issues).map(Resource.extensionProvider)
             case .networkPolicy: decodeNetworkPolicy(root, metadata, &issues).map(Resource.networkPolicy)
+            case .gatewayClass, .gateway, .grpcRoute, .tcpRoute, .tlsRoute, .referenceGrant, .backendTLSPolicy:
+                decodeUnserved(root, header.kind, &issues)
             }
         guard let resource, !metadata.name.name.isEmpty else { return nil }
         return MeshObject(

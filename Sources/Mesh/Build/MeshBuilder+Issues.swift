@@ -37,7 +37,7 @@ extension MeshBuilder {
         case .extensionProvider(let authorizer):
             return [problem(of: authorizer)].compactMap(\.self)
         case .peerAuthentication(let resource): return issues(of: resource, name)
-        case .networkPolicy, .namespace: return []
+        case .networkPolicy, .namespace, .unserved: return []
         }
     }
 

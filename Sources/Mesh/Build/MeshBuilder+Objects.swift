@@ -54,6 +54,7 @@ extension MeshBuilder {
         case .namespace(let labels):
             snapshot.namespaceLabels[name.name] = labels.merging([MeshSnapshot.namespaceNameLabel: name.name]) { $1 }
             dirty.workloads.formUnion(members.members(namespace: name.name))
+        case .unserved: break
         }
     }
 
@@ -112,6 +113,7 @@ extension MeshBuilder {
         case .namespace:
             snapshot.namespaceLabels[name.name] = nil
             dirty.workloads.formUnion(members.members(namespace: name.name))
+        case .unserved: break
         }
     }
 

@@ -15,6 +15,14 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
     case requestAuthentication = "RequestAuthentication"
     case extensionProvider = "ExtensionProvider"
     case networkPolicy = "NetworkPolicy"
+    // Known, and not served yet: see `Resource.unserved`.
+    case gatewayClass = "GatewayClass"
+    case gateway = "Gateway"
+    case grpcRoute = "GRPCRoute"
+    case tcpRoute = "TCPRoute"
+    case tlsRoute = "TLSRoute"
+    case referenceGrant = "ReferenceGrant"
+    case backendTLSPolicy = "BackendTLSPolicy"
 
     /// The apiVersions under which it is read; all have the same fields.
     public var apiVersions: [String] {
@@ -25,14 +33,28 @@ public enum ResourceKind: String, Sendable, Hashable, CaseIterable, Codable {
         case .authorizationPolicy, .peerAuthentication, .requestAuthentication:
             ["security.istio.io/v1", "security.istio.io/v1beta1"]
         case .networkPolicy: ["networking.k8s.io/v1"]
-        case .httpRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
+        case .httpRoute, .gateway, .gatewayClass:
+            ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
+        case .grpcRoute: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"]
+        case .tcpRoute: ["gateway.networking.k8s.io/v1alpha2"]
+        case .tlsRoute:
+            [
+                "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha3",
+                "gateway.networking.k8s.io/v1alpha2",
+            ]
+        case .referenceGrant:
+            [
+                "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1",
+                "gateway.networking.k8s.io/v1alpha2",
+            ]
+        case .backendTLSPolicy: ["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha3"]
         case .destinationRule, .virtualService, .serviceEntry:
             ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"]
         }
     }
 
     /// Whether its objects live in namespaces.
-    public var isNamespaced: Bool { self != .namespace && self != .extensionProvider }
+    public var isNamespaced: Bool { self != .namespace && self != .extensionProvider && self != .gatewayClass }
 }
 
 /// What an object is found by: no two objects of a configuration have the same.
@@ -112,4 +134,6 @@ public enum Resource: Sendable, Equatable {
     case requestAuthentication(RequestAuthenticationResource)
     case extensionProvider(ExternalAuthorizer)
     case networkPolicy(NetworkPolicy)
+    /// Of a kind that has no effect yet, which its condition says.
+    case unserved
 }

@@ -158,7 +158,9 @@ extension ResourceKind {
         switch self {
         case .service, .pod, .workload, .authorizationPolicy, .networkPolicy: true
         case .endpointSlice, .namespace, .trafficPolicy, .destinationRule, .httpRoute, .virtualService, .serviceEntry,
-            .peerAuthentication, .requestAuthentication, .extensionProvider:
+            .peerAuthentication, .requestAuthentication, .extensionProvider, .gatewayClass, .gateway, .grpcRoute,
+            .tcpRoute,
+            .tlsRoute, .referenceGrant, .backendTLSPolicy:
             false
         }
     }
