@@ -36,7 +36,8 @@ struct TableMaps {
             policyRules: table(policyRules), names: table(names),
             settings: table([(0, settings)]), backendLoad: table(loads), serviceState: table([]),
             affinity: table(affinity),
-            cgroupCache: table([]), traffic: table([]), ruleCounters: table(ruleCounters), nodeCounters: table([]),
+            cgroupCache: table([]), conduct: table([]), acceleration: table([]),
+            traffic: table([]), ruleCounters: table(ruleCounters), nodeCounters: table([]),
             tuples: table([]), origins: table([]))
     }
 

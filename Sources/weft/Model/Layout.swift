@@ -18,6 +18,14 @@ extension weft_clauses {
     }
 }
 
+extension weft_acceleration {
+    /// By `weft_slow_reason`.
+    var slowConnections: [UInt64] { elements(of: slow_connections, as: UInt64.self) }
+
+    /// By `weft_slow_reason`.
+    var slowSends: [UInt64] { elements(of: slow_sends, as: UInt64.self) }
+}
+
 extension weft_histogram {
     var counts: [UInt64] { elements(of: buckets, as: UInt64.self) }
 

@@ -63,7 +63,7 @@ struct MapTable: Sendable {
     static func named(_ name: String) -> MapTable? { all.first { $0.name == name } }
 
     static let all: [MapTable] =
-        serviceTables + proxyTables + workloadTables + policyTables + counterTables + stateTables
+        serviceTables + proxyTables + workloadTables + policyTables + counterTables + accelerationTables + stateTables
 }
 
 /// Alphabetical order in which runs of digits count as numbers: `10.0.0.9` before `10.0.0.10`.

@@ -32,6 +32,8 @@ extension NodeMaps {
         serviceState = pinned("service_state", in: directory)
         affinity = pinned("affinity", in: directory)
         cgroupCache = pinned("cgroup_cache", in: directory)
+        conduct = pinned("conduct", in: directory)
+        acceleration = pinnedCounters("acceleration", in: directory)
         traffic = pinnedCounters("traffic", in: directory)
         ruleCounters = pinnedCounters("rule_counters", in: directory)
         nodeCounters = pinnedCounters("node_counters", in: directory)

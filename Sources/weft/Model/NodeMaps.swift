@@ -48,7 +48,9 @@ struct NodeMaps {
     var serviceState: MapReader<UInt64, weft_service_state>
     var affinity: MapReader<weft_affinity_key, weft_affinity>
     var cgroupCache: MapReader<UInt64, weft_cgroup_identity>
-    /// Summed over the CPUs, as the two that follow.
+    var conduct: MapReader<UInt64, weft_conduct>
+    /// Summed over the CPUs, as the three that follow.
+    var acceleration: MapReader<weft_acceleration_key, weft_acceleration>
     var traffic: MapReader<weft_traffic_key, weft_traffic>
     var ruleCounters: MapReader<weft_rule_key, UInt64>
     var nodeCounters: MapReader<UInt32, UInt64>

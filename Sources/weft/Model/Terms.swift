@@ -35,6 +35,13 @@ enum Terms {
             ])
     }
 
+    /// What keeps sockets with TCP, as a list of `weft_evidence`.
+    static func evidence(_ bits: UInt32) -> [String] {
+        ["blocking", "ulp", "lowWater", "inq", "mptcp", "noGain"].enumerated().filter { bits >> $0.offset & 1 == 1 }
+            .map(
+                \.element)
+    }
+
     /// A value that this build does not know (a newer agent's) is shown as its number.
     private static func name(_ value: UInt8, _ names: [String]) -> String {
         Int(value) < names.count ? names[Int(value)] : "\(value)"
