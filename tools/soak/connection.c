@@ -418,9 +418,12 @@ void connection_received(struct connection *c, const struct operation *operation
 			learn(c, now);
 		return;
 	}
-	if (!(operation->flags & MSG_PEEK))
-		c->received += (uint64_t)result;
 	take_bytes(c, operation, (size_t)result);
+	if (operation->flags & MSG_PEEK)
+		return;
+	c->received += (uint64_t)result;
+	if (options.trusts_short && (size_t)result < operation->size && !c->is_ending)
+		c->readable = false;
 	if (rx->done < rx->total && happens(&rx->random, options.stall_permille)) {
 		uint64_t longest = options.stall_us * (upto(&rx->random, 49) ? 1 : 10);
 

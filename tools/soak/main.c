@@ -13,6 +13,8 @@
  *   --stall PERMILLE     of receives, after which the reader sleeps up to --stall-us
  *   --pause-us N         up to which a writer sleeps between two bursts
  *   --stuck-seconds N    after which a connection on which nothing moves is a failure
+ *   --trust-short        with epoll: a receive that gets less than there was room for was the last one before the next
+ * event
  *   --tolerate-ends      connections may be refused or ended from outside, and are then right as far as they went
  * of the client:
  *   --connections N      at the same time     --total N   altogether
@@ -173,14 +175,15 @@ static void set_options(int argc, char **argv)
 		{ "greet", &options.greet_permille },
 		{ "stuck-seconds", &options.stuck_seconds },
 	};
-	enum { COUNT = sizeof(numbers) / sizeof(numbers[0]), MODE, TOLERATE };
-	struct option longs[COUNT + 3] = { 0 };
+	enum { COUNT = sizeof(numbers) / sizeof(numbers[0]), MODE, TOLERATE, TRUST };
+	struct option longs[COUNT + 4] = { 0 };
 	int index;
 
 	for (int i = 0; i < COUNT; i++)
 		longs[i] = (struct option){ .name = numbers[i].name, .has_arg = required_argument, .val = i };
 	longs[COUNT] = (struct option){ .name = "mode", .has_arg = required_argument, .val = MODE };
 	longs[COUNT + 1] = (struct option){ .name = "tolerate-ends", .val = TOLERATE };
+	longs[COUNT + 2] = (struct option){ .name = "trust-short", .val = TRUST };
 	while ((index = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (index == '?')
 			usage("no such option");
@@ -188,6 +191,8 @@ static void set_options(int argc, char **argv)
 			set_mode(optarg);
 		else if (index == TOLERATE)
 			options.tolerates_ends = true;
+		else if (index == TRUST)
+			options.trusts_short = true;
 		else
 			*numbers[index].value = number(optarg);
 	}

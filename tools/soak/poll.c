@@ -151,6 +151,9 @@ void run_epoll(void)
 			}
 			if (events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
 				c->readable = true;
+			/* Nothing announces the end once more. */
+			if (events[i].events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+				c->is_ending = true;
 			if (events[i].events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 				c->writable = true;
 		}

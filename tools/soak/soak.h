@@ -60,6 +60,7 @@ struct options {
 	uint64_t own_sleep_ms;   /* this end does */
 	uint64_t greet_permille; /* of connections on which the server speaks first */
 	uint64_t stuck_seconds;  /* without a byte either way, after which a connection counts as hung */
+	bool trusts_short; /* a receive that gets less than there was room for has taken everything: epoll(7) says so */
 	bool tolerates_ends; /* connections may be refused or ended from outside, and are then only correct so far */
 };
 
@@ -110,7 +111,7 @@ struct connection {
 	enum way way;
 	int flags;
 	/* What the poller knows. */
-	bool readable, writable, was_told;
+	bool readable, writable, was_told, is_ending;
 	/* Receiving: of its own where several are received at the same time. */
 	uint8_t *buffer;
 	/* Of io_uring. */
