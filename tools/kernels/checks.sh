@@ -65,7 +65,8 @@ is_ready() { curl -fsS -m 5 -o /dev/null http://127.0.0.1:15021/healthz/ready; }
 
 start_agent() {
     mkdir -p "$agent_cgroup"
-    in_cgroup "$agent_cgroup" weftd run --cgroup "$mesh" --node node-a >>/tmp/weftd.log 2>&1 &
+    in_cgroup "$agent_cgroup" weftd run --cgroup "$mesh" --node node-a --acceleration opted-in --redirect-cap 65536 \
+        --acceleration-control 0 >>/tmp/weftd.log 2>&1 &
     agent=$!
     within 60 is_ready && return 0
     echo "not ready; its log:"
@@ -172,14 +173,34 @@ features() {
     equal "the hook" ok "$(jq -r '.[] | select(.check == "hook") | .state' /tmp/check.json)" && return "$status"
 }
 
+# soak SERVER-MODE SERVER-ADDRESS CLIENT-MODE SERVICE: two-way connections of which every byte is known before.
+soak() {
+    in_cgroup "$mesh/soak" soak serve "$2" 7000 --mode "$1" --stuck-seconds 60 >/tmp/soak.serve 2>&1 &
+    server=$!
+    within 20 grep -q ready /tmp/soak.serve || return 1
+    in_cgroup "$mesh/soaker" soak run "$4" 80 --mode "$3" --connections 20 --total 60 --bytes 60000000 --stall 100 \
+        --stuck-seconds 60
+    status=$?
+    kill -TERM "$(cat "$mesh/soak/cgroup.procs")"
+    wait "$server" || status=1
+    cat /tmp/soak.serve
+    return "$status"
+}
+
+# redirected BYTES: that many, at least, have gone from socket to socket, and directions have turned slow and fast again.
+redirected() {
+    weft map dump acceleration -o json | tee /dev/stderr | jq -e "map(.redirectedBytes) | add >= $1" &&
+        weft map dump acceleration -o json | jq -e 'all(.demotions > 10 and .promotions > 10)'
+}
+
 no_map_is_there() { ! ls /sys/fs/bpf/weft 2>/dev/null; }
 
 # ---------------------------------------------------------------------------------------------------------- the checks
 
 echo "TAP version 13"
 echo "# $(uname -srv)"
-mkdir -p "$mesh/frontend" "$mesh/batch"
-for address in 11 12; do ip -6 addr add "fd00:96::$address/128" dev lo; done
+mkdir -p "$mesh/frontend" "$mesh/batch" "$mesh/soak" "$mesh/soaker"
+for address in 11 12 13; do ip -6 addr add "fd00:96::$address/128" dev lo; done
 serve 1
 serve 2
 
@@ -217,6 +238,12 @@ check "20 bytes are counted as sent in them" counted 20 'select(.service == "sho
 check "12 bytes are counted as received in them" counted 12 'select(.service == "shop/web:53") | .receivedBytes'
 check "the kernel counts the bytes that curl counts" same_bytes
 check "the refusals are in the flow records, with their rule" refusals
+
+check "accelerated connections lose no byte (epoll)" soak epoll 127.96.0.13 epoll 127.96.0.30
+check "accelerated connections lose no byte (poll to io_uring)" soak uring 127.96.0.13 poll 127.96.0.30
+check "accelerated connections lose no byte (IPv6, io_uring to poll)" soak poll fd00:96::13 uring fd00:96::30
+check "some of their bytes have gone from socket to socket" within 10 redirected 1000000
+check "blocking ones lose no byte either" soak blocking 127.96.0.13 blocking 127.96.0.30
 
 # An open connection, whose input stays open.
 { echo hello && sleep 600; } | {

@@ -13,9 +13,10 @@ test_packages=(
     bind9-dnsutils unbound wrk prometheus iptables kmod tmux python3 python3-yaml openjdk-17-jdk-headless
     clang-format shellcheck bpftool wget gunicorn python3-requests python3-websockets
     haproxy nghttp2-client python3-pip unzip slowhttptest protobuf-compiler testssl.sh chromium chromium-driver gcc libc6-dev
+    redis-server redis-tools memcached postgresql golang-go
 )
 # To try it on another kernel.
-virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq)
+virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq gcc libc6-dev)
 # To measure it.
 bench_packages=(wrk iptables nftables python3 kmod haproxy nghttp2-client python3-pip unzip)
 
@@ -58,7 +59,8 @@ install_packages() {
     # Nor at the next boot: only what was not here before is touched.
     if command -v systemctl >/dev/null; then
         for package in "${missing[@]}"; do
-            case $package in nginx-light) unit=nginx ;; unbound | prometheus) unit=$package ;; *) continue ;; esac
+            case $package in nginx-light) unit=nginx ;;
+                unbound | prometheus | haproxy | redis-server | memcached | postgresql) unit=$package ;; *) continue ;; esac
             as_root systemctl disable --quiet "$unit" 2>/dev/null || true
         done
     fi
