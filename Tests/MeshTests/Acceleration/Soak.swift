@@ -74,7 +74,8 @@ enum Soak {
 extension Sandbox {
     /// Starts the server's end, and waits until it listens.
     func soakServer(
-        _ address: String, _ port: Int, _ mode: Soak.Mode, in workload: String = "server", _ options: String...
+        _ address: String, _ port: Int, _ mode: Soak.Mode, in workload: String = "server",
+        _ options: [String] = []
     ) throws -> Command {
         let server = try start(
             [Soak.program(), "serve", address, "\(port)", "--mode", mode.rawValue] + options, in: workload)

@@ -14,7 +14,7 @@ extension NodeTests {
         func finds(harm: String, message: String?) throws {
             try Sandbox.run { sandbox in
                 let (port, relayed) = (try Host.freePort(), try Host.freePort())
-                let server = try sandbox.soakServer("127.0.0.1", Int(port), .epoll, "--stuck-seconds", "1")
+                let server = try sandbox.soakServer("127.0.0.1", Int(port), .epoll, ["--stuck-seconds", "1"])
                 let relay = try sandbox.start([
                     Host.python, Host.script("harm.py"), "127.0.0.1", "\(relayed)", "127.0.0.1", "\(port)", harm,
                 ])

@@ -65,7 +65,7 @@ enum Manifest {
     /// Local processes with a name and a service account.
     static func workload(
         _ name: String, cgroup: String?, serviceAccount: String? = nil, app: String? = nil, addresses: [String] = [],
-        port: Int? = nil, namespace: String = "shop"
+        port: Int? = nil, namespace: String = "shop", isAccelerated: Bool = false
     ) -> String {
         """
         apiVersion: weft.dev/v1alpha1
@@ -75,7 +75,8 @@ enum Manifest {
           serviceAccount: \(serviceAccount ?? name)
         \(cgroup.map { "  match: { cgroup: \"\($0)\" }\n" } ?? "")\
         \(addresses.isEmpty ? "" : "  addresses: [\(addresses.map { "\"\($0)\"" }.joined(separator: ", "))]\n")\
-        \(port.map { "  ports: [{ name: main, port: \($0) }]\n" } ?? "")
+        \(port.map { "  ports: [{ name: main, port: \($0) }]\n" } ?? "")\
+        \(isAccelerated ? "  acceleration: On\n" : "")
         """
     }
 
