@@ -31,6 +31,31 @@ struct weft_requests_key {
 	__u8 reserved[2];
 };
 
+/*
+ * `routes`: how the route templates of services are recognised. A request's line is read symbol by symbol (hashes of
+ * its method and of the segments of its path, see lib/http1_text.h); from state 0 on each leads to a step.
+ */
+struct weft_route_key {
+	__u64 table;  /* a hash of the templates; with WEFT_SYMBOL_ROOT the service */
+	__u64 symbol; /* WEFT_SYMBOL_ANY: whatever has no step of its own */
+	__u32 state;
+	__u32 reserved;
+};
+
+struct weft_route_step {
+	__u64 table; /* of a root: what the service has */
+	__u32 state; /* 0: no template goes on */
+	__u8 route;  /* the template that ends here, from 1; 0: none */
+	__u8 rest;   /* the one that takes whatever follows */
+	__u8 reserved[2];
+};
+
+#define WEFT_SYMBOL_ANY 0ull
+#define WEFT_SYMBOL_ROOT 0xffffffffffffffffull
+
+/* The method and the segments of a path that templates may have, together. */
+#define WEFT_ROUTE_SYMBOLS 17
+
 /* Microseconds in the buckets of lib/latency.h, not cumulative. */
 struct weft_latencies {
 	__u64 sum;
@@ -175,6 +200,9 @@ struct weft_exchange {
 	__u32 connects;    /* ... CONNECT */
 	__u32 untimed;     /* ... has no place in `starts` */
 	__u64 answered_ns; /* the first byte of the response that is being read */
+	__u64 templates;   /* of the service, as in weft_route_key; 0: it has none */
+	/* Of the requests in `starts`. */
+	__u8 routes[WEFT_HTTP_TIMED];
 	struct weft_http_stream request;
 	struct weft_http_stream response;
 	struct weft_http_start starts[WEFT_HTTP_TIMED];
@@ -182,6 +210,8 @@ struct weft_exchange {
 
 WEFT_ASSERT(sizeof(struct weft_requests_key) == 32, "weft_requests_key");
 WEFT_ASSERT(sizeof(struct weft_requests) == 1384, "weft_requests");
+WEFT_ASSERT(sizeof(struct weft_route_key) == 24, "weft_route_key");
+WEFT_ASSERT(sizeof(struct weft_route_step) == 16, "weft_route_step");
 WEFT_ASSERT(sizeof(struct weft_tap) == 40, "weft_tap");
 WEFT_ASSERT(sizeof(struct weft_tap_event) == 248, "weft_tap_event");
 

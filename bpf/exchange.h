@@ -89,6 +89,7 @@ VERIFIED_ALONE int count_answer(const struct weft_exchange *exchange, const stru
 		return count_unparsed(exchange, 1);
 	requests_key_of(exchange, &key);
 	key.status = answer->status;
+	key.route = answer->route;
 	key.outcome = outcome;
 	counters = requests_of(&key);
 	if (!counters)

@@ -8,6 +8,7 @@
 
 #include "exchange.h"
 #include "pair.h"
+#include "template.h"
 
 /* Steps through what is read at once: lines, chunks and windows. What takes more is not followed. */
 #define STEPS 4096
@@ -167,6 +168,13 @@ static __noinline void tell(struct reading *reading, __u8 kind)
 	bpf_ringbuf_submit(event, 0);
 }
 
+/* Notes which of its service's route templates a request meets whose line is there. */
+static __always_inline void take_template(struct weft_exchange *exchange, struct weft_http_scan *scan)
+{
+	if (exchange->templates && scan->text_length)
+		weft_http_take_route(exchange, template_of(scan, exchange->templates));
+}
+
 static long read_step(__u32 index, struct reading *reading)
 {
 	struct weft_exchange *exchange = reading->exchange;
@@ -178,7 +186,11 @@ static long read_step(__u32 index, struct reading *reading)
 	switch (weft_http_step(exchange, scan, reading->response)) {
 	case WEFT_HTTP_GO:
 		return go_on;
+	case WEFT_HTTP_BEGINNING:
+		take_template(exchange, scan);
+		return go_on;
 	case WEFT_HTTP_REQUEST:
+		take_template(exchange, scan);
 		tell(reading, WEFT_TAP_REQUEST);
 		return go_on;
 	case WEFT_HTTP_LOAD:
@@ -253,6 +265,7 @@ static __always_inline void exchange_begin(struct weft_exchange *exchange, const
 	exchange->lane = connection->lane;
 	exchange->reporter = connection_reporter(connection);
 	exchange->role = connection->role;
+	exchange->templates = templates_of(connection->service);
 	exchange->request.expected = request_expected;
 	exchange->response.expected = response_expected;
 	exchange->restart = connection->role == WEFT_ROLE_SERVER;

@@ -9,6 +9,7 @@ struct MeshDirectory: NameDirectory {
     private var services: [UInt64: ServiceLabels] = [:]
     private var rules: [UInt64: String]
     private var routes: [UInt64: String] = [:]
+    private var templates: [UInt64: [String]] = [:]
 
     /// - Parameter rules: the names that the maps have; a rule that was removed may still be counted.
     init(_ snapshot: MeshSnapshot, generation: UInt64, rules: [UInt64: String]) {
@@ -33,6 +34,7 @@ struct MeshDirectory: NameDirectory {
                     let id = Identifier.service(
                         service.name, port: port.port, transport: port.transport, isIPv4: isIPv4)
                     services[id] = labels
+                    if !service.templates.isEmpty { templates[id] = service.templates.map(\.description) }
                 }
             }
         }
@@ -51,4 +53,9 @@ struct MeshDirectory: NameDirectory {
     func service(_ id: UInt64) -> ServiceLabels? { services[id] }
     func rule(_ id: UInt64) -> String? { rules[id] }
     func route(_ id: UInt64) -> String? { routes[id] }
+
+    func template(_ number: UInt8, of service: UInt64) -> String? {
+        guard number > 0, let names = templates[service], Int(number) <= names.count else { return nil }
+        return names[Int(number) - 1]
+    }
 }

@@ -200,6 +200,7 @@ final class MetricsScrape {
                 usage("backends", try maps.backends.count(), maps.backends.maxEntries),
                 usage("maglev", try maps.maglev.count(), maps.maglev.maxEntries),
                 usage("captures", try maps.captures.count(), maps.captures.maxEntries),
+                usage("routes", try maps.routes.count(), maps.routes.maxEntries),
                 usage("inbound_ports", try maps.inboundPorts.count(), maps.inboundPorts.maxEntries),
                 usage("workloads", try maps.workloads.count(), maps.workloads.maxEntries),
                 usage("addresses", try maps.addresses.count(), maps.addresses.maxEntries),

@@ -15,3 +15,5 @@ struct ABIBytes<Value: BitwiseCopyable>: Hashable {
         unsafe withUnsafeBytes(of: value) { unsafe hasher.combine(bytes: $0) }
     }
 }
+
+extension ABIBytes: Sendable where Value: Sendable {}

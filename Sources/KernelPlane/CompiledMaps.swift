@@ -8,6 +8,7 @@ public struct CompiledMaps: Sendable {
     var policies: [UInt64: CompiledPolicy]
     /// By service identifier: what is in the proxy lane.
     var captures: [UInt64: CompiledCapture]
+    var templates: CompiledTemplates
     /// Names of rules that no policy group has.
     var ruleNames: [CompiledName] = []
     /// Policies that the kernel cannot hold, with the reason.
@@ -68,6 +69,7 @@ public struct CompiledMaps: Sendable {
             }
         }
         self.services = services
+        templates = CompiledTemplates(snapshot.services.values)
 
         var compiler = PolicyCompiler(snapshot)
         var networkCompiler = NetworkPolicyCompiler(snapshot)

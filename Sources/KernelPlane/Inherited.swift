@@ -9,6 +9,7 @@ struct Inherited: Sendable {
     private var backends: [UInt64]
     private var maglev: [UInt64]
     private var captures: [UInt64]
+    private var routes: [weft_route_key]
     private var inboundPorts: [weft_inbound_key]
     private var workloads: [UInt64]
     private var addresses: [weft_endpoint_key]
@@ -25,6 +26,7 @@ struct Inherited: Sendable {
         backends = try maps.backends.keys()
         maglev = try maps.maglev.keys()
         captures = try maps.captures.keys()
+        routes = try maps.routes.keys()
         inboundPorts = try maps.inboundPorts.keys()
         workloads = try maps.workloads.keys()
         addresses = try maps.addresses.keys()
@@ -70,6 +72,7 @@ struct Inherited: Sendable {
             _ = try? maps.captures.delete(key)
             _ = try? maps.names.delete(Identifier.reason(service: key))
         }
+        for key in routes where !compiled.templates.has(key) { _ = try? maps.routes.delete(key) }
         let keptPorts = Set(compiled.inboundPorts.map { ABIBytes($0.key) })
         for key in inboundPorts where !keptPorts.contains(ABIBytes(key)) { _ = try? maps.inboundPorts.delete(key) }
 

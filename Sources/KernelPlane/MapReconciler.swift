@@ -20,6 +20,7 @@ struct MapReconciler: ~Copyable {
     private var workloads: [ObjectName: CompiledWorkload] = [:]
     private var policies: [UInt64: CompiledPolicy] = [:]
     private var captures: [UInt64: CompiledCapture] = [:]
+    private var routes: [ABIBytes<weft_route_key>: ABIBytes<weft_route_step>] = [:]
     private var inboundPorts: [ABIBytes<weft_inbound_key>: CompiledWorkload.InboundPort] = [:]
     private var ownListeners: Set<ABIBytes<weft_endpoint_key>> = []
     private var sharedNames: [UInt64: CompiledName] = [:]
@@ -52,6 +53,7 @@ struct MapReconciler: ~Copyable {
         failures += addWorkloads(compiled.workloads, unusablePolicies: unusable)
         failures += enrol(maps)
         failures += addCaptures(compiled)
+        applyTemplates(compiled.templates)
         var refused = applyServices(compiled.services, generation: compiled.generation)
         removeCaptures(notIn: compiled)
         removeWorkloads(notIn: compiled.workloads)
@@ -192,6 +194,23 @@ struct MapReconciler: ~Copyable {
 
     private static func slotKey(_ service: UInt64, _ index: Int) -> weft_slot_key {
         weft_slot_key(service: service, slot: UInt32(index), reserved: 0)
+    }
+
+    // MARK: Route templates
+
+    /// A template that finds no room is no failure of its service: its requests count without one. A connection that goes on
+    /// with templates that are gone has none.
+    private mutating func applyTemplates(_ compiled: CompiledTemplates) {
+        for entries in [compiled.steps, compiled.roots] {
+            for (key, entry) in entries where routes[key] != ABIBytes(entry.value) {
+                guard (try? maps.routes.set(entry.key, entry.value)) != nil else { continue }
+                routes[key] = ABIBytes(entry.value)
+            }
+        }
+        for key in routes.keys where !compiled.has(key.value) {
+            _ = try? maps.routes.delete(key.value)
+            routes[key] = nil
+        }
     }
 
     // MARK: The proxy lane

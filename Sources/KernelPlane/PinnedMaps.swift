@@ -11,6 +11,7 @@ public final class PinnedMaps: Sendable {
     public let maglev: MapOfMaps<UInt64>
     public let captures: Map<UInt64, weft_capture>
     public let proxy: Map<UInt32, weft_proxy>
+    public let routes: Map<weft_route_key, weft_route_step>
     public let inboundPorts: Map<weft_inbound_key, weft_inbound_port>
     /// Written with descriptors, read as socket cookies.
     public let inboundSockets: Map<weft_inbound_socket_key, UInt64>
@@ -45,7 +46,8 @@ public final class PinnedMaps: Sendable {
     /// The maps whose number of entries is bounded, and whose bound the agent can be given: for `--map-limit`, the
     /// pressure metrics and `weft map list`.
     public static let names: [String] = [
-        "services", "slots", "backends", "maglev", "captures", "inbound_ports", "workloads", "addresses", "cgroups",
+        "services", "slots", "backends", "maglev", "captures", "routes", "inbound_ports", "workloads", "addresses",
+        "cgroups",
         "policies", "policy_ids",
         "policy_ports", "policy_prefixes", "policy_ranges", "policy_rules", "names", "backend_load", "service_state",
         "affinity",
@@ -73,6 +75,7 @@ public final class PinnedMaps: Sendable {
         maglev = try MapOfMaps.openPinned(directory.map("maglev"), name: "maglev")
         captures = try map("captures")
         proxy = try map("proxy")
+        routes = try map("routes")
         inboundPorts = try map("inbound_ports")
         inboundSockets = try map("inbound_socks")
         workloads = try map("workloads")

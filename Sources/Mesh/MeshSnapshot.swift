@@ -98,6 +98,8 @@ public struct MeshService: Sendable, Equatable {
     public var traffic = HTTPTraffic()
     public var subsets: [HTTPSubset] = []
     public var failureMode = FailureMode.closed
+    /// Kinds of requests that are counted apart, at most `RouteTemplate.limit`.
+    public var templates: [RouteTemplate] = []
 
     public init(name: ObjectName, addresses: [IPAddress], ports: [MeshServicePort], balancing: Balancing) {
         self.name = name

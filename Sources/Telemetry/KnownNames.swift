@@ -119,6 +119,19 @@ struct KnownNames {
         ])
     }
 
+    /// {reporter, destination_service, http_route, response_code}.
+    mutating func templateLabels(
+        _ key: RequestKey, isFromSource: Bool, _ directory: some NameDirectory
+    ) -> MetricLabels {
+        let template = directory.template(key.template, of: key.service)
+        if template == nil { missed = true }
+        return MetricLabels([
+            ("reporter", Self.reporter(isFromSource)),
+            ("destination_service", service(key.service, directory)?.host ?? Terms.unknown),
+            ("http_route", template ?? Terms.unknown), ("response_code", "\(key.status)"),
+        ])
+    }
+
     private static func reporter(_ isFromSource: Bool) -> String { isFromSource ? "source" : "destination" }
 
     /// {destination_service, route, response_code}.

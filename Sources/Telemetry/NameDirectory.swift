@@ -9,11 +9,16 @@ public protocol NameDirectory {
     func rule(_ id: UInt64) -> String?
     /// A rule of HTTP requests, by `HTTPRule.identifier`: `HTTPRoute shop/web rule 0`.
     func route(_ id: UInt64) -> String?
+    /// A route template of a service, by its number from 1 on: `GET /users/{id}`.
+    func template(_ number: UInt8, of service: UInt64) -> String?
 }
 
 extension NameDirectory {
     /// The kernel's maps know nothing of rules of HTTP requests.
     public func route(_ id: UInt64) -> String? { nil }
+
+    /// Nor what templates are called.
+    public func template(_ number: UInt8, of service: UInt64) -> String? { nil }
 }
 
 /// A workload as Istio's metrics name it.

@@ -63,6 +63,20 @@ struct ServiceTests {
         #expect(other.status(.endpointSlice, "shop", "a")?[.resolvedRefs]?.reason == "PortNotFound")
     }
 
+    @Test("route templates are an annotation, and what is wrong with one is said where it is")
+    func routeTemplates() throws {
+        func service(_ routes: String) -> String {
+            Self.service("web", "127.96.0.10", ", annotations: { weft.dev/routes: \(routes) }")
+        }
+        let found = try snapshot(service(#""GET /users/{id}, /static/*""#)).service("shop", "web")
+        #expect(found.templates.map(\.description) == ["GET /users/{id}", "/static/*"])
+        let wrong = try load(service(#""GET /users/{id}, users""#))
+        #expect(wrong.errors.map(\.line) == [3])
+        #expect(wrong.errors.map(\.message) == ["\"users\": a path begins with a slash"])
+        let elsewhere = try load(service("x").replacing("kind: Service", with: "kind: Pod"))
+        #expect(elsewhere.errors.contains { $0.message == "unknown annotation of a Pod" })
+    }
+
     @Test("a slice of no Service has ResolvedRefs False, until the Service comes")
     func danglingSlice() throws {
         let directory = try ConfigDirectory()

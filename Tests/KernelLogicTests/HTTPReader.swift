@@ -20,6 +20,9 @@ import WeftABI
     private(set) var times: [(duration: UInt64, firstByte: UInt64)] = []
     /// The lines of the requests that were recognised, as far as they were there in one piece.
     private(set) var lines: [String] = []
+    /// The beginnings of those that were too long, and what is noted as their route.
+    private(set) var beginnings: [String] = []
+    var route: UInt8 = 0
     /// Requests that were given up.
     private(set) var unparsed = 0
     private var next: [UInt32] = [1000, 0xffff_ff00]
@@ -54,6 +57,9 @@ import WeftABI
             }
             switch weft_http_event(UInt32(event)) {
             case WEFT_HTTP_REQUEST: noteLine()
+            case WEFT_HTTP_BEGINNING:
+                beginnings.append(text)
+                unsafe weft_http_take_route(exchange, route)
             case WEFT_HTTP_ANSWERED: note(unsafe scan.pointee.answer)
             case WEFT_HTTP_FAILED:
                 lose(side)
@@ -106,10 +112,12 @@ import WeftABI
         times.append((answer.duration_ns, answer.first_byte_ns))
     }
 
-    private func noteLine() {
+    private func noteLine() { lines.append(text) }
+
+    private var text: String {
         let (start, length) = unsafe (Int(scan.pointee.text), Int(scan.pointee.text_length))
         let line = unsafe withUnsafeBytes(of: &scan.pointee.window) { unsafe Array($0[start..<start + length]) }
-        lines.append(String(decoding: line, as: UTF8.self))
+        return String(decoding: line, as: UTF8.self)
     }
 }
 

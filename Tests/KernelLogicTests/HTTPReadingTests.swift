@@ -401,3 +401,59 @@ struct HTTPReadingTests {
         #expect(reader.unparsed == 1)
     }
 }
+
+/// What route templates are compared by.
+@Suite("Symbols of a request's line")
+struct RequestSymbolTests {
+    private func symbols(_ line: String) -> [UInt64] {
+        var scan = weft_http_scan()
+        unsafe withUnsafeMutableBytes(of: &scan.window) { unsafe $0.copyBytes(from: Array(line.utf8)) }
+        var found: [UInt64] = []
+        var place: UInt32 = 0
+        while Int(place) < line.utf8.count {
+            place = unsafe weft_http_symbol(&scan, place) + 1
+            found.append(scan.symbol)
+            if scan.symbol == 0 { break }
+        }
+        return found
+    }
+
+    private func symbol(_ text: String) -> UInt64 {
+        var text = text
+        return text.withUTF8 { unsafe weft_symbol_of($0.baseAddress, UInt32($0.count)) }
+    }
+
+    @Test("are those of the same bytes in memory, wherever the words are cut")
+    func equal() {
+        for length in 0..<64 {
+            let text = String((0..<length).map { Character(UnicodeScalar(UInt8(0x61 + $0 % 26))) })
+            for end in [" ", "/", "?"] {
+                #expect(symbols("GET /\(text)\(end)x ").prefix(3) == [symbol("GET"), symbol(""), symbol(text)])
+            }
+            #expect(symbol(text) != symbol(text + "\0") && symbol(text) > 0)
+        }
+        #expect(symbols("\(String(repeating: "x", count: 64)) ") == [0])
+        #expect(symbol(String(repeating: "x", count: 64)) == 0)
+    }
+
+    @Test("are told of once for a line that is too long, wherever it is cut, and counted with the answer")
+    func longLines() {
+        for cut in [0, 45, 300, 700] {
+            let reader = HTTPReader()
+            unsafe reader.exchange.pointee.templates = 1
+            reader.route = 7
+            let line = "GET /users/1?\(String(repeating: "q", count: 900)) HTTP/1.1\r\n"
+            reader.read(Array("\(line)Host: a\r\n\r\n".utf8), .request, cutAt: cut == 0 ? [] : [cut])
+            reader.read("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", .response)
+            #expect(reader.beginnings.count == 1)
+            #expect(reader.beginnings.first?.hasPrefix("GET /users/1?") == true)
+            #expect(reader.answers.map(\.status) == [200])
+            #expect(unsafe reader.scan.pointee.answer.route == 7)
+            // The next one has none.
+            reader.read("GET / HTTP/1.1\r\n\r\n", .request)
+            reader.read("HTTP/1.1 204 No\r\n\r\n", .response)
+            #expect(unsafe reader.scan.pointee.answer.route == 0)
+            #expect(reader.beginnings.count == 1)
+        }
+    }
+}

@@ -179,6 +179,51 @@ extension NodeTests {
             }
         }
 
+        @Test("Route templates: counted and shown by template in the kernel's lane and in the proxy's, never by path")
+        func templates() throws {
+            let service = Manifest.selecting("users", address: "127.96.0.23", app: "web").annotated(
+                "users", "weft.dev/routes", "GET /users/{id}, POST /users, /static/*, /users/{id}/orders/")
+            let long = "/users/3?\(String(repeating: "q", count: 2000))"
+            let rows = [
+                ("GET", "/users/1"), ("GET", "/users/2?x=/a/b"), ("GET", long), ("HEAD", "/users/1"),
+                ("GET", "/users/"),
+                ("POST", "/users"), ("GET", "/static/a/b/c"), ("PUT", "/static/"), ("GET", "/users/1/orders/"),
+                ("GET", "/users/1/orders"), ("GET", "/"),
+            ].map { HTTPRequestRow(method: $0.0, path: $0.1) }
+            let expected = [
+                "GET /users/{id}": 3.0, "POST /users": 1, "/static/*": 2, "/users/{id}/orders/": 1,
+            ]
+            try HTTPMesh.run(service) { mesh in
+                for (round, lane) in ["kernel", "proxy"].enumerated() {
+                    let replies = try mesh.send(rows, to: "127.96.0.23")
+                    #expect(replies.allSatisfy { $0.status == 200 }, "\(lane): \(replies.map(\.status))")
+                    try mesh.node.waitForMetrics("every request of the \(lane) lane is counted") {
+                        $0.sum("istio_requests_total", ["weft_lane": lane]) == Double(2 * rows.count)
+                    }
+                    let metrics = try mesh.node.scrape()
+                    for reporter in ["source", "destination"] {
+                        var found: [String: Double] = [:]
+                        let name = "weft_http_route_requests_total"
+                        for sample in metrics.matching(name, ["reporter": reporter, "response_code": "200"]) {
+                            found[sample.labels["http_route"] ?? ""] = sample.value / Double(round + 1)
+                        }
+                        #expect(found == expected, "\(lane) \(reporter)")
+                        #expect(
+                            metrics.sum("weft_http_route_duration_milliseconds_count", ["reporter": reporter])
+                                == metrics.sum(name, ["reporter": reporter]))
+                    }
+                    try eventually("weft stat routes has them", within: 8) {
+                        let routes = try mesh.node.weftJSON("stat", "routes", "shop/users", "--window", "5m").array
+                        let found = Dictionary(
+                            routes.map { ($0["route"].string ?? "", Double($0["requests"].int ?? 0)) }
+                        ) { $0 + $1 }
+                        return expected.allSatisfy { found[$0.key] == $0.value * Double(round + 1) }
+                    }
+                    try mesh.apply(service, Manifest.route("users", service: "users"))
+                }
+            }
+        }
+
         @Test("Hosts, methods, paths and statuses that clients make up: bounded series and memory, all counted")
         func attack() throws {
             try Sandbox.run { sandbox in

@@ -36,8 +36,10 @@ extension NodeTests {
                 let address = "10.77.0.40"
                 try cluster.sandbox.makeCgroup("b/mix")
                 try cluster.add(address, to: cluster.b)
+                let paths = ["/204/{size}/{framing}/{end}", "/{status}/{size}/{framing}/{end}"]
                 try cluster.apply(
-                    Manifest.selecting("mix", address: "10.96.0.40", app: "mix"),
+                    Manifest.selecting("mix", address: "10.96.0.40", app: "mix").annotated(
+                        "mix", "weft.dev/routes", paths.joined(separator: ", ")),
                     cluster.workload("mix", node: "node-b", address: address, cgroup: "b/mix", port: 8080))
                 let script = [Host.python, Host.script("http_mix.py")]
                 let server = try cluster.sandbox.start(
@@ -66,7 +68,14 @@ extension NodeTests {
                         return found == expected
                     }
                     #expect(found == expected, "\(reporter)")
-                    #expect(try node.scrape().sum("weft_http_unparsed_total") == 0)
+                    let metrics = try node.scrape()
+                    #expect(metrics.sum("weft_http_unparsed_total") == 0)
+                    let total = expected.requests.values.reduce(0, +)
+                    let without = expected.requests["204 -"] ?? 0
+                    for (path, count) in zip(paths, [without, total - without]) {
+                        let labels = ["reporter": reporter, "http_route": path]
+                        #expect(metrics.sum("weft_http_route_requests_total", labels) == Double(count), "\(path)")
+                    }
                 }
                 // The server's end tells of the requests in its flow records too.
                 let flows = try cluster.b.weftJSONLines("flows", "--lane", "tunnel", "--http-status", "2xx")

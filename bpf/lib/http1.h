@@ -86,6 +86,7 @@ weft_http_response_ended(struct weft_exchange *exchange, struct weft_http_stream
 	answer->number = number + 1;
 	answer->status = stream->status;
 	answer->timed = !(exchange->untimed & bit);
+	answer->route = exchange->routes[number & (WEFT_HTTP_TIMED - 1)];
 	answer->duration_ns = scan->now_ns > start->started_ns ? scan->now_ns - start->started_ns : 0;
 	answer->first_byte_ns = ended && answered > ended ? answered - ended : 0;
 	/* A request that has not ended is the one that is being read. */
@@ -242,6 +243,25 @@ static inline __attribute__((always_inline)) int weft_http_long_line(struct weft
 	return 1;
 }
 
+/* Whether a request's line is seen for the first time, and is too long. */
+static inline __attribute__((always_inline)) int
+weft_http_is_beginning(const struct weft_exchange *exchange, const struct weft_http_stream *stream, int response)
+{
+	return exchange->templates && !response && stream->state == WEFT_HTTP_START &&
+	       !(stream->flags & WEFT_HTTP_LONG);
+}
+
+/* Says that it is: nothing of it is gone until the next step. */
+static inline __attribute__((always_inline)) int
+weft_http_tell_beginning(struct weft_exchange *exchange, struct weft_http_stream *stream, struct weft_http_scan *scan)
+{
+	if (!weft_http_long_line(exchange, stream, scan, 0))
+		return WEFT_HTTP_FAILED;
+	scan->text = scan->line;
+	scan->text_length = scan->end - scan->line;
+	return WEFT_HTTP_BEGINNING;
+}
+
 /* Keeps what the piece has left of a line. Returns 0 if the message cannot be followed. */
 static inline __attribute__((always_inline)) int weft_http_keep(struct weft_exchange *exchange,
                                                                 struct weft_http_stream *stream,
@@ -275,6 +295,9 @@ static inline __attribute__((always_inline)) int weft_http_refill(struct weft_ex
 {
 	__u32 held = scan->end - scan->line, rest = scan->length - scan->offset;
 
+	if (held > WEFT_HTTP_CARRY && (scan->offset >= scan->length || !scan->line) &&
+	    weft_http_is_beginning(exchange, stream, response))
+		return weft_http_tell_beginning(exchange, stream, scan);
 	if (scan->offset >= scan->length)
 		return weft_http_keep(exchange, stream, scan, response) ? WEFT_HTTP_DONE : WEFT_HTTP_FAILED;
 	if (scan->line) {
@@ -452,6 +475,7 @@ WEFT_HTTP_ALONE int weft_http_left(struct weft_exchange *exchange, struct weft_h
 	answer->number = number + 1;
 	answer->status = answering ? exchange->response.status : 0;
 	answer->timed = !(exchange->untimed & bit);
+	answer->route = exchange->routes[number & (WEFT_HTTP_TIMED - 1)];
 	answer->duration_ns = now > start->started_ns ? now - start->started_ns : 0;
 	answer->first_byte_ns = answering && ended && answered > ended ? answered - ended : 0;
 	answer->request_body = start->body;

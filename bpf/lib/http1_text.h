@@ -34,9 +34,10 @@ enum weft_http_event {
 	WEFT_HTTP_GO = 0,   /* take another step */
 	WEFT_HTTP_LOAD = 1, /* load `wanted` bytes from `offset` on to `end`, say weft_http_loaded, take another step */
 	WEFT_HTTP_DONE = 2, /* the piece has been read */
-	WEFT_HTTP_REQUEST = 3,  /* a request's line has been recognised; take another step */
-	WEFT_HTTP_ANSWERED = 4, /* a response has ended: `answer`; take another step */
-	WEFT_HTTP_FAILED = 5,   /* it cannot be followed: weft_http_lose */
+	WEFT_HTTP_REQUEST = 3,   /* a request's line has been recognised; take another step */
+	WEFT_HTTP_ANSWERED = 4,  /* a response has ended: `answer`; take another step */
+	WEFT_HTTP_FAILED = 5,    /* it cannot be followed: weft_http_lose */
+	WEFT_HTTP_BEGINNING = 6, /* of a request's line that is too long only this is there; take another step */
 };
 
 /* A request and its response, both read. */
@@ -48,7 +49,7 @@ struct weft_http_answer {
 	__u32 number; /* of the request on its connection, from 1 */
 	__u16 status;
 	__u8 timed; /* 0: too many waited at the same time, and only its number is known */
-	__u8 reserved;
+	__u8 route; /* as in weft_requests_key */
 };
 
 /* One piece of one direction while it is read. */
@@ -63,9 +64,10 @@ struct weft_http_scan {
 	__u32 next;
 	__u32 end;
 	struct weft_http_answer answer;
-	/* After WEFT_HTTP_REQUEST: the request's line, without its end, as far as it is there. */
+	/* After WEFT_HTTP_REQUEST: the request's line, without its end, as far as it is there; and after _BEGINNING. */
 	__u32 text;
 	__u32 text_length;
+	__u64 symbol; /* after weft_http_symbol */
 	__u8 window[WEFT_HTTP_ROOM + WEFT_HTTP_MARGIN];
 };
 
@@ -110,10 +112,10 @@ static inline __attribute__((always_inline)) const __u8 *weft_http_at(const stru
 	return &scan->window[place & (WEFT_HTTP_ROOM - 1)];
 }
 
-/* Marks the first byte of a word that is a line feed, and perhaps later ones; 0 if none is. */
-static inline __attribute__((always_inline)) __u64 weft_http_line_feeds(__u64 word)
+/* Marks the first byte of a word that is `byte`, and perhaps later ones; 0 if none is. */
+static inline __attribute__((always_inline)) __u64 weft_http_same(__u64 word, __u8 byte)
 {
-	__u64 zeros = word ^ WEFT_HTTP_EACH('\n');
+	__u64 zeros = word ^ WEFT_HTTP_EACH(byte);
 
 	return (zeros - WEFT_HTTP_EACH(1)) & ~zeros & WEFT_HTTP_EACH(0x80);
 }
@@ -131,12 +133,78 @@ static inline __attribute__((always_inline)) __u32 weft_http_line_end(const __u8
 {
 #pragma unroll
 	for (__u32 i = 0; i < WEFT_HTTP_MARGIN; i += 8) {
-		__u64 marks = weft_http_line_feeds(weft_http_word(at + i));
+		__u64 marks = weft_http_same(weft_http_word(at + i), '\n');
 
 		if (marks)
 			return i + weft_http_first(marks);
 	}
 	return WEFT_HTTP_MARGIN;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- symbols */
+
+/* Bytes of a method, or of a path's segment, that are told apart from others: one less. */
+#define WEFT_SYMBOL_LENGTH WEFT_HTTP_MARGIN
+
+#define WEFT_SYMBOL_SEED 0x9e3779b97f4a7c15ull
+
+static inline __attribute__((always_inline)) __u64 weft_symbol_mix(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * 0xd6e8feb86659fd93ull;
+	return hash ^ hash >> 32;
+}
+
+/* Neither "any" nor "root". */
+static inline __attribute__((always_inline)) __u64 weft_symbol_end(__u64 hash, __u64 word, __u32 length)
+{
+	word &= (1ull << 8 * (length & 7)) - 1;
+	hash = weft_symbol_mix(weft_symbol_mix(hash, word), length);
+	return hash == WEFT_SYMBOL_ANY || hash == WEFT_SYMBOL_ROOT ? 1 : hash;
+}
+
+/*
+ * Reads what is between `place` and the next space, slash or question mark: leaves its symbol in the scan, and returns
+ * where it ends. What is too long has no symbol: 0.
+ */
+WEFT_HTTP_ALONE __u32 weft_http_symbol(struct weft_http_scan *scan, __u32 place)
+{
+	__u64 hash = WEFT_SYMBOL_SEED;
+
+	if (!scan)
+		return place;
+#pragma unroll
+	for (__u32 i = 0; i < WEFT_SYMBOL_LENGTH; i += 8) {
+		__u64 word = weft_http_word(weft_http_at(scan, place) + i);
+		__u64 marks = weft_http_same(word, ' ') | weft_http_same(word, '/') | weft_http_same(word, '?');
+
+		if (marks) {
+			__u32 length = weft_http_first(marks);
+
+			scan->symbol = weft_symbol_end(hash, word, i + length);
+			return place + i + length;
+		}
+		hash = weft_symbol_mix(hash, word);
+	}
+	scan->symbol = 0;
+	return place;
+}
+
+/* The symbol of bytes in memory: what weft_http_symbol finds for the same ones; 0 if they are too many. */
+static inline __u64 weft_symbol_of(const __u8 *bytes, __u32 length)
+{
+	__u64 hash = WEFT_SYMBOL_SEED, word = 0;
+	__u32 i;
+
+	if (length >= WEFT_SYMBOL_LENGTH)
+		return 0;
+	for (i = 0; i < length; i++) {
+		word |= (__u64)bytes[i] << 8 * (i & 7);
+		if ((i & 7) == 7) {
+			hash = weft_symbol_mix(hash, word);
+			word = 0;
+		}
+	}
+	return weft_symbol_end(hash, word, length);
 }
 
 static inline __attribute__((always_inline)) int weft_http_is_space(__u8 byte)
@@ -251,12 +319,22 @@ static inline __attribute__((always_inline)) int weft_http_begin(struct weft_exc
 		start->started_ns = scan->now_ns;
 		start->ended_ns = 0;
 		start->body = 0;
+		exchange->routes[number & (WEFT_HTTP_TIMED - 1)] = 0;
 		exchange->untimed &= ~bit;
 	}
 	exchange->heads &= ~bit;
 	exchange->connects &= ~bit;
 	__sync_lock_test_and_set(&exchange->pushed, number + 1);
 	return 1;
+}
+
+/* Notes the route template of the request that has begun last. */
+static inline __attribute__((always_inline)) void weft_http_take_route(struct weft_exchange *exchange, __u8 route)
+{
+	__u32 number = exchange->pushed - 1;
+
+	if (!(exchange->untimed & 1u << (number & (WEFT_HTTP_FOLLOWED - 1))))
+		exchange->routes[number & (WEFT_HTTP_TIMED - 1)] = route;
 }
 
 /* Notes the method of the request that has begun last. */

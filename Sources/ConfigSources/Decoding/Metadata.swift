@@ -13,6 +13,8 @@ struct Metadata {
     var cgroup: String?
     /// The annotation `weft.dev/acceleration`.
     var acceleration: Bool?
+    /// The annotation `weft.dev/routes`.
+    var templates: [RouteTemplate] = []
     /// The annotation `istio.io/dry-run`.
     var isDryRun = false
     /// The annotation `ambient.istio.io/redirection`.
@@ -57,6 +59,7 @@ struct Metadata {
         case "weft.dev/cgroup" where kind == .pod: cgroup = value.cgroupPath()
         case "weft.dev/acceleration" where kind == .pod:
             acceleration = value.textChoice(["On": true, "Off": false])
+        case "weft.dev/routes" where kind == .service: templates = value.routeTemplates()
         case _ where name.hasPrefix("weft.dev/"):
             value.report("unknown annotation of a \(kind.rawValue)")
         default: _ = value.string()
@@ -138,6 +141,16 @@ extension YAMLValue {
             return nil
         }
         return weight
+    }
+
+    func routeTemplates() -> [RouteTemplate] {
+        guard let text = string() else { return [] }
+        do throws(RouteTemplateError) {
+            return try RouteTemplate.list(text)
+        } catch {
+            report(error.description)
+            return []
+        }
     }
 
     /// A path below the cgroup root.

@@ -14,7 +14,7 @@ enum ObjectDecoder {
         var issues: [ConditionIssue] = []
         let resource: Resource? =
             switch header.kind {
-            case .service: decodeService(root, &issues).map(Resource.service)
+            case .service: decodeService(root, metadata, &issues).map(Resource.service)
             case .endpointSlice: decodeEndpointSlice(root, metadata, &issues).map(Resource.endpointSlice)
             case .pod: decodePod(root, metadata).map(Resource.pod)
             case .namespace: decodeNamespace(root, metadata)

@@ -2,7 +2,9 @@ import Mesh
 
 extension ObjectDecoder {
     /// A Kubernetes Service (v1).
-    static func decodeService(_ root: YAMLValue, _ issues: inout [ConditionIssue]) -> ServiceResource? {
+    static func decodeService(
+        _ root: YAMLValue, _ metadata: Metadata, _ issues: inout [ConditionIssue]
+    ) -> ServiceResource? {
         guard let spec = root.field("spec") else {
             root.reportMissing("spec")
             return nil
@@ -11,6 +13,7 @@ extension ObjectDecoder {
             if name != "spec" { value.reportUnknownField() }
         }
         var service = ServiceResource()
+        service.templates = metadata.templates
         var clusterIP: IPAddress?
         var clusterIPs: [IPAddress] = []
         var externalIPs: [IPAddress] = []

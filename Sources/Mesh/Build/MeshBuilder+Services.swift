@@ -41,6 +41,7 @@ extension MeshBuilder {
         var result = MeshService(
             name: name, addresses: service.addresses, ports: ports, balancing: balancing(name, service))
         result.hosts = hosts
+        result.templates = service.templates
         result.traffic = routing.traffic
         result.subsets = routing.subsets
         result.failureMode = routing.failureMode

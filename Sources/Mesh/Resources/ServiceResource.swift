@@ -8,6 +8,8 @@ public struct ServiceResource: Sendable, Equatable {
     public var selector: [String: String] = [:]
     /// `sessionAffinity: ClientIP`: seconds; nil for none.
     public var affinitySeconds: UInt32?
+    /// The annotation `weft.dev/routes`.
+    public var templates: [RouteTemplate] = []
     /// Endpoints count as ready whatever they say.
     public var publishesNotReady = false
     /// False when nothing of it can work, for example `type: ExternalName`.

@@ -4,7 +4,7 @@ extension WorkerStatistics {
         public var source: UInt64
         public var service: UInt64
         public var destination: UInt64
-        /// Status, flags, direction, which ends are tunnels and how it was read, in one word.
+        /// Status, flags, direction, which ends are tunnels, how it was read and its template, in one word.
         var outcome: UInt64
         /// `HTTPRule.identifier`; 0: none.
         public var rule: UInt64
@@ -28,7 +28,7 @@ extension WorkerStatistics {
             outcome =
                 UInt64(record.flags.rawValue) | UInt64(record.status) << 32 | (record.isInbound ? 1 << 48 : 0)
                 | (record.isFromTunnel ? 1 << 49 : 0) | (record.isToTunnel ? 1 << 50 : 0)
-                | (record.isPassedOn ? 1 << 51 : 0)
+                | (record.isPassedOn ? 1 << 51 : 0) | UInt64(record.template) << 56
             rule = record.rule
             peer = record.peer
         }
@@ -42,6 +42,8 @@ extension WorkerStatistics {
         public var isFromTunnel: Bool { outcome >> 49 & 1 == 1 }
         public var isToTunnel: Bool { outcome >> 50 & 1 == 1 }
         public var isPassedOn: Bool { outcome >> 51 & 1 == 1 }
+        /// The route template of the service, from 1 on; 0: none.
+        public var template: UInt8 { UInt8(truncatingIfNeeded: outcome >> 56) }
         /// They could not be followed: nothing but their number is known.
         public var isUnparsed: Bool { outcome >> 52 & 1 == 1 }
 

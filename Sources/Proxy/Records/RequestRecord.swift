@@ -7,6 +7,8 @@ public struct RequestRecord: BitwiseCopyable, Sendable {
     public var destination: UInt64 = 0
     /// The rule that decided (`HTTPRule.identifier`); 0: none.
     public var rule: UInt64 = 0
+    /// The route template of the service that it met, from 1 on; 0: none.
+    public var template: UInt8 = 0
     /// Whether it came to a workload of this node from outside, and not from one of this node's.
     public var isInbound = false
     /// Whether its client's connection came through a tunnel, and whether the last one to a backend went through one.

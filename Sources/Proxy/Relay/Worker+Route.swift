@@ -69,6 +69,7 @@ extension Worker {
             }
         }
         exchanges[exchange].decision = decision
+        exchanges[exchange].record.template = template(exchange, view, decision.cluster)
         exchanges[exchange].cluster = Int(decision.cluster)
         if decision.allowsOrigin { exchanges[exchange].origin = view.slice(of: .origin) ?? .empty }
         exchanges[exchange].hasGRPCTimeout = view.slice(of: .grpcTimeout) != nil
@@ -82,6 +83,18 @@ extension Worker {
     private func isTrusted(_ index: UInt32) -> Bool {
         downstreams[index].principal != PeerPrincipals.none
             || downstreams[index].source != 0 && !downstreams[index].isInbound
+    }
+
+    /// Which route template a request meets: of the service that it counts for.
+    private func template(_ exchange: UInt32, _ view: borrowing RequestView, _ cluster: Int32) -> UInt8 {
+        let generation = exchanges[exchange].generation
+        let service =
+            cluster < 0
+            ? exchanges[exchange].record.service : generations[generation].clusterFacts[Int(cluster)].service
+        let table = generations[generation].table.templates.table(service)
+        guard table != 0 else { return 0 }
+        return generations[generation].table.templates.match(
+            method: view.bytes[view.head.methodText], path: view.path, table)
     }
 
     /// The request ends so many milliseconds from now, unless it is to end earlier.

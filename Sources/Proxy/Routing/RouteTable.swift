@@ -39,6 +39,7 @@ public final class RouteTable: Sendable {
     let responses: FlatArray<RouteDirectResponse>
     let cors: FlatArray<RouteCORS>
     let authentication: AuthenticationTable
+    let templates: RouteTemplateTable
     let arena: FlatArray<UInt8>
     let schemes: (plain: RouteText, secure: RouteText)
 
@@ -97,6 +98,7 @@ public final class RouteTable: Sendable {
         schemes = (builder.text("http"), builder.text("https"))
         authentication = AuthenticationTable(
             AuthenticationTableBuilder(builder.snapshot, services: builder.serviceNames))
+        templates = RouteTemplateTable(builder.snapshot, builder.identifiers)
         arena = FlatArray(builder.arena)
         generation = builder.snapshot.generation
         authorizers = builder.authorizers

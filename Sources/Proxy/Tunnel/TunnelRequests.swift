@@ -17,7 +17,7 @@ import WeftABI
 
     /// What a piece has brought.
     enum Finding {
-        /// A request's line has come.
+        /// A request's line has come, or the beginning of one that is too long.
         case request
         case answered(weft_http_answer)
         /// It cannot be followed any further; so many requests are left that were recognised.
@@ -44,9 +44,26 @@ import WeftABI
     deinit { unsafe scan.deallocate() }
 
     /// A place for the requests of a client that has begun with these bytes; `none` if they begin no request.
-    mutating func begin(_ bytes: RawSpan) -> UInt32 {
+    ///
+    /// - Parameter templates: see `RouteTemplateTable.table`.
+    mutating func begin(_ bytes: RawSpan, templates: UInt64) -> UInt32 {
         guard startsRequest(bytes) else { return Self.none }
-        return conversations.insert(Conversation()) ?? Self.none
+        var conversation = Conversation()
+        conversation.exchange.templates = templates
+        return conversations.insert(conversation) ?? Self.none
+    }
+
+    /// After `request`: notes which route template the request meets.
+    func takeTemplate(_ place: UInt32, _ templates: RouteTemplateTable) {
+        let (start, count) = unsafe (Int(scan.pointee.text), Int(scan.pointee.text_length))
+        let table = conversations[place].exchange.templates
+        guard table != 0, count > 0, start + count <= Int(WEFT_HTTP_ROOM) else { return }
+        let template = unsafe withUnsafeBytes(of: &scan.pointee.window) { window in
+            templates.match(line: unsafe RawSpan(_unsafeBytes: window[start..<start + count]), table)
+        }
+        unsafe withUnsafeMutablePointer(to: &conversations[place].exchange) { exchange in
+            unsafe weft_http_take_route(exchange, template)
+        }
     }
 
     private func startsRequest(_ bytes: RawSpan) -> Bool {
@@ -104,7 +121,7 @@ import WeftABI
             }
         }
         switch weft_http_event(UInt32(bitPattern: event)) {
-        case WEFT_HTTP_REQUEST: return .request
+        case WEFT_HTTP_REQUEST, WEFT_HTTP_BEGINNING: return .request
         case WEFT_HTTP_ANSWERED: return unsafe .answered(scan.pointee.answer)
         case WEFT_HTTP_FAILED:
             return unsafe .lost(

@@ -70,6 +70,7 @@ public final class TunnelTable: Sendable {
     /// The identity that is shown to a peer which has connected to an address.
     let servers: [Place: String]
     let inbound: [Place: Inbound]
+    let templates: RouteTemplateTable
     let ingress: TunnelIngress
     /// Those of the other nodes, by their identities.
     let clients: [String: [Client]]
@@ -97,6 +98,7 @@ public final class TunnelTable: Sendable {
         (remotes, exceptions) = builder.remotes()
         hosts = builder.hosts()
         services = builder.services()
+        templates = RouteTemplateTable(snapshot, identifiers)
         servers = builder.servers()
         inbound = builder.inbound()
         ingress = TunnelIngress(snapshot, identifiers, previous: previous?.ingress)

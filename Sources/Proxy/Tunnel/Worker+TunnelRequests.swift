@@ -7,7 +7,9 @@ extension Worker {
     mutating func readRequests(_ index: UInt32, _ bytes: RawSpan, isResponse: Bool) {
         if tunnels.streams[index].requests == TunnelRequests.undecided {
             // Clients speak first.
-            tunnels.streams[index].requests = isResponse ? TunnelRequests.none : tunnels.requests.begin(bytes)
+            let templates = tunnels.table?.templates.table(tunnels.streams[index].service) ?? 0
+            tunnels.streams[index].requests =
+                isResponse ? TunnelRequests.none : tunnels.requests.begin(bytes, templates: templates)
         }
         let place = tunnels.streams[index].requests
         guard place != TunnelRequests.none else {
@@ -17,7 +19,9 @@ extension Worker {
         guard tunnels.requests.open(place, isResponse: isResponse, bytes, now: now) else { return }
         while true {
             switch tunnels.requests.next(place, isResponse: isResponse, bytes) {
-            case .request: continue
+            case .request:
+                if let templates = tunnels.table?.templates { tunnels.requests.takeTemplate(place, templates) }
+                continue
             case .answered(let answer):
                 count(answer, of: index)
                 continue
@@ -63,6 +67,7 @@ extension Worker {
         guard answer.timed != 0 else { return countUnparsed(1, of: index) }
         var record = record(index)
         record.status = answer.status
+        record.template = answer.route
         record.flags = flags
         record.requestBody = answer.request_body
         record.responseBody = answer.response_body

@@ -12,6 +12,8 @@ struct RequestKey {
     var flags: ResponseFlags
     /// enum weft_lane.
     var lane: UInt8
+    /// The route template of the service, from 1 on; 0: none.
+    var template: UInt8
     /// The SPIFFE id that a certificate has proved of the client; nil: none.
     var principal: String?
     /// Whether the client's connection came through a tunnel, and whether the one to the server went through one.
@@ -25,6 +27,7 @@ struct RequestKey {
         destination = key.destination
         status = key.status
         flags = key.flags
+        template = key.template
         lane = UInt8(truncatingIfNeeded: (key.isPassedOn ? WEFT_LANE_TUNNEL : WEFT_LANE_PROXY).rawValue)
         principal = peers?.name(key.peer)
         isFromTunnel = key.isFromTunnel
@@ -37,6 +40,7 @@ struct RequestKey {
         destination = key.destination
         status = key.status
         lane = key.lane
+        template = key.route
         flags =
             switch UInt32(key.outcome) {
             case WEFT_REQUEST_CLIENT_ENDED.rawValue: .downstreamTermination

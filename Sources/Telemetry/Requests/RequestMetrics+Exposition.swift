@@ -22,6 +22,16 @@ extension RequestMetrics {
             Self.counter(
                 routes, "weft_route_requests_total", help: "Requests by the rule that decided about them.",
                 ["destination_service", "route", "response_code"]),
+            templates.family(
+                "weft_http_route_requests_total", .counter,
+                help: "Requests by the route template of their service that they meet.", shown: templates.shown,
+                rest: Self.templateOverflow
+            ) { $0.sample($1, $2.count) },
+            templates.family(
+                "weft_http_route_duration_milliseconds", .histogram,
+                help: "From a request's first byte to its answer's last, by route template.", shown: templates.shown,
+                rest: Self.templateOverflow
+            ) { $0.sample($1, milliseconds: $2.duration) },
             Self.counter(
                 unparsed, "weft_http_unparsed_total",
                 help: "Requests that the kernel's programs have seen begin and could not follow.",
@@ -63,6 +73,9 @@ extension RequestMetrics {
     }
 
     private static let overflowName = "overflow"
+
+    private static let templateOverflow = MetricLabels(
+        ["reporter", "destination_service", "http_route", "response_code"].map { ($0, overflowName) })
 
     private static let overflow = KnownNames.istioLabels(
         reporter: overflowName, source: nil, destination: nil, service: nil, cluster: overflowName,

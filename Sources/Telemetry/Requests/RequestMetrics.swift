@@ -14,11 +14,25 @@ public struct RequestMetrics {
         mutating func add(_ other: Self) { count &+= other.count }
     }
 
+    /// Requests and how long they took.
+    struct Timed: SeriesValue {
+        var count: UInt64 = 0
+        var duration = LatencyHistogram()
+
+        mutating func add(_ other: Self) {
+            count &+= other.count
+            duration.add(other.duration)
+        }
+    }
+
     /// The series that an entry counts for.
     struct Handles {
         var source: Int?
         var destination: Int?
         var route: Int?
+        /// By route template.
+        var templateSource: Int?
+        var templateDestination: Int?
         /// Of what could not be followed.
         var unparsedSource: Int?
         var unparsedDestination: Int?
@@ -39,6 +53,7 @@ public struct RequestMetrics {
 
     var requests: SeriesTable<RequestCounts>
     private(set) var routes: SeriesTable<Requests>
+    private(set) var templates: SeriesTable<Timed>
     var unparsed: SeriesTable<Requests>
     /// nil if nobody wants them.
     var linkerd: LinkerdRequests?
@@ -65,6 +80,7 @@ public struct RequestMetrics {
         let nanoseconds = UInt64(max(expiry.components.seconds, 0)) * 1_000_000_000
         requests = SeriesTable(limit: limit, expiry: nanoseconds)
         routes = SeriesTable(limit: limit, expiry: nanoseconds)
+        templates = SeriesTable(limit: limit, expiry: nanoseconds)
         unparsed = SeriesTable(limit: limit, expiry: nanoseconds)
         self.cluster = cluster
         if compatibility.contains(.linkerd) { linkerd = LinkerdRequests(limit: limit, expiry: nanoseconds) }
@@ -96,6 +112,7 @@ public struct RequestMetrics {
         }
         requests.expire(now: now)
         routes.expire(now: now)
+        templates.expire(now: now)
         unparsed.expire(now: now)
         linkerd?.expire(now: now)
         placeExemplars(peers, directory)
@@ -161,6 +178,19 @@ public struct RequestMetrics {
                 names.linkerdLabels(key, isInbound: true, directory)
             }
         }
+        if key.template != 0 {
+            let timed = Timed(count: change.count, duration: change.duration)
+            if isFromSource {
+                templates.add(timed, handle: &handles.templateSource, isNew: handles.isNew, now) {
+                    names.templateLabels(key, isFromSource: true, directory)
+                }
+            }
+            if isFromDestination {
+                templates.add(timed, handle: &handles.templateDestination, isNew: handles.isNew, now) {
+                    names.templateLabels(key, isFromSource: false, directory)
+                }
+            }
+        }
         handles.isNew = false
     }
 
@@ -194,6 +224,8 @@ public struct RequestMetrics {
         if let handle = handles.source { requests.release(handle) }
         if let handle = handles.destination { requests.release(handle) }
         if let handle = handles.route { routes.release(handle) }
+        if let handle = handles.templateSource { templates.release(handle) }
+        if let handle = handles.templateDestination { templates.release(handle) }
         if let handle = handles.unparsedSource { unparsed.release(handle) }
         if let handle = handles.unparsedDestination { unparsed.release(handle) }
     }

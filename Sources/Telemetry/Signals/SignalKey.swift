@@ -13,7 +13,7 @@ struct SignalKey: Hashable, Sendable {
     var reporter: UInt8
     /// Of a destination outside of the mesh.
     var addressClass: UInt8 = 0
-    /// The service's route template that the kernel has matched, from 1; 0: none.
+    /// The service's route template that it has met, from 1; 0: none.
     var template: UInt8 = 0
     /// Whether it went through an mTLS tunnel between nodes.
     var isTunnelled = false
@@ -45,6 +45,7 @@ struct SignalKey: Hashable, Sendable {
         service = key.service
         destination = key.destination
         rule = key.rule
+        template = key.template
         lane = UInt8((key.isPassedOn ? WEFT_LANE_TUNNEL : WEFT_LANE_PROXY).rawValue)
         reporter = UInt8((key.isInbound ? WEFT_REPORTER_DESTINATION : WEFT_REPORTER_SOURCE).rawValue)
         isTunnelled = key.isFromTunnel || key.isToTunnel

@@ -131,3 +131,12 @@ enum Manifest {
         """
     }
 }
+
+extension String {
+    /// The manifest with an annotation at the object of this name.
+    func annotated(_ name: String, _ annotation: String, _ value: String) -> String {
+        replacing(
+            "metadata: { name: \(name), namespace: shop }",
+            with: "metadata: { name: \(name), namespace: shop, annotations: { \(annotation): \"\(value)\" } }")
+    }
+}
