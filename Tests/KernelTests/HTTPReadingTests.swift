@@ -201,6 +201,37 @@ struct HTTPReadingTests {
         ),
     ]
 
+    @Test("IPv6, and IPv4 through a socket of IPv6")
+    func families() throws {
+        let sandbox = try Sandbox("http6")
+        let plane = try sandbox.plane()
+        _ = try sandbox.python("pass")
+        let places = [IPAddress(v4: 127, 0, 0, 1), try #require(IPAddress("::1"))]
+        let workload = ObjectName(namespace: "shop", name: "server")
+        let web = MeshService(
+            name: ObjectName(namespace: "shop", name: "web"),
+            addresses: [IPAddress(v4: 127, 96, 1, 1), try #require(IPAddress("fd00:96::1"))],
+            ports: [
+                MeshServicePort(
+                    name: "", port: 80, transport: .tcp,
+                    endpoints: places.map { MeshEndpoint(address: $0, port: 18080, workload: workload) })
+            ], balancing: Balancing())
+        let snapshot = sandbox.snapshot(
+            [web],
+            [
+                sandbox.workload("client"),
+                sandbox.workload("server", ports: [18080], addresses: ["127.0.0.1", "::1"], enrolled: false),
+            ])
+        #expect(try plane.apply(snapshot).isEmpty)
+        let script = """
+            t = serve(27, ok(5)); c = connect(('::ffff:127.96.1.1', 80)); c.sendall(GET); rest(c); c.close(); t.join()
+            t = serve(27, ok(7), family=socket.AF_INET6, address='::1'); c = connect(('fd00:96::1', 80))
+            c.sendall(GET); rest(c); c.close(); t.join()
+            """
+        #expect(try run(sandbox, script) == "done")
+        #expect(try counted(plane) == ["200 complete both": Counted(count: 2, responseBytes: 12)])
+    }
+
     @Test("What one connection carries is counted")
     func oneConnection() throws {
         let sandbox = try Sandbox("http")

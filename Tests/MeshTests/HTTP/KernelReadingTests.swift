@@ -60,7 +60,7 @@ extension NodeTests {
                     return (statuses, bytes)
                 }
 
-                let count = Host.isLong ? 300_000 : 10_000
+                let count = Host.isLong ? 350_000 : 10_000
                 for path in ["/", "/file", "/no"] {
                     let load = try sandbox.run(
                         ["h2load", "--h1", "-n", "\(count)", "-c", "16", "-m", "4", "http://127.96.0.40\(path)"],
