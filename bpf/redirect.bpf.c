@@ -112,8 +112,11 @@ static __always_inline __u32 flags_of(__u64 file)
 	return flags;
 }
 
-/* Whether some epoll instance tells of a descriptor's edges only. */
-static __noinline int waits_for_edges(__u64 file)
+/*
+ * Whether some epoll instance tells of a descriptor's edges only; `unknown` when none has it, which then tells once of
+ * all that is there.
+ */
+static __noinline int waits_for_edges(__u64 file, int unknown)
 {
 	__u64 instances = 0, link = 0;
 
@@ -121,6 +124,8 @@ static __noinline int waits_for_edges(__u64 file)
 		FIELD(struct file, file, f_ep, &instances);
 	if (instances)
 		FIELD(struct hlist_head, instances, first, &link);
+	if (!link)
+		return unknown;
 	for (int i = 0; i < WATCHERS && link; i++) {
 		__u32 events = 0;
 
@@ -243,7 +248,8 @@ static __noinline int count_slow(struct weft_pair *pair, __u32 end, __u32 reason
 	if (direction->fast) {
 		direction->fast = 0;
 		direction->demotions++;
-		if (direction->queue && !is_empty(direction->queue) && waits_for_edges(file_of(pair->socks[!end]))) {
+		if (direction->queue && !is_empty(direction->queue) &&
+		    waits_for_edges(file_of(pair->socks[!end]), direction->demotions == 1)) {
 			direction->calm = 1;
 			direction->held = 1;
 		}
