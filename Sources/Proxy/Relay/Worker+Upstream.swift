@@ -137,7 +137,8 @@ extension Worker {
         var inProgress = false
         let endpoint = pools[Int(pool)].endpoint
         let descriptor = Sockets.connect(
-            to: endpoint, isLocal: ClientAddress(endpoint).isLoopback, inProgress: &inProgress)
+            to: endpoint, ClientAddress(endpoint).isLoopback ? WEFT_PATH_LOCAL : WEFT_PATH_ANY,
+            inProgress: &inProgress)
         guard descriptor >= 0 else { return Sockets.isShortage(descriptor) ? .shortage : .failed }
         var upstream = Upstream(descriptor: descriptor, pool: pool, isConnecting: inProgress)
         upstream.isCounted = isCounted
