@@ -44,6 +44,9 @@ let package = Package(
         .plugin(name: "EmbedDashboard", capability: .buildTool(), path: "tools/EmbedDashboard"),
         .target(name: "Dashboard", exclude: ["Site"], plugins: ["EmbedDashboard"]),
 
+        // What the kernel does with redirected connections.
+        .target(name: "Doctor", dependencies: ["BPF", "BPFImages", "CLinux", "WeftABI"]),
+
         // The model and where it comes from.
         .target(name: "Mesh", dependencies: ["CRE2"]),
         .target(name: "ConfigSources", dependencies: ["Mesh", "CLinux", yams]),
@@ -72,8 +75,8 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "BPF", "CLinux", "CNGHTTP2", "Certification", "ConfigSources", "DNS", "Dashboard", "Identity",
-                "KernelPlane", "Mesh", "Protobuf", "Proxy", "Telemetry", "WeftABI", logging,
+                "BPF", "CLinux", "CNGHTTP2", "Certification", "ConfigSources", "DNS", "Dashboard", "Doctor",
+                "Identity", "KernelPlane", "Mesh", "Protobuf", "Proxy", "Telemetry", "WeftABI", logging,
             ]),
         .executableTarget(
             name: "weftd",
@@ -81,8 +84,8 @@ let package = Package(
         .executableTarget(
             name: "weft",
             dependencies: [
-                "BPF", "CLinux", "Certification", "ConfigSources", "Identity", "KernelPlane", "Mesh", "Proxy",
-                "Telemetry", "WeftABI", argumentParser, logging,
+                "BPF", "CLinux", "Certification", "ConfigSources", "Doctor", "Identity", "KernelPlane", "Mesh",
+                "Proxy", "Telemetry", "WeftABI", argumentParser, logging,
             ]),
 
         // Unit tests, unprivileged.
@@ -92,6 +95,7 @@ let package = Package(
         .testTarget(name: "DNSTests", dependencies: ["DNS", "Mesh"]),
         .testTarget(name: "IdentityTests", dependencies: ["CLinux", "COpenSSL", "Identity", "Mesh", logging]),
         .testTarget(name: "CertificationTests", dependencies: ["Certification", "Mesh", "WeftABI"]),
+        .testTarget(name: "DoctorTests", dependencies: ["Doctor"]),
         .testTarget(name: "KernelPlaneTests", dependencies: ["KernelPlane", "Mesh", "WeftABI"]),
         .testTarget(name: "ProtobufTests", dependencies: ["Protobuf"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Protobuf", "Proxy", "Telemetry", "WeftABI", logging]),
@@ -105,7 +109,8 @@ let package = Package(
             name: "WeftCLITests", dependencies: ["KernelPlane", "Mesh", "WeftABI", "weft", argumentParser]),
         // Real programs on the real kernel: root.
         .testTarget(
-            name: "KernelTests", dependencies: ["BPF", "BPFImages", "CLinux", "KernelPlane", "Mesh", "WeftABI"]),
+            name: "KernelTests",
+            dependencies: ["BPF", "BPFImages", "CLinux", "Doctor", "KernelPlane", "Mesh", "WeftABI"]),
         // Whole nodes: root, weftd and weft as processes.
         .testTarget(
             name: "MeshTests", dependencies: ["CLinux", "weft", "weftd"], exclude: ["Support/Scripts"]),

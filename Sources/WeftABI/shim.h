@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../../bpf/abi.h"
+#include "../../bpf/abi_trial.h"
 #include "../../bpf/abi_watch.h"
 #include "../../bpf/lib/address.h"
 #include "../../bpf/lib/balance.h"

@@ -97,14 +97,15 @@ enum BPFTestObject {
         char _license[] SEC("license") = "GPL";
         """
 
-    static let image = Result { try compile() }
-    static let brokenImage = Result { try compile(["-DBROKEN"]) }
+    static let image = Result { try compile(source) }
+    static let brokenImage = Result { try compile(source, ["-DBROKEN"]) }
 
     struct CompilationFailure: Error {
         let output: String
     }
 
-    private static func compile(_ options: [String] = []) throws -> [UInt8] {
+    /// Compiles a program as the build does.
+    static func compile(_ source: String, _ options: [String] = []) throws -> [UInt8] {
         let directory = FileManager.default.temporaryDirectory.appending(path: "weft-bpf-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }

@@ -8,6 +8,7 @@
 #include "scan.h"
 #include "sockdiag.h"
 #include "sockets.h"
+#include "trial.h"
 
 #include <errno.h>
 #include <fcntl.h>
