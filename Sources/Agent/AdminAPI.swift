@@ -28,6 +28,8 @@ import WeftABI
 ///     GET    /v1/graph             who talks to whom; window=60
 ///     GET    /v1/history           points of ten seconds; seconds=3600&namespace=shop&name=web, or of the node
 ///     GET    /v1/node              the node: kernel, maps, lanes, and what the agent and its programs cost
+///     GET    /v1/probes            whether the accelerated lane is on, and what probes of this kernel found
+///     POST   /v1/probes            makes the probes anew, and answers when they are made
 ///     POST   /v1/explain           {"method": "GET", "url": "http://web.shop/", "headers": [], "from": "ns/name"}
 ///     POST   /v1/policy/test       {"from": "ns/name", "to": "ns/name", "port": 8080, "request": {...}}
 struct AdminAPI {
@@ -59,6 +61,7 @@ struct AdminAPI {
         case "/v1/graph": graph(request)
         case "/v1/history": history(request)
         case "/v1/node": node(request)
+        case "/v1/probes": probes(request)
         case "/v1/explain": request.method == .post ? explain(request) : .methodNotAllowed([.post])
         case "/v1/policy/test": request.method == .post ? testPolicy(request) : .methodNotAllowed([.post])
         default: Self.error(404, "there is nothing at \(request.path); see /v1/status, /v1/flows, /v1/drains")

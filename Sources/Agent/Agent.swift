@@ -56,10 +56,13 @@ public final class Agent {
     /// Of the workloads of this node, in the configuration in force.
     private var workloadIdentities = WorkloadIdentities()
     let inquiry = ProxyInquiry()
+    let behaviour: BehaviourService
     private(set) lazy var taps = TapService(self)
     let acceleration: AccelerationService
     private let manager = ServiceManager(environment: ProcessInfo.processInfo.environment)
     private var isReady = false
+    /// Whether a configuration has been read.
+    private var isReadyDue = false
     private var isDraining = false
     private var reports = LogLimiter()
     private var accelerationJudge = AccelerationJudge()
@@ -100,6 +103,7 @@ public final class Agent {
         acceleration = AccelerationService(
             stateDirectory: options.stateDirectory, mount: mount, seconds: options.acceleration.watchTime / .seconds(1),
             reactor: reactor)
+        behaviour = BehaviourService(runDirectory: options.runDirectory, reactor: reactor)
         proxy = try ProxyLane(options, mount: mount)
         do throws(BPFError) {
             plane = try KernelPlane(
@@ -200,15 +204,13 @@ public final class Agent {
                 return [:]
             }
         }
-        acceleration.onChange = { [unowned self] in
-            let decision = options.acceleration.decide(config.snapshot, acceleration.verdicts)
-            guard decision != plane.acceleration else { return }
-            do throws(BPFError) {
-                config.failures = try plane.setAcceleration(decision)
-            } catch {
-                logger.error("which workloads are accelerated could not be programmed: \(error)")
-                config.isProgrammed = false
-            }
+        acceleration.onChange = { [unowned self] in accelerate() }
+        acceleration.laneProblem = behaviour.laneProblem
+        behaviour.onChange = { [unowned self] in
+            acceleration.isFIONREADRight = behaviour.report?.isFIONREADRight
+            acceleration.laneProblem = behaviour.laneProblem
+            accelerate()
+            if isReadyDue { becomeReady() }
         }
     }
 
@@ -325,9 +327,9 @@ public final class Agent {
         proxy.setDrains(Set(plane.drains.keys))
         proxy.publish(snapshot)
         proxy.refresh(plane, snapshot)
+        probeIfNeeded(snapshot)
         do throws(BPFError) {
-            config.failures = try plane.apply(
-                snapshot, acceleration: options.acceleration.decide(snapshot, acceleration.verdicts))
+            config.failures = try plane.apply(snapshot, acceleration: accelerationDecision(snapshot))
             config.isProgrammed = true
             removeOlderLayouts()
         } catch {
@@ -355,8 +357,24 @@ public final class Agent {
         becomeReady()
     }
 
+    /// Puts into force what has come to be known since the configuration was.
+    private func accelerate() {
+        let next = accelerationDecision(config.snapshot)
+        guard config.isProgrammed, next != plane.acceleration else { return }
+        let isSameWorkloads = next.workloads == plane.acceleration.workloads
+        do throws(BPFError) {
+            let failures = try plane.setAcceleration(next)
+            if !isSameWorkloads { config.failures = failures }
+        } catch {
+            logger.error("which workloads are accelerated could not be programmed: \(error)")
+            config.isProgrammed = false
+        }
+    }
+
     private func becomeReady() {
-        guard !isReady else { return }
+        isReadyDue = true
+        // Whether connections are accelerated is part of what is in force.
+        guard !isReady, !behaviour.isRunning else { return }
         isReady = true
         weft_forget_code()
         manager.ready(status: "generation \(config.snapshot.generation)")

@@ -1,5 +1,6 @@
 import BPF
 import ConfigSources
+import Doctor
 import KernelPlane
 import Mesh
 import Proxy
@@ -92,6 +93,7 @@ final class MetricsScrape {
             programs.map { .init(name: $0.name, nanoseconds: $0.runTimeNanoseconds, runs: $0.runCount) })
         let times = ThreadTimes.of()
         own.features = agent.features.all.map { ($0.name, $0.isPresent) }
+        own.probes = agent.behaviour.report?.probes.map { ($0.name, $0.verdict.rawValue) } ?? []
         own.take(nodeCounters: readings.node)
         own.losses.append(
             ("access_log", agent.requestLog.lost(.accessLog) &+ (agent.accessLog?.unwritten ?? 0)))

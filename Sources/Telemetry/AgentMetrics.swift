@@ -53,6 +53,8 @@ public struct AgentMetrics: Sendable {
     /// Connections that were refused because an entry of a map was missing.
     public var failedClosed: UInt64 = 0
     public var features: [(name: String, isPresent: Bool)] = []
+    /// What was found out about redirected connections on this kernel; empty unless somebody needed to know.
+    public var probes: [(name: String, verdict: String)] = []
     /// Empty unless the kernel measures (kernel.bpf_stats_enabled).
     public var programs: [ProgramRunTime] = []
 
@@ -73,6 +75,7 @@ public struct AgentMetrics: Sendable {
         for (name, isPresent) in unique(features.map { ($0.name, $0.isPresent ? 1 : 0) }) {
             writer.sample(MetricLabels([("feature", name)]), isPresent)
         }
+        writeProbes(&writer)
         guard !programs.isEmpty else { return }
         let names = programs.map(\.name)
         writer.family("weft_program_run_seconds_total", .counter, help: "Time that an eBPF program has run.")
@@ -82,6 +85,16 @@ public struct AgentMetrics: Sendable {
         writer.family("weft_program_runs_total", .counter, help: "How often an eBPF program has run.")
         for program in programs where names.filter({ $0 == program.name }).count == 1 {
             writer.sample(MetricLabels([("program", program.name)]), program.runs)
+        }
+    }
+
+    private func writeProbes(_ writer: inout MetricWriter) {
+        guard !probes.isEmpty else { return }
+        writer.family(
+            "weft_kernel_probe", .gauge,
+            help: "Always 1; what a probe of redirected connections found on this kernel, in the labels.")
+        for (name, position) in unique(probes.enumerated().map { ($1.name, UInt64($0)) }) {
+            writer.sample(MetricLabels([("probe", name), ("verdict", probes[Int(position)].verdict)]), UInt64(1))
         }
     }
 

@@ -193,6 +193,19 @@ redirected() {
         weft map dump acceleration -o json | jq -e 'all(.demotions > 10 and .promotions > 10)'
 }
 
+# The probes of redirected connections: none fails, and what differs from kernel to kernel is told as it is.
+probes() {
+    weft check --probes -o json >/tmp/probes.json
+    jq -r '.[] | select(.verdict) | "\(.verdict)\t\(.check): \(.finding)"' /tmp/probes.json
+    equal "the probe of order" works-with-guard "$(verdict order)" || return 1
+    equal "probes that fail" 0 "$(jq '[.[] | select(.verdict == "fail")] | length' /tmp/probes.json)" || return 1
+    case $(uname -r) in
+        # FIONREAD of a member: redirected bytes are not counted.
+        6.1.*) equal "FIONREAD of redirected bytes" works-with-guard "$(verdict fionread-redirected)" ;;
+    esac
+}
+verdict() { jq -r --arg name "probe: $1" '.[] | select(.check == $name) | .verdict' /tmp/probes.json; }
+
 no_map_is_there() { ! ls /sys/fs/bpf/weft 2>/dev/null; }
 
 # ---------------------------------------------------------------------------------------------------------- the checks
@@ -206,6 +219,8 @@ serve 2
 
 check "the agent becomes ready" start_agent
 check "weft check finds what it needs, and the hook called" features
+sed 's/^/# /' /tmp/check
+check "weft check tells what redirected connections do here" probes
 sed 's/^/# /' /tmp/check
 check "every object is programmed" sh -c "weft status -o json | jq -e '[.. | objects
     | select(.type? != null and .status? == \"False\")] | length == 0'"

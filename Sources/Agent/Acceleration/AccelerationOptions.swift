@@ -25,17 +25,24 @@ public struct AccelerationOptions: Sendable {
 
     /// What the kernel is told for a snapshot.
     ///
-    /// - Parameter verdicts: about the workloads that have opted in.
-    func decide(_ snapshot: MeshSnapshot, _ verdicts: AccelerationVerdicts) -> Acceleration {
+    /// - Parameters:
+    ///   - verdicts: about the workloads that have opted in.
+    ///   - isKernelFit: whether redirected connections are right on this kernel (see `BehaviourService`).
+    func decide(_ snapshot: MeshSnapshot, _ verdicts: AccelerationVerdicts, isKernelFit: Bool) -> Acceleration {
         var decision = Acceleration()
         decision.capBytes = capBytes
         decision.controlShare = controlShare
-        let optedIn = snapshot.workloads.values.lazy.filter { $0.isLocal && $0.isAccelerated }.map(\.name)
+        guard isKernelFit else { return decision }
         switch mode {
-        case .certified: decision.workloads = Set(optedIn.filter { verdicts.isAccelerated($0) })
-        case .optedIn: decision.workloads = Set(optedIn)
+        case .certified: decision.workloads = Self.optedIn(snapshot).filter { verdicts.isAccelerated($0) }
+        case .optedIn: decision.workloads = Self.optedIn(snapshot)
         case .off: break
         }
         return decision
+    }
+
+    /// Workloads of this node that have opted in.
+    static func optedIn(_ snapshot: MeshSnapshot) -> Set<ObjectName> {
+        Set(snapshot.workloads.values.lazy.filter { $0.isLocal && $0.isAccelerated }.map(\.name))
     }
 }

@@ -64,6 +64,17 @@ extension AdminClient {
         }
     }
 
+    /// Orders something without a body, and gets a JSON answer.
+    func post<Answer: Decodable>(_ target: String, as type: Answer.Type, seconds: Int) throws(Failure) -> Answer {
+        let response = try request("POST", target, seconds: seconds)
+        try check(response, target)
+        do {
+            return try JSONDecoder().decode(type, from: Data(response.body))
+        } catch {
+            throw .unknown("the agent's answer to \(target) is not understood (is it of another version?): \(error)")
+        }
+    }
+
     /// Turns a status other than 2xx into the error that it carries.
     func check(_ response: Response, _ target: String) throws(Failure) {
         guard !(200...299).contains(response.status) else { return }

@@ -22,6 +22,8 @@ struct CheckItem: Equatable {
     var finding: String
     /// What to do about it; empty if nothing.
     var advice: String
+    /// Of a behaviour probe: `pass`, `works-with-guard` or `fail`.
+    var verdict: String?
 
     init(_ name: String, _ state: State, _ finding: String, advice: String = "") {
         self.name = name
@@ -31,9 +33,11 @@ struct CheckItem: Equatable {
     }
 
     var value: Value {
-        [
+        var value: Value.Object = [
             "check": .string(name), "state": .string(state.rawValue), "finding": .string(finding),
             "advice": advice.isEmpty ? .null : .string(advice),
         ]
+        if let verdict { value["verdict"] = .string(verdict) }
+        return .object(value)
     }
 }
