@@ -190,7 +190,13 @@ struct RedirectTests {
         defer { process.terminate() }
         func round() throws -> String {
             try input.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
-            return String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+            var answer = Data()
+            while !answer.contains(UInt8(ascii: "\n")) {
+                let more = output.fileHandleForReading.availableData
+                guard !more.isEmpty else { break }
+                answer += more
+            }
+            return String(decoding: answer, as: UTF8.self)
         }
         #expect(try round() == "0123456789\n")
         #expect(try counted(plane).total.redirected.sends == 10)
