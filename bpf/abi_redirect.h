@@ -16,7 +16,7 @@ enum weft_end {
 /* Why a send of a pair went by TCP, or why a connection was not made a pair. */
 enum weft_slow_reason {
 	WEFT_SLOW_NONE = 0,      /* it did not */
-	WEFT_SLOW_PAUSED = 1,    /* acceleration is off on the node for now */
+	WEFT_SLOW_PAUSED = 1,    /* acceleration is off, on the node or for a workload */
 	WEFT_SLOW_NO_PEER = 2,   /* the other end is no member: it does not qualify, or is gone */
 	WEFT_SLOW_UNOPENED = 3,  /* the other end's process has not accepted the connection yet */
 	WEFT_SLOW_CAP = 4,       /* the reader has not taken what was redirected: TCP makes the writer wait */

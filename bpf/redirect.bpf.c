@@ -165,6 +165,18 @@ static __always_inline int memory_is_short(const struct tcp_sock *tcp)
 	return pressure != 0;
 }
 
+/* Whether an end may still be redirected to and from: the agent takes workloads off while their connections are open.
+ */
+static __always_inline int is_admitted(__u64 id)
+{
+	struct weft_workload *workload;
+
+	if (!id || id == WEFT_WORKLOAD_AGENT)
+		return 1;
+	workload = bpf_map_lookup_elem(&workloads, &id);
+	return workload && workload->flags & WEFT_WORKLOAD_ACCELERATED;
+}
+
 /* Puts down what a workload's socket was seen to do: its pair is slow for good, and the agent takes the workload off.
  */
 static __noinline int retire(struct weft_pair *pair, __u32 end, __u32 evidence)
@@ -208,6 +220,8 @@ static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_dir
 		return WEFT_SLOW_OPTION;
 	/* These do not change the bytes: it is enough to see them soon. */
 	if (!direction->fast || size > LARGE || direction->redirected_sends % RARELY == 0) {
+		if (!is_admitted(pair->source) || !is_admitted(pair->destination))
+			return WEFT_SLOW_PAUSED;
 		if (has_low_water(reader))
 			return WEFT_SLOW_OPTION;
 		if (memory_is_short(sender))

@@ -209,6 +209,12 @@ struct RedirectTests {
         _ = try plane.setAcceleration(paused)
         #expect(try round() == "0123456789\n")
         #expect(try counted(plane).total.redirected.sends == 20)
+        // A workload that is taken off keeps its connection, which is found out within a few sends.
+        var none = plane.acceleration
+        none.workloads = [ObjectName(namespace: "shop", name: "other")]
+        _ = try plane.setAcceleration(none)
+        for _ in 0..<4 { #expect(try round() == "0123456789\n") }
+        #expect(try counted(plane).total.redirected.sends < 36)
         try input.fileHandleForWriting.close()
     }
 
