@@ -207,7 +207,7 @@ public final class Agent {
         acceleration.onChange = { [unowned self] in accelerate() }
         acceleration.laneProblem = behaviour.laneProblem
         behaviour.onChange = { [unowned self] in
-            acceleration.isFIONREADRight = behaviour.report?.isFIONREADRight
+            acceleration.isFIONREADRight = behaviour.isFIONREADRight
             acceleration.laneProblem = behaviour.laneProblem
             accelerate()
             if isReadyDue { becomeReady() }

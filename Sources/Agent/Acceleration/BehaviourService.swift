@@ -29,6 +29,9 @@ final class BehaviourService {
     /// Whether redirected connections are right here, as far as is known.
     var allowsAcceleration: Bool { report?.enablesAcceleration ?? false }
 
+    /// Whether FIONREAD says how much waits on redirected connections; nil: not known.
+    var isFIONREADRight: Bool? { report?.isFIONREADRight }
+
     /// Why nothing may be accelerated on this node, in a sentence; nil: it may.
     var laneProblem: String? {
         guard let report else {

@@ -1,6 +1,7 @@
 import BPF
 import BPFImages
 import CLinux
+import Glibc
 import WeftABI
 
 /// Programs and maps of redirected sockets that belong to the probes alone: nothing is pinned and nothing is attached to
@@ -34,11 +35,16 @@ final class ProbeLane {
     private let ends: Map<CInt, weft_member>
     private let trials: Map<UInt32, weft_trial>
     private let guardian: ProbeGuard?
+    /// The guard has to know whether a reader waits for levels or for edges, which applications tell epoll.
+    private let watcher: EventQueue
     private var nextPair: UInt32 = 0
 
     var isGuarded: Bool { guardian != nil }
 
     init(_ program: Program) throws(BPFError) {
+        do throws(ProbeProblem) { watcher = try EventQueue() } catch {
+            throw BPFError(operation: "watch", subject: "sockets", errno: EMFILE, detail: error.description)
+        }
         var probe = try OpenObject(name: ObjectImage.probe.name, image: ObjectImage.probe.bytes)
         switch program {
         case .unguarded:
@@ -63,6 +69,7 @@ final class ProbeLane {
     func connect(_ sides: [ProbeConnection.Side] = [.client, .server]) throws(ProbeProblem) -> ProbeConnection {
         let connection = try ProbeConnection(pair: nextPair)
         nextPair += 1
+        for side in sides { try watcher.add(connection[side], EPOLLIN.rawValue) }
         do throws(BPFError) {
             // What an earlier probe wanted is over.
             try guardian?.resume()

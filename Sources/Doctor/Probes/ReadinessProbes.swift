@@ -1,5 +1,3 @@
-// Unsafe code of this file: epoll's events for the duration of one system call.
-
 import CLinux
 import Glibc
 
@@ -31,7 +29,8 @@ enum ReadinessProbes {
 
     static let epollLevel = Probe("epoll-level") { lane throws(ProbeProblem) in
         let connection = try lane.connect()
-        let queue = try EventQueue(connection.server, EPOLLIN.rawValue)
+        let queue = try EventQueue()
+        try queue.add(connection.server, EPOLLIN.rawValue)
         guard queue.wait(0) == 0 else { return .init(false, "epoll says readable of an idle member") }
         connection.send([UInt8](repeating: 1, count: 100))
         try lane.expectRedirect(connection.redirected())
@@ -48,7 +47,8 @@ enum ReadinessProbes {
     static let epollEdge = Probe("epoll-edge") { lane throws(ProbeProblem) in
         let connection = try lane.connect()
         let interest = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
-        let queue = try EventQueue(connection.server, interest)
+        let queue = try EventQueue()
+        try queue.add(connection.server, interest)
         _ = queue.wait(0)
         // What arrives by either path, in turn, has an edge of its own.
         for (turn, path) in [ProbeLane.Path.redirect, .redirect, .tcp, .redirect].enumerated() {
@@ -71,31 +71,5 @@ enum ReadinessProbes {
             return .init(false, "edge-triggered epoll misses the end of the stream")
         }
         return .init(true, "edge-triggered epoll has an event for each arrival, by either path, and for the end")
-    }
-}
-
-/// epoll on one socket.
-private final class EventQueue {
-    private let descriptor: CInt
-
-    init(_ end: ProbeEnd, _ interest: UInt32) throws(ProbeProblem) {
-        descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
-        var event = unsafe epoll_event(events: interest, data: unsafe epoll_data_t(u64: 0))
-        guard descriptor >= 0, unsafe epoll_ctl(descriptor, EPOLL_CTL_ADD, end.descriptor, &event) == 0 else {
-            throw ProbeProblem("epoll cannot be used", errno: weft_errno())
-        }
-    }
-
-    deinit { if descriptor >= 0 { close(descriptor) } }
-
-    /// The events that are there within that time; 0: none.
-    func wait(_ milliseconds: Int) -> UInt32 {
-        var event = unsafe epoll_event()
-        let deadline = Patience.now + Int64(milliseconds)
-        while true {
-            let count = unsafe epoll_wait(descriptor, &event, 1, CInt(max(0, deadline - Patience.now)))
-            if count > 0 { return unsafe event.events }
-            if count == 0 || weft_errno() != EINTR { return 0 }
-        }
     }
 }
