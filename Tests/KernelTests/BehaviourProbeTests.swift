@@ -15,14 +15,7 @@ extension BPFTests {
             Dictionary(uniqueKeysWithValues: report.probes.map { ($0.name, $0.verdict) })
         }
 
-        /// Descriptors of this process.
-        private var descriptors: Int {
-            (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0
-        }
-
         @Test func theyKnowWhatThisKernelDoes() throws {
-            _ = Doctor.BehaviourProbes.names
-            let before = descriptors
             let report = try Doctor.BehaviourProbes.run()
             let found = verdicts(report)
             let text = report.probes.map { "\($0.verdict.rawValue) \($0.name): \($0.detail)" }.joined(separator: "\n")
@@ -43,8 +36,6 @@ extension BPFTests {
             #expect(report.probes.map(\.name) == Doctor.BehaviourProbes.names)
             #expect(report.kernel == .current)
             #expect(report.milliseconds < 10_000)
-            // Nothing stays: no socket, no map, no program.
-            #expect(descriptors == before)
         }
 
         @Test func aRedirectWithoutAnyGuardFails() throws {
