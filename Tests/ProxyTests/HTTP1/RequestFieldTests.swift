@@ -256,7 +256,7 @@ import Testing
     }
 
     @Test func everyKnownNameIsKnownInAnyCase() {
-        for known in KnownField.allCases where known != .other {
+        for known in KnownField.allCases where known != .other && known != .envoy {
             let name = known.wireName
             for text in [name, name.uppercased(), name.prefix(1).uppercased() + name.dropFirst()] where known != .host {
                 let value = known == .contentLength ? "1" : known == .transferEncoding ? "chunked" : "100-continue"
@@ -269,6 +269,15 @@ import Testing
                 #expect(request.fields.last == "\(text): 1 [other]")
             }
         }
+    }
+
+    @Test(arguments: [
+        ("x-envoy-max-retries", KnownField.envoy), ("X-Envoy-Retry-On", .envoy),
+        ("X-ENVOY-UPSTREAM-RQ-PER-TRY-TIMEOUT-MS", .envoy), ("x-envoi-max-retries", .other), ("x-envoy", .other),
+    ])
+    func namesOfEnvoyAreKnownByTheirPrefix(name: String, known: KnownField) {
+        let request = parseRequest("GET / HTTP/1.1\r\nHost: a\r\n\(name): 1\r\n\r\n")
+        #expect(request.fields.last == "\(name): 1 [\(known)]")
     }
 }
 
