@@ -11,8 +11,20 @@ public struct ExecutableTraits: OptionSet, Sendable, Hashable {
     /// Its system calls have other numbers than this program's.
     public static let otherArchitecture = ExecutableTraits(rawValue: 4)
 
-    /// A table of an executable that is larger is not read.
-    private static let largestTable: UInt64 = 32 << 20
+    /// Its code has the instruction that makes FIONREAD an argument of ioctl().
+    public static let asksFIONREAD = ExecutableTraits(rawValue: 8)
+
+    /// A section of an executable that is larger is not read.
+    private static let largestSection: UInt64 = 64 << 20
+
+    /// `mov $FIONREAD, %esi` or `mov w1, #FIONREAD`: the second argument of a call.
+    private static var fionread: [UInt8] {
+        #if arch(arm64)
+            [0x61, 0x83, 0x8a, 0x52]
+        #else
+            [0xbe, 0x1b, 0x54, 0x00, 0x00]
+        #endif
+    }
 
     /// Of an ELF file; nil if it is none.
     ///
@@ -35,11 +47,15 @@ public struct ExecutableTraits: OptionSet, Sendable, Hashable {
         func content(_ index: UInt64) -> [UInt8] {
             guard let index = Int(exactly: index), headers.indices.contains(index) else { return [] }
             let size = headers[index].number(32, 8)
-            return size <= Self.largestTable ? read(headers[index].number(24, 8), Int(size)) : []
+            return size <= Self.largestSection ? read(headers[index].number(24, 8), Int(size)) : []
         }
         let names = content(header.number(62, 2))
         for (index, section) in headers.enumerated() {
             if names.hasText(".go.buildinfo", at: section.number(0, 4)) { traits.insert(.go) }
+            // SHF_EXECINSTR
+            if section.number(8, 8) & 4 != 0, content(UInt64(index)).contains(Self.fionread) {
+                traits.insert(.asksFIONREAD)
+            }
             // SHT_DYNSYM: symbols whose names are in the section that it links to.
             guard section.number(4, 4) == 11 else { continue }
             let (symbols, strings) = (content(UInt64(index)), content(section.number(40, 4)))

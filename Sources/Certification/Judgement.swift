@@ -66,6 +66,13 @@ public struct Judgement: Sendable, Equatable {
                     kind: .foreignArchitecture, weight: .unclear, what: "its program is for another architecture",
                     place: place))
         }
+        // Only what lags behind is asked for, so that a watch may not see it.
+        if process.traits.contains(.asksFIONREAD), process.conduct[.fionread] == nil {
+            evidence.append(
+                Evidence(
+                    kind: .fionread, weight: weight(of: .fionread, means), what: "its program has FIONREAD in its code",
+                    place: place, why: fionread(means)))
+        }
         let hint: EvidenceKind.Weight = means.seesCalls ? .hint : .unclear
         if process.traits.contains(.go) {
             evidence.append(

@@ -164,6 +164,8 @@ struct ProgramTests {
         let shell = Array(try Data(contentsOf: URL(filePath: "/bin/sh")))
         #expect(traits(shell) == [])
         #expect(traits(Array("#!/bin/sh\n".utf8)) == nil)
+        let nginx = Array(try Data(contentsOf: URL(filePath: "/usr/sbin/nginx")))
+        #expect(traits(nginx)?.contains(.asksFIONREAD) == true)
         var foreign = shell
         foreign[4] = 1
         #expect(traits(foreign) == .otherArchitecture)

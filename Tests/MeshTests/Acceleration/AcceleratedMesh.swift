@@ -11,6 +11,8 @@ struct AcceleratedMesh {
     let node: Node
     /// Of every agent of this node: no control group, and the cap.
     let startOptions: [String]
+    /// Workloads that did not opt in.
+    var plain: Set<String> = []
     var serverAddress: String { sandbox.address(1) }
     var middleAddress: String { sandbox.address(2) }
     /// Of one more workload, `other`, which no service has by itself.
@@ -22,8 +24,9 @@ struct AcceleratedMesh {
     ///   - capBytes: of what may wait for its reader outside of TCP, in one direction of a connection.
     ///   - isAccelerated: false: nobody opted in, and the same connections are plain TCP.
     ///   - needsCertificates: whether opting in is not enough.
+    ///   - plain: workloads that do not opt in.
     static func run(
-        capBytes: Int = 64 * 1024, isAccelerated: Bool = true, needsCertificates: Bool = false,
+        capBytes: Int = 64 * 1024, isAccelerated: Bool = true, needsCertificates: Bool = false, plain: Set<String> = [],
         _ body: (AcceleratedMesh) throws -> Void
     ) throws {
         try Sandbox.run { sandbox in
@@ -32,7 +35,7 @@ struct AcceleratedMesh {
                 startOptions: [
                     "--acceleration", needsCertificates ? "certified" : "opted-in", "--redirect-cap", "\(capBytes)",
                     "--acceleration-control", "0",
-                ])
+                ], plain: plain)
             for name in ["server", "other", "middle", "client"] { try sandbox.makeCgroup(name) }
             try mesh.node.start(mesh.manifest(isAccelerated: isAccelerated), mesh.startOptions)
             try body(mesh)
@@ -44,7 +47,7 @@ struct AcceleratedMesh {
         func workload(_ name: String, _ addresses: [String]) -> String {
             Manifest.workload(
                 name, cgroup: sandbox.cgroupPath(name), addresses: addresses,
-                port: addresses.isEmpty ? nil : Self.port, isAccelerated: isAccelerated)
+                port: addresses.isEmpty ? nil : Self.port, isAccelerated: isAccelerated && !plain.contains(name))
         }
         return Manifest.file(
             endpoints.map { Manifest.service("web", address: Self.web, endpoints: $0) }

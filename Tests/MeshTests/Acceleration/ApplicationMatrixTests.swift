@@ -11,10 +11,15 @@ extension NodeTests {
 
         /// - Parameter splices: whether a program in `middle` reads with splice(2), which does not see what is redirected: it
         ///   is its certificate that keeps it with TCP.
+        /// - Parameter isCertified: whether opting in is not enough.
+        /// - Parameter plain: workloads that do not opt in.
         private func run(
-            splices: Bool = false, _ body: (AcceleratedMesh, (path: String, digest: String)) throws -> Void
+            splices: Bool = false, isCertified: Bool = false, plain: Set<String> = [],
+            _ body: (AcceleratedMesh, (path: String, digest: String)) throws -> Void
         ) throws {
-            try AcceleratedMesh.run(capBytes: 256 * 1024, needsCertificates: splices) { mesh in
+            try AcceleratedMesh.run(
+                capBytes: 256 * 1024, needsCertificates: splices || isCertified, plain: plain
+            ) { mesh in
                 try body(mesh, mesh.sandbox.makeFile(megabytes: Self.megabytes))
                 guard splices else { return }
                 #expect(try mesh.counted(to: "middle").redirectedBytes == 0)
@@ -43,13 +48,13 @@ extension NodeTests {
                 "\(wrk.output)")
         }
 
+        /// nginx waits for edges and asks FIONREAD whether to read on, which counts only one kind of a member's bytes on most
+        /// kernels: it is its certificate that decides.
         @Test("nginx, with sendfile and without, asked by curl and wrk", arguments: [true, false])
         func nginx(sendfile: Bool) throws {
-            try run { mesh, file in
+            try run(isCertified: true) { mesh, file in
                 try mesh.sandbox.startNginx(mesh, sendfile: sendfile)
                 try useNginx(mesh, file, at: AcceleratedMesh.web)
-                let counted = try mesh.counted(from: "client", to: "server")
-                #expect(counted.redirectedBytes > Self.megabytes * 1_000_000, "\(counted)")
             }
         }
 
@@ -57,7 +62,7 @@ extension NodeTests {
             "HAProxy between curl, wrk and nginx, by the connection and by the request, with splice-auto and without",
             arguments: ["tcp", "http"], [true, false])
         func haproxy(mode: String, splices: Bool) throws {
-            try run(splices: splices) { mesh, file in
+            try run(splices: splices, plain: ["server"]) { mesh, file in
                 try mesh.sandbox.startNginx(mesh, sendfile: true)
                 try mesh.sandbox.startHAProxy(mesh, mode: mode, splices: splices)
                 try useNginx(mesh, file, at: AcceleratedMesh.middle)
@@ -66,7 +71,7 @@ extension NodeTests {
 
         @Test("Envoy between curl, wrk and nginx")
         func envoy() throws {
-            try run { mesh, file in
+            try run(plain: ["server"]) { mesh, file in
                 try mesh.sandbox.startNginx(mesh, sendfile: true)
                 try mesh.sandbox.startEnvoy(mesh)
                 try useNginx(mesh, file, at: AcceleratedMesh.middle)
