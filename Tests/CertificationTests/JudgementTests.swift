@@ -94,12 +94,13 @@ struct JudgementTests {
         }
     }
 
-    @Test(
-        "of a program with FIONREAD in its code is this kernel's",
-        arguments: [(true, Verdict.yes), (false, .no), (nil, .unknown)])
-    func inCode(isRight: Bool?, verdict: Verdict) {
-        let means = WatchMeans(seesCalls: true, seesUring: true, isFIONREADRight: isRight)
-        #expect(Judgement([process { $0.traits = .asksFIONREAD }], means: means).verdict == verdict)
+    @Test("of a program with FIONREAD in its code is this kernel's")
+    func inCode() {
+        func verdict(_ isRight: Bool?) -> Verdict {
+            let means = WatchMeans(seesCalls: true, seesUring: true, isFIONREADRight: isRight)
+            return Judgement([process { $0.traits = .asksFIONREAD }], means: means).verdict
+        }
+        #expect(verdict(true) == .yes && verdict(false) == .no && verdict(nil) == .unknown)
     }
 
     @Test("of a workload is a yes of all its programs that have connections")
