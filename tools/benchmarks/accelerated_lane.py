@@ -13,6 +13,7 @@ import re
 import tempfile
 import time
 
+import peers
 import proxy_lane
 import report
 from places import (
@@ -49,20 +50,9 @@ class AcceleratedLane:
         server = inside([self.binary, "serve", str(port)], variant.server_group, variant.network, core)
         log = os.path.join(directory, "servers.log")
         messages = stack.enter_context(process(server, log, ready_line="ready")).pid
-        prefix = os.path.join(directory, f"{variant.name}-{core}")
-        os.makedirs(prefix)
-        with open(f"{prefix}/nginx.conf", "w", encoding="utf-8") as file:
-            file.write(
-                "daemon off; worker_processes 1; pid nginx.pid; error_log stderr warn;\n"
-                "events { worker_connections 1024; }\n"
-                f"http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {prefix};\n"
-                f"  proxy_temp_path {prefix}; fastcgi_temp_path {prefix}; uwsgi_temp_path {prefix};\n"
-                f"  scgi_temp_path {prefix};\n"
-                f"  server {{ listen 127.0.0.1:{port + 1}; location / {{ return 200 \"{'x' * 64}\"; }} }} }}\n"
-            )
-        nginx = inside(["nginx", "-p", prefix, "-e", "stderr", "-c", f"{prefix}/nginx.conf"], variant.server_group,
-                       variant.network, core)
-        return {"messages": messages, "http": stack.enter_context(process(nginx, log)).pid}
+        answering = peers.answering(os.path.join(directory, f"{variant.name}-{core}"), port + 1)
+        http = inside(answering, variant.server_group, variant.network, core)
+        return {"messages": messages, "http": stack.enter_context(process(http, log)).pid}
 
     def write_mesh(self, config, below):
         os.makedirs(config)

@@ -44,6 +44,19 @@ def backend(directory, port, address="127.0.0.1"):
     ))
 
 
+def answering(directory, port, address="127.0.0.1"):
+    """HAProxy as a server that answers with 64 bytes by itself: its command line. It asks no FIONREAD and splices nothing."""
+    os.makedirs(directory)
+    path = write(os.path.join(directory, "haproxy.cfg"), (
+        "global\n  nbthread 1\n  maxconn 9000\n"
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 3600s\n  timeout server 3600s\n"
+        "  timeout http-keep-alive 3600s\n"
+        f"frontend front\n  bind {address}:{port} backlog 4096\n"
+        f"  http-request return status 200 content-type text/plain string \"{'x' * 64}\"\n"
+    ))
+    return ["haproxy", "-db", "-f", path]
+
+
 def temporary(directory):
     return "".join(
         f"  {kind}_temp_path {directory};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
