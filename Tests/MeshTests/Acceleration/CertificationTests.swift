@@ -79,7 +79,7 @@ extension NodeTests {
             }
         }
 
-        @Test("of nginx, which may be accelerated, and of HAProxy in front of it, which splices")
+        @Test("of nginx, which has FIONREAD in its code, and of HAProxy in front of it, which splices")
         func servers() throws {
             try Host.require([("nginx", "nginx-light"), ("haproxy", "haproxy"), ("curl", "curl")])
             try Sandbox.run { sandbox in
@@ -115,7 +115,9 @@ extension NodeTests {
                 }
                 _ = try sandbox.start(["sh", "-c", line])
                 let answers = try certify(sandbox, ["nginx", "haproxy"])
-                #expect(answers["nginx"]?["verdict"].string == "yes", "\(answers["nginx"].debugDescription)")
+                // What its FIONREAD is worth is the kernel's probes to say.
+                #expect(answers["nginx"]?["verdict"].string == "unknown", "\(answers["nginx"].debugDescription)")
+                #expect(kinds(answers["nginx"], weight: "unclear") == ["fionread"])
                 #expect(answers["haproxy"]?["verdict"].string == "no", "\(answers["haproxy"].debugDescription)")
                 #expect(kinds(answers["haproxy"], weight: "refutes") == ["splice"])
             }
@@ -163,7 +165,7 @@ extension NodeTests {
 
                 let file = "\(node.stateDirectory)/acceleration/certificates.json"
                 let kept = try JSON(String(contentsOfFile: file, encoding: .utf8))["workloads"]["shop/web"].array
-                #expect(Set(kept.compactMap { $0["verdict"].string }) == ["yes", "no"])
+                #expect(kept.contains { $0["verdict"].string == "no" })
                 try node.terminate()
                 try node.start(time)
                 try eventually("the next agent knows it", within: 6) { try condition()?["reason"].string == "Refuted" }
