@@ -101,7 +101,7 @@ extension NodeTests {
                 rows.append(HTTPRequestRow(method: "HEAD", path: "/length/70"))
                 rows.append(
                     HTTPRequestRow(
-                        method: "POST", path: "/length/3", body: String(repeating: "x", count: 200_000)))
+                        method: "POST", path: "/length/3", body: String(repeating: "x", count: 60_000)))
                 for (number, name) in names.enumerated() {
                     let address = "127.96.0.4\(number + 1)"
                     try eventually("\(name) answers", within: 15) {
