@@ -103,7 +103,7 @@ extension NodeTests {
                 }
 
                 for (authorizer, port, check) in [
-                    ("envoyExtAuthzHttp", 8000, "http: { path: /healthz }"), ("envoyExtAuthzGrpc", 9000, "tcp: {}"),
+                    ("envoyExtAuthzGrpc", 9000, "tcp: {}"), ("envoyExtAuthzHttp", 8000, "http: { path: /healthz }"),
                 ] {
                     try cluster.apply(documents(cluster, authorizer: authorizer, port: port, check: check))
                     try eventually("\(authorizer) allows", within: 15) { try get("/items").pod == "api" }
@@ -118,7 +118,7 @@ extension NodeTests {
                         "istio_tcp_connections_opened_total",
                         ["source_principal": Self.principal, "destination_workload": "ext"]) >= 1
                 }
-                let identities = try cluster.b.weftJSON("identity", "list").array.compactMap { $0["id"].string }
+                let identities = try cluster.b.weftJSON("identity", "list").array.compactMap { $0["identity"].string }
                 #expect(identities.contains(Self.principal), "\(identities)")
 
                 // A check that fails is one all the same.
