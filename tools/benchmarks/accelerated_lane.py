@@ -22,7 +22,7 @@ from places import (
 
 ADDRESS = "127.96.0.10"
 PORT, HTTP_PORT = 9000, 9001
-SIZES = [64, 512, 4096, 16384, 65536, 262144, 1048576]
+SIZES = [64, 1024, 16384, 65536, 1048576]
 #: Connections with one message each on its way.
 WIDTHS = [1, 10, 100, 1000]
 
@@ -123,7 +123,7 @@ class AcceleratedLane:
     def measure_http(self, variant, core):
         pid = variant.servers[core]["http"]
         port = HTTP_PORT + 10 * (core != self.core)
-        wrk = ["wrk", "-t1", "-c32", f"-d{max(1, int(3 * self.scale))}s", "--latency",
+        wrk = ["wrk", "-t1", "-c32", f"-d{max(1, int(2 * self.scale))}s", "--latency",
                f"http://{variant.target}:{port}/"]
         before, servers = os.times(), cpu_seconds(pid)
         output = run(*inside(wrk, variant.client_group, variant.network, self.core))
@@ -143,13 +143,13 @@ class AcceleratedLane:
         """(name, core of the server, what to run) of everything that is measured."""
         for core, where in ((self.core, "one core"), (self.other, "two cores")):
             for size in SIZES:
-                count = max(100, int((20000 if size <= 16384 else 2000 if size < 1 << 20 else 300) * self.scale))
+                count = max(100, int((10000 if size <= 16384 else 2000 if size < 1 << 20 else 300) * self.scale))
                 yield f"{size:,} B there and back, {where}", core, ("ping", size, count, 1)
             for size in SIZES:
-                total = max(size * 50, int((1 << 30) * self.scale * (0.1 if size < 4096 else 1)))
+                total = max(size * 50, int((1 << 30) * self.scale * (0.05 if size < 4096 else 1)))
                 yield f"{size:,} B stream, {where}", core, ("stream", size, total)
             for width in WIDTHS[1:]:
-                count = max(width, int(40000 * self.scale))
+                count = max(width, int(20000 * self.scale))
                 yield f"64 B on {width:,} connections, {where}", core, ("ping", 64, count, width)
             yield f"HTTP requests, {where}", core, None
 
