@@ -48,7 +48,7 @@ extension NodeTests {
                 let services = Set(destination.compactMap { $0["destination_service"] })
                 #expect(services == ["web.shop.svc.cluster.local", "unknown"])
                 let flows = try cluster.b.weftJSONLines("flows").filter { $0["lane"].string == "tunnel" }
-                #expect(Set(flows.compactMap { $0["to"].string }) == ["shop/web:80"], "\(flows)")
+                #expect(Set(flows.compactMap { $0["destination"].string }) == ["shop/web"], "\(flows)")
             }
         }
 
