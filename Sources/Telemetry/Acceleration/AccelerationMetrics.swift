@@ -20,19 +20,13 @@ public struct AccelerationMetrics: Sendable {
             "weft_acceleration_connections_total", .counter,
             help: "Connections between accelerated workloads: made fast (result), or why not.")
         for (subject, summary) in summaries {
-            writer.sample(labels(subject, ("result", "accelerated")), summary.connections)
-            for (reason, count) in summary.slowConnections.sorted(by: { $0.key < $1.key }) {
-                writer.sample(labels(subject, ("result", reason)), count)
-            }
+            write("accelerated", summary.connections, summary.slowConnections, of: subject, to: &writer)
         }
         writer.family(
             "weft_acceleration_sends_total", .counter,
             help: "Sends on accelerated connections: redirected (result), or why they went by TCP.")
         for (subject, summary) in summaries {
-            writer.sample(labels(subject, ("result", "redirected")), summary.redirectedSends)
-            for (reason, count) in summary.slowSends.sorted(by: { $0.key < $1.key }) {
-                writer.sample(labels(subject, ("result", reason)), count)
-            }
+            write("redirected", summary.redirectedSends, summary.slowSends, of: subject, to: &writer)
         }
         writer.family(
             "weft_acceleration_changes_total", .counter,
@@ -40,6 +34,17 @@ public struct AccelerationMetrics: Sendable {
         for (subject, summary) in summaries {
             writer.sample(labels(subject, ("change", "demotion")), summary.demotions)
             writer.sample(labels(subject, ("change", "promotion")), summary.promotions)
+        }
+    }
+
+    /// What went fast, and what did not by its reason.
+    private func write(
+        _ result: String, _ fast: UInt64, _ slow: [String: UInt64], of subject: AccelerationSummary.Subject,
+        to writer: inout MetricWriter
+    ) {
+        writer.sample(labels(subject, ("result", result)), fast)
+        for (reason, count) in slow.sorted(by: { $0.key < $1.key }) {
+            writer.sample(labels(subject, ("result", reason)), count)
         }
     }
 
