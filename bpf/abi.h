@@ -22,7 +22,7 @@
 #endif
 
 /* Version of the pinned layout: the pin directory is <bpffs>/weft/v<WEFT_LAYOUT>. */
-#define WEFT_LAYOUT 5
+#define WEFT_LAYOUT 6
 
 /* Buckets of a log2 histogram; bucket i counts values below 2^i, the last one everything else. */
 #define WEFT_HISTOGRAM_BUCKETS 24
@@ -600,6 +600,7 @@ struct weft_doomed {
 
 #include "abi_http.h"
 #include "abi_redirect.h"
+#include "abi_shortcut.h"
 
 /* ------------------------------------------------------------------------------------------------ the node */
 

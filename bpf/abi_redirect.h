@@ -69,6 +69,7 @@ struct weft_redirected {
 struct weft_pair {
 	__u64 client;           /* cookie of the client's socket; 0: free; all ones: being filled */
 	__u64 socks[WEFT_ENDS]; /* where the kernel has the sockets, for the guard to look at; 0: not a member */
+	__u32 bases[WEFT_ENDS]; /* sequence numbers of the sockets' first bytes */
 	__u64 source;           /* as in weft_acceleration_key */
 	__u64 service;
 	__u64 destination;
@@ -114,7 +115,7 @@ struct weft_acceleration {
 };
 
 WEFT_ASSERT(sizeof(struct weft_direction) == 56, "weft_direction");
-WEFT_ASSERT(sizeof(struct weft_pair) == 200, "weft_pair");
+WEFT_ASSERT(sizeof(struct weft_pair) == 208, "weft_pair");
 WEFT_ASSERT(sizeof(struct weft_member) == 16, "weft_member");
 WEFT_ASSERT(sizeof(struct weft_conduct) == 16, "weft_conduct");
 WEFT_ASSERT(sizeof(struct weft_acceleration_key) == 32, "weft_acceleration_key");

@@ -128,11 +128,23 @@ static __noinline int pair_free(__u64 client)
 	return 0;
 }
 
+/* The shortcut of a client's socket; NULL if it has none. */
+static __always_inline struct weft_shortcut *shortcut_of(__u64 client)
+{
+	__u32 index = pair_index(client);
+	struct weft_shortcut *shortcut = bpf_map_lookup_elem(&shortcuts, &index);
+
+	return shortcut && client && shortcut->client == client ? shortcut : NULL;
+}
+
 /* What a pair has carried beside TCP, from its client's point of view. */
 static __always_inline void pair_volume(__u64 client, struct weft_volume *volume)
 {
 	const struct weft_pair *pair = pair_of(client);
+	const struct weft_shortcut *shortcut = shortcut_of(client);
 
+	if (shortcut)
+		volume->sent_bytes += shortcut->sent_bytes;
 	if (!pair)
 		return;
 	volume->sent_bytes += pair->from[WEFT_END_CLIENT].redirected_bytes;
@@ -194,6 +206,7 @@ static __noinline int member_join(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 		return WEFT_SLOW_NO_PLACE;
 	/* The compiler has seen that it is one of two; some kernels have not. */
 	barrier_var(end);
+	pair->bases[end & (WEFT_ENDS - 1)] = tcp->write_seq;
 	pair->socks[end & (WEFT_ENDS - 1)] = (__u64)tcp;
 	/* What is dropped on this machine is soon sent again; kernels before 5.18 wait for longer. */
 	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_BPF_RTO_MIN, &soon, sizeof(soon));

@@ -82,14 +82,14 @@ static __always_inline int is_empty(__u64 list)
 	return first == list;
 }
 
-/* Whether the other end has read all that the sender has written to TCP. */
-static __always_inline int has_read_tcp(__u64 reader, const struct tcp_sock *sender)
+/* Whether an end has read all that the other has written to TCP, up to that sequence number. */
+static __always_inline int has_read_tcp(__u64 reader, __u32 written)
 {
 	__u32 received = 0, copied = 0;
 
 	FIELD(struct tcp_sock, reader, rcv_nxt, &received);
 	FIELD(struct tcp_sock, reader, copied_seq, &copied);
-	return received == sender->write_seq && copied == received;
+	return received == written && copied == received;
 }
 
 /* The other end's descriptor; 0 if no process has one yet. */
@@ -193,29 +193,39 @@ static __noinline int retire(struct weft_pair *pair, __u32 end, __u32 evidence)
 	return 0;
 }
 
-/* Why a send goes by TCP: enum weft_slow_reason. */
-static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_direction *direction,
-                                         struct tcp_sock *sender, __u32 end, __u32 size)
+/* Why nothing that an end sends may be redirected: enum weft_slow_reason. */
+static __always_inline __u32 sender_reason(struct weft_pair *pair, struct tcp_sock *sender, __u32 end,
+                                           const struct weft_settings *node)
 {
-	__u64 reader = pair->socks[!end];
-	struct weft_settings *node;
-	__u32 seen, zero = 0;
-	int taken;
+	__u32 seen;
 
 	if (pair->evidence)
 		return pair->evidence & WEFT_EVIDENCE_BLOCKING ? WEFT_SLOW_BLOCKING : WEFT_SLOW_OPTION;
-	node = bpf_map_lookup_elem(&settings, &zero);
-	if (!node || !node->acceleration)
+	if (!node->acceleration)
 		return WEFT_SLOW_PAUSED;
-	if (!reader)
-		return WEFT_SLOW_NO_PEER;
 	seen = socket_options(sender);
 	if (!(descriptor_flags(sender) & O_NONBLOCK))
 		seen |= WEFT_EVIDENCE_BLOCKING;
-	if (seen) {
-		retire(pair, end, seen);
-		return seen & WEFT_EVIDENCE_BLOCKING ? WEFT_SLOW_BLOCKING : WEFT_SLOW_OPTION;
-	}
+	if (!seen)
+		return WEFT_SLOW_NONE;
+	retire(pair, end, seen);
+	return seen & WEFT_EVIDENCE_BLOCKING ? WEFT_SLOW_BLOCKING : WEFT_SLOW_OPTION;
+}
+
+/*
+ * Why `size` bytes may not be redirected to an end's reader: enum weft_slow_reason. `written`: where the end has
+ * stopped writing to TCP.
+ */
+static __always_inline __u32 reader_reason(struct weft_pair *pair, struct weft_direction *direction, __u32 written,
+                                           struct tcp_sock *sender, __u32 end, __u32 size,
+                                           const struct weft_settings *node)
+{
+	__u64 reader = pair->socks[!end];
+	__u32 seen;
+	int taken;
+
+	if (!reader)
+		return WEFT_SLOW_NO_PEER;
 	if (has_ulp(reader))
 		return WEFT_SLOW_OPTION;
 	/* These do not change the bytes: it is enough to see them soon. */
@@ -241,7 +251,7 @@ static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_dir
 		return WEFT_SLOW_NONE;
 
 	/* In this order: what is redirected meanwhile is the sender's, who is here. */
-	if (!taken || !has_read_tcp(reader, sender)) {
+	if (!taken || !has_read_tcp(reader, written)) {
 		if (direction->calm > 1)
 			direction->calm = 1;
 		return WEFT_SLOW_UNDRAINED;
@@ -252,6 +262,32 @@ static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_dir
 	if (!seen)
 		return WEFT_SLOW_UNOPENED;
 	return seen & O_NONBLOCK ? WEFT_SLOW_NONE : WEFT_SLOW_BLOCKING;
+}
+
+/* Why a send goes by TCP: enum weft_slow_reason. */
+static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_direction *direction,
+                                         struct tcp_sock *sender, __u32 end, __u32 size)
+{
+	__u32 zero = 0, reason;
+	struct weft_settings *node = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!node)
+		return WEFT_SLOW_PAUSED;
+	reason = sender_reason(pair, sender, end, node);
+	return reason ? reason : reader_reason(pair, direction, sender->write_seq, sender, end, size, node);
+}
+
+/* Notes that bytes have been redirected. */
+static __always_inline void count_fast(struct weft_direction *direction, __u32 size)
+{
+	if (!direction->fast) {
+		direction->fast = 1;
+		direction->calm = 0;
+		direction->promotions++;
+	}
+	direction->outstanding += size;
+	direction->redirected_bytes += size;
+	direction->redirected_sends++;
 }
 
 static __noinline int count_slow(struct weft_pair *pair, __u32 end, __u32 reason)
@@ -367,6 +403,8 @@ static __noinline int read_redirected(struct sk_msg_md *message, struct tcp_sock
 	return 0;
 }
 
+#include "shortcut.h"
+
 /* Whether a segment is more than an acknowledgement. */
 static __always_inline int carries_bytes(struct __sk_buff *skb)
 {
@@ -404,6 +442,8 @@ int redirect(struct sk_msg_md *message)
 	if (!pair || pair->client != member->client)
 		return SK_PASS;
 	end = member->end & 1;
+	if (pair->lane == WEFT_LANE_PROXY && take_shortcut(message, member->pair, pair, sender, end))
+		return SK_PASS;
 	direction = &pair->from[end];
 	reason = slow_reason(pair, direction, sender, end, size);
 	if (!reason &&
@@ -413,14 +453,7 @@ int redirect(struct sk_msg_md *message)
 		count_slow(pair, end, reason);
 		return SK_PASS;
 	}
-	if (!direction->fast) {
-		direction->fast = 1;
-		direction->calm = 0;
-		direction->promotions++;
-	}
-	direction->outstanding += size;
-	direction->redirected_bytes += size;
-	direction->redirected_sends++;
+	count_fast(direction, size);
 	node = bpf_map_lookup_elem(&settings, &zero);
 	if (!pair->unread && node && node->reads_http)
 		read_redirected(message, sender, pair, end);

@@ -68,6 +68,8 @@ public struct AgentOptions: Sendable {
     /// Whether HTTP/1 is read in the kernel on connections that no proxy reads.
     public var readsHTTP = true
     public var acceleration = AccelerationOptions()
+    /// Whether the kernel decides about requests whose rules it can decide, between accelerated workloads.
+    public var takesShortcuts = true
     /// The most series that one group of metrics may have; the rest is counted in an overflow series.
     public var maxSeries = 5000
     /// Other meshes' names that metrics are shown under besides.

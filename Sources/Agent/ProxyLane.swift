@@ -26,6 +26,8 @@ final class ProxyLane {
     /// Ports of this agent, to which no tunnel may lead.
     let ownPorts: Set<UInt16>
     private let trustedProxies: Int
+    /// Whether the kernel's programs may decide about requests.
+    private let takesShortcuts: Bool
     private let inbound: InboundServices
     private var drained: Set<UInt64> = []
     private var listeners: ProxyListeners?
@@ -50,6 +52,7 @@ final class ProxyLane {
         }
         ownPorts = TunnelTable.standardPorts.union([outbound.port, inboundPlace.port, tunnel.port])
         trustedProxies = options.trustedProxies
+        takesShortcuts = options.takesShortcuts && options.acceleration.mode != .off
         var engineOptions = ProxyOptions()
         engineOptions.workers = options.workers > 0 ? options.workers : max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
         engineOptions.readsTunnels = options.readsHTTP
@@ -90,7 +93,7 @@ final class ProxyLane {
             throw AgentError("\(error)")
         }
         do throws(ProxyError) {
-            try engine.start()
+            try engine.start(shortcuts: takesShortcuts ? shortcutMemory(plane) : nil)
         } catch {
             throw AgentError("\(error)")
         }
@@ -101,6 +104,18 @@ final class ProxyLane {
         listeners.refresh(cgroups: [])
         if let failure = listeners.failures.values.first { throw AgentError(failure) }
         handOver(plane)
+    }
+
+    /// nil: the connections of no workload may be redirected, or the kernel refuses (then with a line in the log).
+    private func shortcutMemory(_ plane: KernelPlane) -> ShortcutMemory? {
+        do throws(BPFError) {
+            let mapped = try unsafe plane.mapShortcuts()
+            return unsafe ShortcutMemory(
+                shortcuts: mapped.shortcuts, legs: mapped.legs, tables: mapped.tables, node: mapped.node)
+        } catch {
+            logger.warning("requests cannot be decided in the kernel: \(error)")
+            return nil
+        }
     }
 
     /// Gives the kernel the listeners for connections from outside of the node that have come since the last time.
@@ -329,6 +344,7 @@ extension ConnectionOrigin {
             destination: ClientAddress(origin.address, port: origin.port), service: origin.service,
             source: origin.source)
         startedAt = origin.startedAt
+        shortcutClient = origin.pair
         if case .tunnel(let backend, let workload) = origin.lane {
             lane = .tunnel
             self.backend = backend

@@ -17,6 +17,8 @@ public struct OriginalDestination: Sendable, Hashable {
     public var netnsCookie: UInt64
     /// When it called connect(): CLOCK_MONOTONIC, nanoseconds.
     public var startedAt: UInt64
+    /// The cookie of its client's socket, if what that sends may be redirected; 0: it may not.
+    public var pair: UInt64
 
     public enum Lane: Sendable, Hashable {
         /// Where it goes is decided request by request.
@@ -46,5 +48,6 @@ public struct OriginalDestination: Sendable, Hashable {
         source = origin.source
         netnsCookie = origin.netns_cookie
         startedAt = origin.started_ns
+        pair = origin.pair
     }
 }

@@ -34,6 +34,8 @@ public struct ConnectionOrigin: BitwiseCopyable, Sendable {
     public var workload: UInt64 = 0
     /// When its client called connect(): CLOCK_MONOTONIC, nanoseconds; 0: not known.
     public var startedAt: UInt64 = 0
+    /// The cookie of its client's socket, if what that sends may go past the agent; 0: it may not.
+    public var shortcutClient: UInt64 = 0
 
     public init(destination: ClientAddress, service: UInt64, source: UInt64) {
         self.destination = destination
@@ -80,6 +82,7 @@ public final class ProxyEngine: Sendable {
     private let keyKeeper: KeyKeeper
     private let checkClient: CheckClient
     private let dialer = TunnelDialer()
+    private let shortcuts = ShortcutSeat()
 
     /// - Parameter origins: for listeners of captured connections.
     /// - Throws: when the process has no descriptor left.
@@ -99,7 +102,7 @@ public final class ProxyEngine: Sendable {
             seats.append(
                 WorkerSeat(
                     number: number, mailbox: mailbox, requestLog: RequestLogQueue(worker: number), origins: origins,
-                    checkClient: checkClient))
+                    checkClient: checkClient, shortcuts: shortcuts))
         }
         if let first = seats.first { dialer.use(first.mailbox) }
         guard let keeper = ClusterKeeper(quotaPath: options.quotaPath, dialer) else {
@@ -143,8 +146,12 @@ public final class ProxyEngine: Sendable {
             let next = ProxyConfiguration(
                 table: table, clusters: clusters, limiters: limiters, authorization: authorization,
                 policyCounts: PolicyCounts(authorization, previous: configuration?.policyCounts), issuers: issuers,
-                providers: ExternalProviders(authorization.providers, table, previous: configuration?.providers))
+                providers: ExternalProviders(authorization.providers, table, previous: configuration?.providers),
+                serial: (configuration?.serial ?? 0) &+ 1)
             configuration = next
+            // In this order: nobody offers by older rules what the programs would still take.
+            shortcuts.serial.store(next.serial, ordering: .sequentiallyConsistent)
+            ShortcutRecall.all()
             for seat in seats { seat.mailbox.post(.adopt(next)) }
             keeper.update(next)
             return clusters
@@ -169,7 +176,10 @@ public final class ProxyEngine: Sendable {
     /// The rate limits in force; nil before the first configuration.
     public var limiters: RateLimiterSet? { configuration.withLock { $0?.limiters } }
     /// What policies have decided about requests; nil before the first configuration.
-    public var policyCounts: PolicyCounts? { configuration.withLock { $0?.policyCounts } }
+    public var policyCounts: PolicyCounts? {
+        shortcuts.tables?.collect()
+        return configuration.withLock { $0?.policyCounts }
+    }
     /// Why the quotas' state could not be read or was not written the last time; nil: it could.
     public var quotaProblem: QuotaFile.Failure? { keeper.quotaProblem }
 
@@ -181,7 +191,10 @@ public final class ProxyEngine: Sendable {
     public var tokenIssuers: [TokenIssuerStatus] { configuration.withLock { $0?.issuers.statuses ?? [] } }
 
     /// Starts the threads.
-    public func start() throws(ProxyError) {
+    ///
+    /// - Parameter shortcuts: the memory in which the kernel's programs are told what they may decide; nil: nothing.
+    public func start(shortcuts memory: ShortcutMemory? = nil) throws(ProxyError) {
+        if let memory { shortcuts.use(memory) }
         // Each connection of a client may need one to a backend.
         weft_raise_descriptor_limit()
         try keeper.start()
@@ -223,6 +236,7 @@ public final class ProxyEngine: Sendable {
 
     /// Takes no further connections, and ends those that are open after their present request.
     public func drain() {
+        ShortcutRecall.all()
         for seat in seats { seat.mailbox.post(.drain) }
     }
 
@@ -251,6 +265,8 @@ struct ProxyConfiguration: Sendable {
     let policyCounts: PolicyCounts
     let issuers: TokenIssuers
     let providers: ExternalProviders
+    /// Of the configurations in their order.
+    var serial: UInt64 = 0
 }
 
 /// What a worker and the engine both have.
@@ -264,6 +280,7 @@ struct WorkerSeat: Sendable {
     let connectionRequests = ConnectionRequests()
     let origins: OriginLookup
     let checkClient: CheckClient
+    let shortcuts: ShortcutSeat
 }
 
 /// What a worker's thread begins with.

@@ -11,4 +11,5 @@
 #include "../../bpf/lib/http1.h"
 #include "../../bpf/lib/latency.h"
 #include "../../bpf/lib/policy.h"
+#include "../../bpf/lib/shortcut.h"
 #include "../../bpf/lib/tuple.h"

@@ -27,9 +27,18 @@ struct AccelerationFlags: ParsableArguments {
             valueName: "seconds"))
     var certificationTime = Environment.value("CERTIFICATION_TIME") ?? "5"
 
+    @Option(
+        help: ArgumentHelp(
+            "Whether the kernel decides about requests between accelerated workloads, where it can decide their rules:"
+                + " on or off.", valueName: "switch"))
+    var shortcut = Environment.value("SHORTCUT") ?? "on"
+
     func check() throws {
         guard AccelerationOptions.Mode(rawValue: acceleration) != nil else {
             throw ValidationError("--acceleration: \(acceleration) is not certified, opted-in or off")
+        }
+        guard ["on", "off"].contains(shortcut) else {
+            throw ValidationError("--shortcut: \(shortcut) is not on or off")
         }
         guard let cap = UInt32(redirectCap), (4096...16_777_216).contains(cap) else {
             throw ValidationError("--redirect-cap: \(redirectCap) is not a number from 4096 to 16777216")
@@ -48,6 +57,7 @@ struct AccelerationFlags: ParsableArguments {
         options.acceleration.mode = AccelerationOptions.Mode(rawValue: acceleration) ?? .certified
         options.acceleration.capBytes = UInt32(redirectCap) ?? options.acceleration.capBytes
         options.acceleration.watchTime = .seconds(Int64(certificationTime) ?? 5)
+        options.takesShortcuts = shortcut == "on"
         options.acceleration.controlShare = UInt32(accelerationControl) ?? options.acceleration.controlShare
     }
 }

@@ -6,6 +6,7 @@
 #include "listener.h"
 #include "peer.h"
 #include "scan.h"
+#include "shared.h"
 #include "sockdiag.h"
 #include "sockets.h"
 #include "trial.h"

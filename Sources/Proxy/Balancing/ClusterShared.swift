@@ -17,5 +17,8 @@ public struct ClusterShared: ~Copyable, Sendable {
 
     init(now: UInt64) { budget = RetryBudgetWindow(now: now) }
 
-    func changed() { epoch.wrappingAdd(1, ordering: .acquiringAndReleasing) }
+    func changed() {
+        epoch.wrappingAdd(1, ordering: .acquiringAndReleasing)
+        ShortcutRecall.all()
+    }
 }

@@ -47,6 +47,12 @@ public final class PolicyCounts: Sendable {
         places[Int(rule) * 2 + (denies ? 1 : 0)].value.wrappingAdd(1, ordering: .relaxed)
     }
 
+    /// Counts requests that a rule has allowed elsewhere.
+    func add(_ rule: Int32, allowed count: UInt64) {
+        guard count > 0 else { return }
+        places[Int(rule) * 2].value.wrappingAdd(count, ordering: .relaxed)
+    }
+
     /// What has been counted of rules that have decided at least once.
     public var readings: [(key: Key, count: UInt64)] {
         cells.compactMap { key, cell in

@@ -34,6 +34,8 @@ public enum ProxyCounter: Int, Sendable, CaseIterable {
     case tunnelKeepAliveTimeouts
     /// Bytes of streams that have ended.
     case tunnelBytesSent, tunnelBytesReceived
+    /// Connections given to the kernel's programs for their next requests, and requests that those have taken.
+    case shortcutOffers, shortcutRequests
 
     /// Its metric without the prefix `weft_proxy_`, and what it means. A gauge's name does not end in `_total`.
     public var metric: (name: String, help: String) {
@@ -80,6 +82,9 @@ public enum ProxyCounter: Int, Sendable, CaseIterable {
         case .tunnelKeepAliveTimeouts:
             ("tunnel_keepalive_timeouts_total", "Connections ended because their peer did not answer a PING.")
         case .tunnelBytesSent: ("tunnel_sent_bytes_total", "Bytes sent in streams that have ended.")
+        case .shortcutOffers:
+            ("shortcut_offers_total", "Times that a connection was given to the kernel for its next requests.")
+        case .shortcutRequests: ("shortcut_requests_total", "Requests that the kernel has taken past the proxy.")
         case .tunnelBytesReceived: ("tunnel_received_bytes_total", "Bytes received in streams that have ended.")
         }
     }

@@ -36,6 +36,8 @@ struct Downstream: BitwiseCopyable {
     var requests = ConnectionRequests.Summary(firstClass: 0, count: 0)
     /// It comes from outside of this node, to one of its workloads.
     var isInbound = false
+    /// How the kernel's programs may decide about its requests.
+    var shortcut = DownstreamShortcut()
     /// The stream that it is the engine's end of.
     var tunnel = TunnelReference.none
     /// The socket may have bytes to read.

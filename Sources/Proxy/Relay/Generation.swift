@@ -22,6 +22,8 @@ struct Generation: ~Copyable {
     let clusterFacts: FixedArray<ClusterFacts>
     let tokenIssuers: TokenIssuers
     let providers: ExternalProviders
+    /// `ProxyConfiguration.serial`.
+    let serial: UInt64
     /// Requests that began with it and have not ended.
     var users = 0
 
@@ -68,6 +70,7 @@ struct Generation: ~Copyable {
         self.groups = FixedArray(count: groups.count) { groups[$0] }
         self.tunnelled = FixedArray(count: tunnelled.count) { tunnelled[$0] }
         tokenIssuers = configuration.issuers
+        serial = configuration.serial
         providers = configuration.providers
         let rules = table.ruleConfigs
         retryRules = FixedArray(count: rules.count) { rules[$0].retry.map(RetryRule.init) }
@@ -91,6 +94,11 @@ struct Generation: ~Copyable {
 
     /// The policies that are decided here about what is sent to an endpoint; -1: none.
     func group(_ cluster: Int, _ endpoint: EndpointIndex) -> Int32 { groups[starts[cluster] + endpoint.index] }
+
+    /// The policies that are decided here about what is sent to any of a cluster's endpoints; -1: none.
+    func groups(ofCluster cluster: Int) -> Set<Int32> {
+        Set((0..<clusters.set.clusters[cluster].endpoints.count).map { groups[starts[cluster] + $0] })
+    }
 
     /// Whether connections to an endpoint are tunnelled to its node, which decides what it receives.
     func isTunnelled(_ cluster: Int, _ endpoint: EndpointIndex) -> Bool {

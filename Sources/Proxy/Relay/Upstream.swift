@@ -26,6 +26,15 @@ struct Upstream: BitwiseCopyable {
     /// A write has taken the error: what reads as an end is none.
     var wasReset = false
     var isIdle = false
+    /// The client's connection that it is a leg of (see `DownstreamShortcut`), and which; `.max`: of none.
+    var client = UInt32.max
+    var leg: UInt8 = 0
+    /// Of its socket; 0: not asked for yet.
+    var cookie: UInt64 = 0
+    /// Bytes received, modulo 2^32.
+    var taken: UInt32 = 0
+    /// Responses that went straight over it, as far as the balancer knows of them.
+    var straightResponses: UInt64 = 0
     /// In the circuit breaker of its pool's cluster.
     var isCounted = false
     var isQueued = false

@@ -28,6 +28,7 @@ extension Worker {
             let clusters = generations[generations.current].clusters.successor(for: set, now: now)
             generations.adopt(Generation(configuration, clusters, pools: places))
         }
+        dropLegs()
         for index in pools.indices where pools[index].isRetired {
             while pools[index].firstIdle != .max { closeUpstream(pools[index].firstIdle) }
         }

@@ -47,9 +47,14 @@ extension Worker {
             taken.source = origin.source
             taken.startedAt = origin.startedAt
             taken.isInbound = origin.isInbound
+            taken.shortcut.client = shortcutClient(origin)
             downstream = taken
         }
-        if admit(downstream) == nil { Sockets.reset(descriptor) }
+        if admit(downstream) == nil {
+            Sockets.reset(descriptor)
+        } else if downstream.shortcut.client != 0 {
+            shortcuts?.memory.begin(downstream.shortcut.client)
+        }
     }
 
     /// Gives a client's connection its place. nil: there is none left, and its descriptor is the caller's.
@@ -116,6 +121,7 @@ extension Worker {
 
     /// Reads and starts the next request as far as there are bytes for it.
     mutating func readRequest(_ index: UInt32) {
+        guard takeBack(index) else { return }
         while true {
             if downstreams[index].input.end > downstreams[index].input.start {
                 var head = RequestHead()
@@ -148,6 +154,7 @@ extension Worker {
             switch buffers.receive(downstreams[index].descriptor, into: &downstreams[index].input) {
             case .bytes(let count):
                 if count < room, !downstreams[index].hasEnding { downstreams[index].isReadable = false }
+                downstreams[index].shortcut.taken &+= UInt32(count)
                 if isFirst { headStarts(index) }
             case .wouldBlock: downstreams[index].isReadable = false
             case .end, .failed:

@@ -7,6 +7,7 @@ extension Worker {
         let index = exchanges[exchange].downstream
         let closes =
             exchanges[exchange].closesDownstream || !exchanges[exchange].requestBody.isComplete || isDraining
+        if downstreams[index].shortcut.client != 0, !closes { prepareOffer(exchange) }
         endAttempt(exchange, .none)
         conclude(exchange)
         guard !closes else {
@@ -19,7 +20,11 @@ extension Worker {
         if next == downstreams[index].input.end {
             buffers.give(&downstreams[index].input)
             wheel.set(TimerID.downstream(index), tick + options.keepAliveTimeout)
-            if downstreams[index].isReadable { enqueue(downstream: index) }
+            if downstreams[index].isReadable {
+                enqueue(downstream: index)
+            } else if downstreams[index].shortcut.client != 0 {
+                offer(index)
+            }
         } else {
             downstreams[index].input.start = next
             downstreams[index].input.cursor = next
@@ -72,6 +77,7 @@ extension Worker {
         if exchanges[exchange].keepsUpstream, exchanges[exchange].responseBody.isComplete, isRequestSent,
             upstreams[upstream].input.unsent == 0, !upstreams[upstream].hasEnding
         {
+            if downstreams[index].shortcut.generation != 0, attachLeg(upstream, to: index) { return }
             park(upstream)
         } else {
             closeUpstream(upstream)
@@ -205,6 +211,7 @@ extension Worker {
     }
 
     mutating func closeDownstream(_ index: UInt32) {
+        if downstreams[index].shortcut.client != 0 { endShortcut(index) }
         wheel.clear(TimerID.downstream(index))
         buffers.give(&downstreams[index].input)
         buffers.give(&downstreams[index].output)

@@ -67,7 +67,10 @@ extension Worker {
         }
         drainTunnels()
         for index in 0..<downstreams.limit where downstreams.isLive(index) {
-            if downstreams[index].phase == .reading, downstreams[index].isBetweenRequests { closeDownstream(index) }
+            guard downstreams[index].phase == .reading, downstreams[index].isBetweenRequests, takeBack(index) else {
+                continue
+            }
+            closeDownstream(index)
         }
     }
 }

@@ -248,6 +248,7 @@ extension Worker {
         case .bytes(let count):
             if count < room, !downstreams[index].hasEnding { downstreams[index].isReadable = false }
             exchanges[exchange].record.received &+= UInt64(count)
+            downstreams[index].shortcut.taken &+= UInt32(count)
             guard receiveBody(exchange) else {
                 exchanges[exchange].record.flags.insert(.downstreamProtocolError)
                 if exchanges[exchange].phase == .awaitingHead {

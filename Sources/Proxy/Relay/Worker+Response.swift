@@ -95,6 +95,7 @@ extension Worker {
         case .bytes(let count):
             if count < room, !upstreams[upstream].hasEnding { upstreams[upstream].isReadable = false }
             exchanges[exchange].record.received &+= UInt64(count)
+            upstreams[upstream].taken &+= UInt32(count)
             guard exchanges[exchange].phase != .awaitingHead else { return true }
             guard receiveResponseBody(exchange) else {
                 exchanges[exchange].record.flags.insert(.upstreamProtocolError)

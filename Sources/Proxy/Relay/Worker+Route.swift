@@ -60,7 +60,8 @@ extension Worker {
         let decision = generations[exchanges[exchange].generation].table.route(service, view, random: random.next())
         if isFirst {
             let trace = tracing.trace(of: view)
-            let requestID = tracing.requestID(for: view)
+            // Requests that go past the worker get none: those of one connection are all alike.
+            let requestID = downstreams[index].shortcut.client == 0 ? tracing.requestID(for: view) : nil
             exchanges[exchange].trace = trace
             exchanges[exchange].requestID = requestID
             if requestLog.isOn {

@@ -30,7 +30,9 @@ extension Worker {
     private mutating func downstreamExpired(_ index: UInt32) {
         switch downstreams[index].phase {
         case .reading:
-            if downstreams[index].isBetweenRequests {
+            if downstreams[index].shortcut.isOffered {
+                shortcutExpired(index)
+            } else if downstreams[index].isBetweenRequests {
                 closeDownstream(index)
             } else {
                 refuse(index, status: 408, .headTimeout, [])

@@ -18,7 +18,7 @@ extension Worker {
     /// Whether there is a connection for a request, or may be one more. If so `connect` has to follow.
     mutating func admitConnection(_ exchange: UInt32, pool: UInt32) -> Bool {
         let cluster = pools[Int(pool)].cluster
-        guard idle(pool, for: exchange) == .max, cluster >= 0 else { return true }
+        guard idle(pool, for: exchange) == .max, leg(to: pool, of: exchange) == .max, cluster >= 0 else { return true }
         if currentCluster(of: pool, { $0.admitConnection() }) { return true }
         var open: UInt32 = 0
         for place in pools.indices where pools[place].cluster == cluster {
@@ -39,7 +39,13 @@ extension Worker {
         let index: UInt32
         // The one that was used last: those at the end of the list are the ones that time out.
         let idle = idle(pool, for: exchange)
-        if idle != .max {
+        let leg = leg(to: pool, of: exchange)
+        if leg != .max {
+            detachLeg(leg)
+            index = leg
+            exchanges[exchange].isReusedUpstream = true
+            statistics.add(.upstreamReused)
+        } else if idle != .max {
             removeIdle(idle)
             index = idle
             exchanges[exchange].isReusedUpstream = true
@@ -210,6 +216,7 @@ extension Worker {
     }
 
     mutating func closeUpstream(_ index: UInt32) {
+        if upstreams[index].client != .max { detachLeg(index) }
         if upstreams[index].isIdle { removeIdle(index) }
         wheel.clear(TimerID.upstream(index))
         buffers.give(&upstreams[index].input)
@@ -236,6 +243,10 @@ extension Worker {
         }
         let exchange = upstreams[index].exchange
         guard exchange != .max else {
+            if upstreams[index].client != .max {
+                if upstreams[index].isReadable { legSpeaks(index) }
+                return
+            }
             // Whatever an idle connection has to say, it is not an answer: it is at its end, or out of step.
             if upstreams[index].isReadable { closeUpstream(index) }
             return

@@ -11,6 +11,9 @@ struct Worker: ~Copyable {
     let requestLog: RequestLogQueue
     let origins: OriginLookup
     let checkClient: CheckClient
+    /// What the kernel's programs decide by; nil: they decide nothing.
+    let shortcuts: ShortcutTables?
+    let shortcutSeat: ShortcutSeat
     var poller: Poller
     var buffers: BufferPool
     var downstreams: Slab<Downstream>
@@ -67,6 +70,8 @@ struct Worker: ~Copyable {
         peers = PeerPrincipals(seat.peerNames)
         origins = seat.origins
         checkClient = seat.checkClient
+        shortcuts = seat.shortcuts.tables
+        shortcutSeat = seat.shortcuts
         buffers = BufferPool(smallCount: options.smallBuffersPerWorker, largeCount: options.largeBuffersPerWorker)
         let connections = options.connectionsPerWorker
         tokens = TokenAuthenticator(users: connections)

@@ -145,6 +145,8 @@ extension OutlierDetector {
         let longestEjection: UInt64
         let maxEjectionPercent: UInt32
         let alwaysEjectsOne: Bool
+        /// Shares of failures are compared: every result has to be told.
+        let comparesRates: Bool
 
         init(_ detection: OutlierDetection) {
             consecutive5xx = detection.consecutive5xx
@@ -155,6 +157,7 @@ extension OutlierDetector {
             longestEjection = UInt64(max(detection.maxEjection, detection.baseEjection))
             maxEjectionPercent = min(detection.maxEjectionPercent, 100)
             alwaysEjectsOne = detection.alwaysEjectsOne
+            comparesRates = detection.successRateFactor > 0 || detection.failurePercentage > 0
         }
     }
 }

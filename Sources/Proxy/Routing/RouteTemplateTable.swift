@@ -32,6 +32,9 @@ public final class RouteTemplateTable: Sendable {
     }
 
     /// What the templates of a service are called; 0: it has none.
+    /// No service has templates.
+    var isEmpty: Bool { tables.isEmpty }
+
     func table(_ service: UInt64) -> UInt64 { tables.isEmpty ? 0 : tables[service] ?? 0 }
 
     /// The template that the beginning of a request's line meets, from 1 on; 0: none.

@@ -1,0 +1,23 @@
+internal import Mesh
+
+extension ClusterState {
+    /// Endpoints that one client's requests are spread over at most, when the kernel's programs do it.
+    static let spread = 4
+
+    /// Over how many endpoints requests may be spread evenly; nil: something else than chance decides, or has to be told of
+    /// each request.
+    mutating func evenEndpoints(now: UInt64) -> Int? {
+        refreshIfNeeded(now: now)
+        switch algorithm {
+        case .ringHash, .maglev: return nil
+        case .peakEWMA, .leastRequest, .roundRobin, .random: break
+        }
+        guard isUniform, refreshAt == .max, usableCount > 0, limits.maxRequests == nil,
+            limits.maxRequestsPerConnection == nil
+        else { return nil }
+        if let outlier, outlier.comparesRates { return nil }
+        let tier = endpoints[usable[0].index].tier
+        for place in 0..<usableCount where endpoints[usable[place].index].tier != tier { return nil }
+        return min(usableCount, Self.spread)
+    }
+}
