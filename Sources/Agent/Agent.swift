@@ -111,7 +111,7 @@ public final class Agent {
                     pinDirectory: options.pinDirectory, cgroup: options.cgroup ?? mount, cgroupMount: mount,
                     mapLimits: options.mapLimits,
                     proxy: .init(addresses: proxy.addresses, cgroup: proxy.cgroup.path),
-                    readsHTTP: options.readsHTTP && features.has("cgroup_skb_loop")))
+                    readsHTTP: options.readsHTTP && features.has("cgroup_skb_loop"), redirects: features.has("sk_msg")))
             ring = try plane.openFlows()
         } catch {
             proxy.stop()
@@ -205,10 +205,13 @@ public final class Agent {
             }
         }
         acceleration.onChange = { [unowned self] in accelerate() }
-        acceleration.laneProblem = behaviour.laneProblem
+        if let problem = plane.redirectProblem {
+            logger.warning("the accelerated lane stays off, and everything else works: \(problem)")
+        }
+        acceleration.laneProblem = laneProblem
         behaviour.onChange = { [unowned self] in
             acceleration.isFIONREADRight = behaviour.isFIONREADRight
-            acceleration.laneProblem = behaviour.laneProblem
+            acceleration.laneProblem = laneProblem
             accelerate()
             if isReadyDue { becomeReady() }
         }
