@@ -55,7 +55,7 @@ public final class Agent {
     let identity: IdentityService
     /// Of the workloads of this node, in the configuration in force.
     private var workloadIdentities = WorkloadIdentities()
-    let inquiry = ProxyInquiry()
+    let inquiry: ProxyInquiry
     let behaviour: BehaviourService
     private(set) lazy var taps = TapService(self)
     let acceleration: AccelerationService
@@ -70,6 +70,7 @@ public final class Agent {
     /// Takes the kernel: when it throws, nothing is left attached that was not before.
     public init(_ options: AgentOptions) throws(AgentError) {
         self.options = options
+        inquiry = ProxyInquiry(trustedProxies: options.trustedProxies)
         guard geteuid() == 0 else {
             throw AgentError(
                 "it needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN) to load programs into the"
