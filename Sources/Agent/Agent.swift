@@ -55,7 +55,7 @@ public final class Agent {
     let identity: IdentityService
     /// Of the workloads of this node, in the configuration in force.
     private var workloadIdentities = WorkloadIdentities()
-    let inquiry = ProxyInquiry()
+    let inquiry: ProxyInquiry
     let behaviour: BehaviourService
     private(set) lazy var taps = TapService(self)
     let acceleration: AccelerationService
@@ -70,6 +70,7 @@ public final class Agent {
     /// Takes the kernel: when it throws, nothing is left attached that was not before.
     public init(_ options: AgentOptions) throws(AgentError) {
         self.options = options
+        inquiry = ProxyInquiry(trustedProxies: options.trustedProxies)
         guard geteuid() == 0 else {
             throw AgentError(
                 "it needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN) to load programs into the"
@@ -111,7 +112,7 @@ public final class Agent {
                     pinDirectory: options.pinDirectory, cgroup: options.cgroup ?? mount, cgroupMount: mount,
                     mapLimits: options.mapLimits,
                     proxy: .init(addresses: proxy.addresses, cgroup: proxy.cgroup.path),
-                    readsHTTP: options.readsHTTP && features.has("cgroup_skb_loop")))
+                    readsHTTP: options.readsHTTP && features.has("cgroup_skb_loop"), redirects: features.has("sk_msg")))
             ring = try plane.openFlows()
         } catch {
             proxy.stop()
@@ -205,10 +206,13 @@ public final class Agent {
             }
         }
         acceleration.onChange = { [unowned self] in accelerate() }
-        acceleration.laneProblem = behaviour.laneProblem
+        if let problem = plane.redirectProblem {
+            logger.warning("the accelerated lane stays off, and everything else works: \(problem)")
+        }
+        acceleration.laneProblem = laneProblem
         behaviour.onChange = { [unowned self] in
             acceleration.isFIONREADRight = behaviour.isFIONREADRight
-            acceleration.laneProblem = behaviour.laneProblem
+            acceleration.laneProblem = laneProblem
             accelerate()
             if isReadyDue { becomeReady() }
         }

@@ -7,13 +7,17 @@ final class ProxyInquiry {
     /// Made of the snapshot in force when somebody asks.
     private var explainer: (generation: UInt64, RequestExplainer)?
     private var policies: (generation: UInt64, PolicyExplainer)?
+    private let trustedProxies: Int
+
+    /// - Parameter trustedProxies: what the workers have it at.
+    init(trustedProxies: Int) { self.trustedProxies = trustedProxies }
 
     func explain(_ inquiry: RequestInquiry, in snapshot: MeshSnapshot) throws(InquiryProblem) -> RequestAccount {
         let current: RequestExplainer
         if let explainer, explainer.generation == snapshot.generation {
             current = explainer.1
         } else {
-            current = RequestExplainer(snapshot)
+            current = RequestExplainer(snapshot, trustedHops: trustedProxies)
             explainer = (snapshot.generation, current)
         }
         return try current.explain(inquiry)
@@ -24,7 +28,7 @@ final class ProxyInquiry {
         if let policies, policies.generation == snapshot.generation {
             current = policies.1
         } else {
-            current = PolicyExplainer(snapshot)
+            current = PolicyExplainer(snapshot, trustedHops: trustedProxies)
             policies = (snapshot.generation, current)
         }
         return try current.explain(inquiry)

@@ -97,7 +97,9 @@ public struct KernelFeatures: Sendable {
         add("map_inner_sizes", "Maglev tables of different lengths", true, Probe.hasInnerMapsOfAnySize)
         add("map_ring_buffer", "flow records", true, Probe.hasMap(BPF_MAP_TYPE_RINGBUF))
         add("map_socket_storage", "the state of each connection", true, Probe.hasMap(BPF_MAP_TYPE_SK_STORAGE))
-        add("map_sockhash", "the accelerated lane", false, Probe.hasMap(BPF_MAP_TYPE_SOCKHASH))
+        // Every kernel that has what else is required has them.
+        add("map_sockmap", "the places of accelerated sockets", true, Probe.hasMap(BPF_MAP_TYPE_SOCKMAP))
+        add("map_sockhash", "steering of inbound connections", true, Probe.hasMap(BPF_MAP_TYPE_SOCKHASH))
     }
 
     private static func addHelpers(_ add: Add) {

@@ -20,6 +20,8 @@ public final class KernelPlane {
         public var proxy: Proxy?
         /// Whether HTTP/1 is read on the connections that no proxy reads.
         public var readsHTTP: Bool
+        /// Whether the kernel has programs that send a socket's bytes to another (`sk_msg`).
+        public var redirects: Bool
 
         public struct Proxy: Sendable {
             public var addresses: ProxyAddresses
@@ -34,7 +36,7 @@ public final class KernelPlane {
 
         public init(
             pinDirectory: String, cgroup: String, cgroupMount: String, mapLimits: [String: Int] = [:],
-            proxy: Proxy? = nil, readsHTTP: Bool = true
+            proxy: Proxy? = nil, readsHTTP: Bool = true, redirects: Bool = true
         ) {
             self.pinDirectory = pinDirectory
             self.cgroup = cgroup
@@ -42,6 +44,7 @@ public final class KernelPlane {
             self.mapLimits = mapLimits
             self.proxy = proxy
             self.readsHTTP = readsHTTP
+            self.redirects = redirects
         }
     }
 
@@ -57,7 +60,7 @@ public final class KernelPlane {
     private let datagramSweepLink: Link
     private let datagramIn: Program
     private let datagramOut: Program
-    private let hold: Program
+    private let redirect: Loader.Redirect
     private var inboundPolicies: InboundPolicies
     private var agentLinks: Loader.AgentLinks?
     /// The id of the agent's own cgroup; 0 without a proxy.
@@ -117,7 +120,7 @@ public final class KernelPlane {
         datagramSweepLink = parts.datagramSweep
         datagramIn = parts.datagramIn
         datagramOut = parts.datagramOut
-        hold = parts.hold
+        redirect = parts.redirect
         inboundPolicies = InboundPolicies(pins: pins, options: options)
         reconciler = try MapReconciler(PinnedMaps(pins))
         compiled = CompiledMaps.empty
@@ -260,7 +263,7 @@ public final class KernelPlane {
         _ snapshot: MeshSnapshot, acceleration next: Acceleration? = nil
     ) throws(BPFError) -> [ProgrammingFailure] {
         self.snapshot = snapshot
-        if let next { try take(next) }
+        if let next { try take(possible(next)) }
         let next = CompiledMaps(
             snapshot, drains: drains, isCapturing: options.proxy != nil, accelerated: acceleration.workloads,
             previous: compiled)
@@ -387,7 +390,8 @@ public final class KernelPlane {
     /// when nothing may any more, nothing more is redirected on them.
     ///
     /// - Returns: the objects that could not be programmed.
-    public func setAcceleration(_ next: Acceleration) throws(BPFError) -> [ProgrammingFailure] {
+    public func setAcceleration(_ wanted: Acceleration) throws(BPFError) -> [ProgrammingFailure] {
+        let next = possible(wanted)
         guard next != acceleration else { return [] }
         let isSameWorkloads = next.workloads == acceleration.workloads
         try take(next)
@@ -422,6 +426,21 @@ public final class KernelPlane {
         return found
     }
 
+    /// Why nothing can go from socket to socket on this kernel, in a sentence; nil: it can.
+    public var redirectProblem: String? {
+        switch redirect {
+        case .loaded: nil
+        case .unavailable(let reason): reason
+        }
+    }
+
+    /// What can be had of it here.
+    private func possible(_ wanted: Acceleration) -> Acceleration {
+        var possible = wanted
+        if redirectProblem != nil { possible.workloads = [] }
+        return possible
+    }
+
     private func take(_ next: Acceleration) throws(BPFError) {
         for name in next.workloads.subtracting(acceleration.workloads) {
             let id = Identifier.workload(name)
@@ -430,9 +449,12 @@ public final class KernelPlane {
             conduct.since_ns = Self.monotonicNow
             try reconciler.maps.conduct.set(id, conduct)
         }
-        if !next.workloads.isEmpty && !FileSystem.exists(pins.link(hold.name)) {
-            let cgroup = FileSystem.openDirectory(options.cgroup)
-            try hold.attach(toCgroup: cgroup).pin(at: pins.link(hold.name))
+        if !next.workloads.isEmpty, case .loaded(let hold) = redirect {
+            let pin = pins.link(hold.program.name)
+            if !FileSystem.exists(pin) {
+                let cgroup = FileSystem.openDirectory(options.cgroup)
+                try hold.program.attach(toCgroup: cgroup).pin(at: pin)
+            }
         }
         acceleration = next
     }

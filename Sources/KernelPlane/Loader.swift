@@ -31,7 +31,20 @@ enum Loader {
         var datagramSweep: Link
         var datagramIn: Program
         var datagramOut: Program
-        var hold: Program
+        var redirect: Redirect
+    }
+
+    /// What the accelerated lane is made of, or why it is not.
+    enum Redirect {
+        case loaded(Hold)
+        /// A sentence.
+        case unavailable(String)
+    }
+
+    /// Attached once somebody may be accelerated.
+    final class Hold {
+        let program: Program
+        init(_ program: consuming Program) { self.program = program }
     }
 
     final class AgentLinks {
@@ -85,10 +98,7 @@ enum Loader {
             try attach(program, pins: pins, cgroup: cgroup, cgroupID: cgroupID, path: options.cgroup)
         }
         try attachReadingPrograms(pins: pins, options: options, cgroup: cgroup, cgroupID: cgroupID)
-        let redirect = try open(.redirect, pins, options).load()
-        try redirect.program("redirect").attach(toSocketMap: members.rawValue)
-        let hold = try redirect.program("hold")
-        try adopt(hold, pins: pins, cgroupID: cgroupID)
+        let redirect = redirect(pins: pins, options: options, members: members.rawValue, cgroupID: cgroupID)
         let datagramIn = try inbound.program("datagram_in")
         let datagramOut = try inbound.program("datagram_out")
         try adopt(datagramIn, pins: pins, cgroupID: cgroupID)
@@ -96,7 +106,26 @@ enum Loader {
         return Loaded(
             Parts(
                 aged: agedLink, settle: settleLink, enlist: enlistLink, sweep: sweepLink,
-                datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut, hold: hold))
+                datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut, redirect: redirect))
+    }
+
+    /// The accelerated lane is worth having, and nothing else needs it: without it everything goes by TCP. What an earlier
+    /// agent has attached goes on until it is replaced.
+    private static func redirect(
+        pins: PinDirectory, options: KernelPlane.Options, members: CInt, cgroupID: UInt64
+    ) -> Redirect {
+        guard options.redirects else { return .unavailable("this kernel has no sk_msg programs") }
+        do throws(BPFError) {
+            let redirect = try open(.redirect, pins, options).load()
+            try redirect.program("redirect").attach(toSocketMap: members)
+            let hold = try redirect.program("hold")
+            try adopt(hold, pins: pins, cgroupID: cgroupID)
+            return .loaded(Hold(hold))
+        } catch {
+            // The verifier's log follows.
+            let summary = error.description.prefix { $0 != "\n" }
+            return .unavailable("this kernel does not take its programs: \(summary)")
+        }
     }
 
     /// Puts the new version of a program that is only attached when it is needed into its link, if an earlier agent has

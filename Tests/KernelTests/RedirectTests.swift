@@ -112,6 +112,38 @@ struct RedirectTests {
         #expect(traffic.sent_bytes == sent && traffic.received_bytes == received)
     }
 
+    @Test("without what the lane needs of a kernel, everything goes by TCP")
+    func missing() throws {
+        let sandbox = try Sandbox("redirectless")
+        try FileManager.default.createDirectory(atPath: "\(sandbox.cgroup)/both", withIntermediateDirectories: true)
+        let plane = try KernelPlane(
+            .init(
+                pinDirectory: sandbox.pins, cgroup: sandbox.cgroup, cgroupMount: sandbox.cgroupMount, redirects: false))
+        #expect(plane.redirectProblem == "this kernel has no sk_msg programs")
+        var acceleration = Acceleration()
+        acceleration.workloads = [ObjectName(namespace: "shop", name: "both")]
+        acceleration.controlShare = 0
+        let failures = try plane.apply(
+            sandbox.snapshot(
+                [sandbox.service("web", "127.96.1.1", to: 18080, workload: "both")],
+                [sandbox.workload("both", ports: [18080], addresses: ["127.0.0.1"])]), acceleration: acceleration)
+        #expect(failures.isEmpty)
+        #expect(plane.acceleration.workloads.isEmpty)
+        let output = try run(
+            sandbox,
+            """
+            c, s = pair()
+            for i in range(20):
+                say(c, s, os.urandom(1 + i * 37)); say(s, c, os.urandom(1 + i * 53))
+            c.close(); s.close(); time.sleep(0.05)
+            """)
+        #expect(output == "done")
+        #expect(try counted(plane).total.connections == 0)
+        let traffic = try plane.totals { UInt32($0.lane) == WEFT_LANE_KERNEL.rawValue }
+        #expect(traffic.opened == 1 && traffic.closed == 1)
+        try plane.detach()
+    }
+
     @Test("a reader that sleeps makes its writer wait, and gets everything in order when it reads")
     func backPressure() throws {
         let sandbox = try Sandbox("redirectcap")

@@ -212,6 +212,9 @@ extension NodeTests {
                             metrics.sum("weft_http_route_duration_milliseconds_count", ["reporter": reporter])
                                 == metrics.sum(name, ["reporter": reporter]))
                     }
+                    let steps = try mesh.node.weftJSON("map", "dump", "routes").array
+                    #expect(steps.contains { $0["service"].string?.hasPrefix("shop/users") == true }, "\(steps)")
+                    #expect(Set(steps.compactMap { $0["symbol"].string }).isSuperset(of: ["GET", "POST", "any"]))
                     try eventually("weft stat routes has them", within: 8) {
                         let routes = try mesh.node.weftJSON("stat", "routes", "shop/users", "--window", "5m").array
                         let found = Dictionary(

@@ -122,7 +122,23 @@ extension NodeTests {
                 #expect(identities.contains(Self.principal), "\(identities)")
 
                 api.stop()
-                try eventually("nobody answers any more", within: 10) { try get("/items").status == 503 }
+                // Who asks first finds out itself that nobody answers; soon nobody asks any more.
+                try eventually("the only endpoint counts as unhealthy", within: 10) {
+                    let reply = try get("/items")
+                    #expect(reply.status == 503)
+                    return reply.reason == "no_healthy_upstream"
+                }
+                // It is the client's node that knows: nothing goes through the tunnel.
+                try cluster.a.waitForMetrics("node a has not asked") {
+                    $0.sum(
+                        "istio_requests_total",
+                        ["reporter": "source", "response_flags": "UH", "destination_service_name": "api"]) >= 1
+                }
+                let again = try sandbox.start(
+                    [Host.python, Host.script("echo.py"), "api", Self.apiAddress, "8080"], in: "b/api",
+                    namespace: cluster.b.namespace)
+                try again.waitForOutput("listening") { $0.contains("ready\n") }
+                try eventually("it is healthy again", within: 10) { try get("/items").pod == "api" }
             }
         }
     }

@@ -25,18 +25,21 @@ struct TableMaps {
     var names: [(UInt64, weft_name)] = []
     var affinity: [(weft_affinity_key, weft_affinity)] = []
     var ruleCounters: [(weft_rule_key, UInt64)] = []
+    var routes: [(weft_route_key, weft_route_step)] = []
+    var pairs: [(UInt32, weft_pair)] = []
 
     var maps: NodeMaps {
         NodeMaps(
             services: table(services), slots: table(slots), backends: table(backends), maglev: table(maglev),
-            captures: table(captures), proxy: table([(0, proxy)]), inboundPorts: table([]), listeners: table([]),
+            captures: table(captures), proxy: table([(0, proxy)]), routes: table(routes), inboundPorts: table([]),
+            listeners: table([]),
             workloads: table(workloads), addresses: table(addresses), cgroups: table([]), policies: table(policies),
             policyIdentities: table(policyIdentities), policyPorts: table(policyPorts),
             policyPrefixes: prefixes(policyPrefixes), policyRanges: ranges(policyRanges),
             policyRules: table(policyRules), names: table(names),
             settings: table([(0, settings)]), backendLoad: table(loads), serviceState: table([]),
             affinity: table(affinity),
-            cgroupCache: table([]), conduct: table([]), acceleration: table([]),
+            cgroupCache: table([]), pairs: table(pairs), conduct: table([]), acceleration: table([]),
             traffic: table([]), ruleCounters: table(ruleCounters), nodeCounters: table([]),
             tuples: table([]), origins: table([]))
     }

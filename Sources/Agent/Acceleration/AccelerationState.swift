@@ -17,13 +17,18 @@ struct AccelerationState: Encodable {
 extension Agent {
     /// A node pays only for what its rules need.
     func probeIfNeeded(_ snapshot: MeshSnapshot) {
-        guard options.acceleration.mode != .off, !AccelerationOptions.optedIn(snapshot).isEmpty else { return }
+        guard options.acceleration.mode != .off, plane.redirectProblem == nil,
+            !AccelerationOptions.optedIn(snapshot).isEmpty
+        else { return }
         behaviour.demand()
     }
 
+    /// Why nothing may be accelerated on this node, in a sentence; nil: it may.
+    var laneProblem: String? { plane.redirectProblem ?? behaviour.laneProblem }
+
     /// What may go from socket to socket, with what is known now.
     func accelerationDecision(_ snapshot: MeshSnapshot) -> Acceleration {
-        options.acceleration.decide(snapshot, acceleration.verdicts, isKernelFit: behaviour.allowsAcceleration)
+        options.acceleration.decide(snapshot, acceleration.verdicts, isKernelFit: laneProblem == nil)
     }
 
     var accelerationState: AccelerationState {
@@ -33,7 +38,7 @@ extension Agent {
         }
         guard options.acceleration.mode != .off else { return state(.off, "weftd was started with --acceleration off") }
         guard optedIn > 0 else { return state(.off, "no workload of this node has opted in (acceleration: On)") }
-        if let problem = behaviour.laneProblem { return state(.off, problem) }
+        if let problem = laneProblem { return state(.off, problem) }
         if plane.acceleration.isPaused { return state(.paused, "nothing is redirected for now, on any connection") }
         let count = plane.acceleration.workloads.count
         guard count > 0 else { return state(.off, "no workload that has opted in was seen to be fit for it yet") }

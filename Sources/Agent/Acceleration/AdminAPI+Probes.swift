@@ -1,5 +1,6 @@
 import Doctor
 import FoundationEssentials
+import KernelPlane
 
 /// What the admin API says of the accelerated lane's ground.
 extension AdminAPI {
@@ -32,8 +33,9 @@ extension AdminAPI {
     private var probes: Answer {
         let behaviour = agent.behaviour
         return Answer(
-            lane: agent.accelerationState, isRunning: behaviour.isRunning, problem: behaviour.problem,
-            enablesAcceleration: behaviour.allowsAcceleration, report: behaviour.report)
+            lane: agent.accelerationState, isRunning: behaviour.isRunning,
+            problem: agent.plane.redirectProblem ?? behaviour.problem,
+            enablesAcceleration: agent.laneProblem == nil, report: behaviour.report)
     }
 
     private static func encode(_ value: some Encodable) -> [UInt8] {

@@ -26,9 +26,6 @@ final class BehaviourService {
         mailbox = reactor.mailbox
     }
 
-    /// Whether redirected connections are right here, as far as is known.
-    var allowsAcceleration: Bool { report?.enablesAcceleration ?? false }
-
     /// Whether FIONREAD says how much waits on redirected connections; nil: not known.
     var isFIONREADRight: Bool? { report?.isFIONREADRight }
 

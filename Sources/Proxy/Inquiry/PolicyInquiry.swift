@@ -99,10 +99,11 @@ public struct PolicyExplainer: Sendable {
     let table: AuthorizationTable
     let identifiers: RouteIdentifiers
 
-    public init(_ snapshot: MeshSnapshot) {
+    /// - Parameter trustedHops: of the agent (see `AuthorizationTable`).
+    public init(_ snapshot: MeshSnapshot, trustedHops: Int = 0) {
         self.snapshot = snapshot
         identifiers = RouteIdentifiers(numbering: snapshot)
-        table = AuthorizationTable(snapshot, identifiers: identifiers)
+        table = AuthorizationTable(snapshot, identifiers: identifiers, trustedHops: trustedHops)
     }
 
     public func explain(_ inquiry: PolicyInquiry) throws(InquiryProblem) -> PolicyAccount {

@@ -68,11 +68,12 @@ public struct RequestExplainer: Sendable {
     let authorization: AuthorizationTable
     private let identifiers: RouteIdentifiers
 
-    public init(_ snapshot: MeshSnapshot) {
+    /// - Parameter trustedHops: of the agent (see `AuthorizationTable`).
+    public init(_ snapshot: MeshSnapshot, trustedHops: Int = 0) {
         self.snapshot = snapshot
         identifiers = RouteIdentifiers(numbering: snapshot)
         table = RouteTable(snapshot, identifiers: identifiers)
-        authorization = AuthorizationTable(snapshot, identifiers: identifiers)
+        authorization = AuthorizationTable(snapshot, identifiers: identifiers, trustedHops: trustedHops)
     }
 
     public func explain(_ inquiry: RequestInquiry) throws(InquiryProblem) -> RequestAccount {

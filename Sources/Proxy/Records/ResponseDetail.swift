@@ -2,7 +2,7 @@
 /// the access log.
 public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case viaUpstream, directResponse, redirected, corsPreflight
-    case routeNotFound, invalidBackend, noHealthyUpstream, upstreamOverflow, failFast
+    case routeNotFound, invalidBackend, noHealthyUpstream, upstreamOverflow
     case requestTimeout, perTryTimeout, connectFailure, connectTimeout, upstreamReset, upstreamProtocolError
     case retryLimit, retryBudget, rateLimited, quotaExceeded, faultAbort, faultDelay
     case malformedRequest, headTooLarge, uriTooLong, tooManyFields, headTimeout, bodyTimeout, pathRejected
@@ -26,7 +26,6 @@ public enum ResponseDetail: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         case .invalidBackend: "invalid_backend"
         case .noHealthyUpstream: "no_healthy_upstream"
         case .upstreamOverflow: "upstream_overflow"
-        case .failFast: "fail_fast"
         case .requestTimeout: "response_timeout"
         case .perTryTimeout: "upstream_per_try_timeout"
         case .connectFailure: "upstream_connect_failure"

@@ -256,15 +256,9 @@ extension Worker {
             return
         }
         switch generations[generation].clusters[cluster].waits(for: reason, now: now) {
-        case .fail:
-            let detail: ResponseDetail = reason == .allUnhealthy ? .failFast : .noHealthyUpstream
-            reply(exchange, 503, detail, .noHealthyUpstream)
-        case .wait(let end):
-            if now >= end {
-                reply(exchange, 503, .failFast, .noHealthyUpstream)
-            } else {
-                queue(exchange)
-            }
+        case .wait(let end) where now < end: queue(exchange)
+        // Whether it has waited or not, Envoy has one word for it.
+        case .wait, .fail: reply(exchange, 503, .noHealthyUpstream, .noHealthyUpstream)
         }
     }
 

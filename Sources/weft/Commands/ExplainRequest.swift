@@ -38,13 +38,16 @@ struct ExplainRequest: ParsableCommand {
     @Option(help: ArgumentHelp("Read this configuration instead of asking the agent.", valueName: "dir"))
     var config: String?
 
+    @OptionGroup var proxies: TrustedProxiesOption
     @OptionGroup var runtime: RunOptions
     @OptionGroup var format: OutputOptions
+
+    func validate() throws { try proxies.check(config) }
 
     func run() throws {
         let headers = try header.map { text throws(Failure) in try RequestInquiry.Header(line: text) }
         let inquiry = RequestInquiry(method: method, url: url, headers: headers, from: from)
-        let account = try ProxySource(config: config, runtime).explain(inquiry)
+        let account = try ProxySource(config: config, runtime, trustedProxies: proxies.count).explain(inquiry)
         format.print(account.value) { Self.page(account, $0) }
         if account.outcome == .refuse { throw end(with: .no) }
     }

@@ -41,12 +41,14 @@ extension PolicyCommand {
         @Option(help: ArgumentHelp("Decide as this configuration has it.", valueName: "dir"))
         var config: String?
 
+        @OptionGroup var proxies: TrustedProxiesOption
         @OptionGroup(title: "Request") var request: PolicyRequestOptions
         @OptionGroup var runtime: RunOptions
         @OptionGroup var pins: PinOptions
         @OptionGroup var format: OutputOptions
 
         func validate() throws {
+            try proxies.check(config)
             if let sourceIP, IPAddress(sourceIP) == nil { throw ValidationError("'\(sourceIP)' is not an IP address.") }
         }
 
@@ -115,7 +117,7 @@ extension PolicyCommand {
 
         /// Without an agent.
         private func run(_ snapshot: MeshSnapshot) throws {
-            let source = ProxySource.snapshot(snapshot)
+            let source = ProxySource.snapshot(snapshot, trustedProxies: proxies.count)
             let accounts = try targets(in: snapshot).map { workload, port, service in
                 try source.test(
                     PolicyInquiry(

@@ -3,7 +3,7 @@ import Mesh
 import WeftABI
 
 extension MapTable {
-    static var proxyTables: [MapTable] { [captures, proxy, inboundPorts, listeners, origins] }
+    static var proxyTables: [MapTable] { [captures, proxy, routes, inboundPorts, listeners, origins] }
 
     private static let captures = MapTable(
         "captures", "Services whose connections go through the proxy", keyForm: "shop/web:80",
@@ -36,6 +36,46 @@ extension MapTable {
             }
             return [Field("ipv4", place(proxy.outbound4)), Field("ipv6", place(proxy.outbound6))]
         })
+
+    private static let routes = MapTable(
+        "routes", "How route templates are recognised in requests, symbol by symbol",
+        keyForm: "shop/web:80, or TABLE/STATE/SYMBOL (as 'map dump' shows it)",
+        reader: { $0.routes },
+        parse: { text, resolver in
+            // A root: where a service's requests begin.
+            let ids = (try? resolver.serviceIDs(text)) ?? []
+            return ids.first.map { weft_route_key(table: $0, symbol: WEFT_SYMBOL_ROOT, state: 0, reserved: 0) }
+        },
+        key: { key, resolver in
+            key.isRoot
+                ? resolver.serviceName(key.table)
+                : "\(hexadecimal(key.table))/\(key.state)/\(symbol(key.symbol))"
+        },
+        fields: { key, step, resolver in
+            [
+                // Services with the same templates have the same table.
+                Field("table", .string(hexadecimal(key.isRoot ? step.table : key.table))),
+                Field("state", key.isRoot ? .null : Value(key.state)),
+                Field("symbol", key.isRoot ? .null : .string(symbol(key.symbol))),
+                Field("next", step.state == 0 ? .null : Value(step.state)),
+                Field("template", step.route == 0 ? .null : Value(step.route)),
+                Field("restTemplate", step.rest == 0 ? .null : Value(step.rest), title: "TEMPLATE OF THE REST"),
+                Field(
+                    "service", key.isRoot ? resolver.value(key.table) : .null,
+                    text: key.isRoot ? resolver.serviceName(key.table) : "-"),
+            ]
+        })
+
+    /// Texts are in the map as hashes: of methods it is known which; a segment of a path stays one.
+    private static func symbol(_ hash: UInt64) -> String {
+        hash == WEFT_SYMBOL_ANY ? "any" : methods[hash] ?? hexadecimal(hash)
+    }
+
+    private static let methods = Dictionary(
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"].map { method in
+            var text = method
+            return (text.withUTF8 { unsafe weft_symbol_of($0.baseAddress, UInt32($0.count)) }, method)
+        }, uniquingKeysWith: { first, _ in first })
 
     private static let inboundPorts = MapTable(
         "inbound_ports", "Ports with rules of their own for connections from outside of the mesh, or to it",
@@ -103,6 +143,11 @@ extension MapTable {
                     text: resolver.name(origin.destination, none: "-")),
             ]
         })
+}
+
+extension weft_route_key {
+    /// Whether it is where a service's requests begin, and no step.
+    fileprivate var isRoot: Bool { symbol == WEFT_SYMBOL_ROOT }
 }
 
 extension weft_capture {

@@ -15,6 +15,7 @@ extension NodeMaps {
         maglev = pinnedTables("maglev", in: directory)
         captures = pinned("captures", in: directory)
         proxy = pinned("proxy", in: directory)
+        routes = pinned("routes", in: directory)
         inboundPorts = pinned("inbound_ports", in: directory)
         listeners = pinned("listeners", in: directory)
         workloads = pinned("workloads", in: directory)
@@ -32,6 +33,7 @@ extension NodeMaps {
         serviceState = pinned("service_state", in: directory)
         affinity = pinned("affinity", in: directory)
         cgroupCache = pinned("cgroup_cache", in: directory)
+        pairs = inUse(pinned("pairs", in: directory))
         conduct = pinned("conduct", in: directory)
         acceleration = pinnedCounters("acceleration", in: directory)
         traffic = pinnedCounters("traffic", in: directory)
@@ -119,6 +121,19 @@ private func withPlaces(
             return placed.map { ($0.value.key, $0.value.tuple) } + (try tuples.entries())
         },
         size: tuples.size)
+}
+
+/// The pairs that are connections: every place of the array is there from the start.
+private func inUse(_ pairs: MapReader<UInt32, weft_pair>) -> MapReader<UInt32, weft_pair> {
+    @Sendable func isUsed(_ pair: weft_pair) -> Bool { pair.client != 0 && pair.client != .max }
+    return MapReader(
+        get: { place in try pairs.get(place).flatMap { isUsed($0) ? $0 : nil } },
+        entries: { try pairs.entries().filter { isUsed($0.value) } },
+        size: {
+            var size = try pairs.size()
+            size.entries = try pairs.entries().count { isUsed($0.value) }
+            return size
+        })
 }
 
 private func pinnedCounters<Key: BitwiseCopyable, Value: BitwiseCopyable>(

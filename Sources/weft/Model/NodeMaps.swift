@@ -31,6 +31,7 @@ struct NodeMaps {
     var maglev: MapReader<UInt64, [UInt64]>
     var captures: MapReader<UInt64, weft_capture>
     var proxy: MapReader<UInt32, weft_proxy>
+    var routes: MapReader<weft_route_key, weft_route_step>
     var inboundPorts: MapReader<weft_inbound_key, weft_inbound_port>
     var listeners: MapReader<weft_listener_key, weft_listener>
     var workloads: MapReader<UInt64, weft_workload>
@@ -48,6 +49,8 @@ struct NodeMaps {
     var serviceState: MapReader<UInt64, weft_service_state>
     var affinity: MapReader<weft_affinity_key, weft_affinity>
     var cgroupCache: MapReader<UInt64, weft_cgroup_identity>
+    /// Those that are in use.
+    var pairs: MapReader<UInt32, weft_pair>
     var conduct: MapReader<UInt64, weft_conduct>
     /// Summed over the CPUs, as the three that follow.
     var acceleration: MapReader<weft_acceleration_key, weft_acceleration>

@@ -6,15 +6,16 @@ import Proxy
 /// Where questions about the proxy lane are answered: by the agent, or from a configuration directory without one.
 enum ProxySource {
     case agent(AdminClient)
-    case snapshot(MeshSnapshot)
+    /// - Parameter trustedProxies: of an agent that would have it.
+    case snapshot(MeshSnapshot, trustedProxies: Int = 0)
 
     /// - Parameter config: a directory; nil: the agent is asked.
-    init(config: String?, _ run: RunOptions) throws(Failure) {
+    init(config: String?, _ run: RunOptions, trustedProxies: Int = 0) throws(Failure) {
         guard let config else {
             self = .agent(AdminClient(runDirectory: run.directory))
             return
         }
-        self = .snapshot(try Self.snapshot(of: config))
+        self = .snapshot(try Self.snapshot(of: config), trustedProxies: trustedProxies)
     }
 
     /// What a configuration directory means.
@@ -31,7 +32,7 @@ enum ProxySource {
         switch self {
         case .agent(let client):
             return try client.get("/v1/routes?service=\(service)", as: [RouteListing].self)
-        case .snapshot(let snapshot):
+        case .snapshot(let snapshot, _):
             guard let ports = RouteListing.of(service, in: snapshot) else {
                 throw .no("there is no service \(service)")
             }
@@ -55,9 +56,9 @@ enum ProxySource {
     func test(_ inquiry: PolicyInquiry) throws(Failure) -> PolicyAccount {
         switch self {
         case .agent(let client): return try Self.ask(client, "/v1/policy/test", inquiry)
-        case .snapshot(let snapshot):
+        case .snapshot(let snapshot, let trustedProxies):
             do throws(InquiryProblem) {
-                return try PolicyExplainer(snapshot).explain(inquiry)
+                return try PolicyExplainer(snapshot, trustedHops: trustedProxies).explain(inquiry)
             } catch {
                 throw .no("\(error)")
             }
@@ -67,9 +68,9 @@ enum ProxySource {
     func explain(_ inquiry: RequestInquiry) throws(Failure) -> RequestAccount {
         switch self {
         case .agent(let client): return try Self.ask(client, "/v1/explain", inquiry)
-        case .snapshot(let snapshot):
+        case .snapshot(let snapshot, let trustedProxies):
             do throws(InquiryProblem) {
-                return try RequestExplainer(snapshot).explain(inquiry)
+                return try RequestExplainer(snapshot, trustedHops: trustedProxies).explain(inquiry)
             } catch {
                 throw .no("\(error)")
             }

@@ -16,6 +16,13 @@ extension NodeTests {
                         "--connections", "60", "--total", Host.isLong ? "5000" : "300", "--bytes",
                         Host.isLong ? "5000000000" : "300000000", "--abort", "0", "--stall", "100",
                     ])
+                try eventually("connections of the client are among the pairs", within: 20) {
+                    try mesh.node.weftJSON("map", "dump", "pairs").array.contains {
+                        $0["source"].string == "shop/client" && $0["destination"].string == "shop/server"
+                            && $0["service"].string?.hasPrefix("shop/web") == true
+                            && $0["fromClient"]["redirectedBytes"].int ?? 0 > 0
+                    }
+                }
                 let (own, servers) = try Soak.finish(client, [server], within: 120)
                 #expect(own.failure == nil && servers[0].failure == nil)
                 func counted(_ name: String, _ metrics: Metrics) -> Int {

@@ -47,6 +47,43 @@ extension NodeTests {
             }
         }
 
+        @Test(
+            "--trusted-proxies says whose X-Forwarded-For is believed, by requests and by questions",
+            arguments: [0, 1, 2])
+        func trustedProxies(count: Int) throws {
+            let rules = """
+                [{ from: [{ source: { remoteIpBlocks: [203.0.113.0/24] } }] }]
+                """
+            let policy = Manifest.policy("by-address", action: "ALLOW", app: "web", rules: rules)
+            try HTTPMesh.run(policy, flags: ["--trusted-proxies", "\(count)"]) { mesh in
+                // Each proxy adds the address that it has seen at the right.
+                let cases: [(field: String?, believed: [Int])] = [
+                    (nil, []), ("203.0.113.7", [1]), ("198.51.100.1", []), ("203.0.113.7, 198.51.100.1", [2]),
+                    ("198.51.100.1, 203.0.113.7", [1]), ("203.0.113.7, 198.51.100.1, 198.51.100.2", []),
+                ]
+                for one in cases {
+                    let isAllowed = one.believed.contains(count)
+                    let row = HTTPRequestRow(path: "/", headers: one.field.map { ["X-Forwarded-For": $0] } ?? [:])
+                    let reply = try mesh.send([row], from: "client")[0]
+                    #expect(reply.status == (isAllowed ? 200 : 403), "\(one)")
+                    let field = one.field.map { ["-H", "X-Forwarded-For: \($0)"] } ?? []
+                    let offline = ["--config", mesh.node.configDirectory]
+                    for question in [
+                        ["policy", "test", "--from", "shop/client", "--to", "shop/web-v1", "--port", "8080"],
+                        ["explain", "request", "GET", "http://web.shop/", "--from", "shop/client"],
+                    ] {
+                        let question = question + (question[0] == "policy" ? ["--path", "/"] : []) + field
+                        for place in [[], offline + ["--trusted-proxies", "\(count)"]] {
+                            let answer = try mesh.node.run(question + place)
+                            #expect(answer.status == (isAllowed ? 0 : 1), "\(question + place): \(answer)")
+                        }
+                        #expect(try mesh.node.run(question + offline).status == 1)
+                        #expect(try mesh.node.run(question + ["--trusted-proxies", "1"]).status == 2)
+                    }
+                }
+            }
+        }
+
         @Test("weft flows --denied names the rule; weft policy backtest says what other policies would change")
         func flows() throws {
             let policy = Manifest.policy("only-alice", action: "ALLOW", app: "web", rules: Manifest.from("alice"))

@@ -69,8 +69,11 @@ final class Node {
     }
 
     /// Starts an agent, and waits until it is ready.
-    func start(_ extra: [String] = []) throws {
-        let agent = try sandbox.start(agentArguments(extra), namespace: namespace, isAgent: true)
+    ///
+    /// - Parameter environment: of the agent, beside the test's own.
+    func start(_ extra: [String] = [], environment: [String: String] = [:]) throws {
+        let agent = try sandbox.start(
+            agentArguments(extra), namespace: namespace, environment: environment, isAgent: true)
         self.agent = agent
         try eventually("weftd is ready", within: 30) {
             guard agent.isRunning else {
@@ -81,9 +84,9 @@ final class Node {
     }
 
     /// Starts an agent with this configuration, and waits until it is programmed.
-    func start(_ yaml: String, _ extra: [String] = []) throws {
+    func start(_ yaml: String, _ extra: [String] = [], environment: [String: String] = [:]) throws {
         try write(yaml)
-        try start(extra)
+        try start(extra, environment: environment)
         try eventually("the configuration is programmed", within: 20) {
             guard (try? scrape().sum("weft_config_generation")) ?? 0 >= 1 else { return false }
             return true

@@ -106,8 +106,8 @@ final class TestProxy: Sendable {
     }
 
     /// Waits until it holds, at most three seconds.
-    static func eventually(_ condition: () -> Bool) -> Bool {
-        for _ in 0..<300 {
+    static func eventually(within seconds: Int = 3, _ condition: () -> Bool) -> Bool {
+        for _ in 0..<seconds * 100 {
             if condition() { return true }
             usleep(10_000)
         }
