@@ -63,6 +63,7 @@ public final class KernelPlane {
     private let redirect: Loader.Redirect
     private var inboundPolicies: InboundPolicies
     private var agentLinks: Loader.AgentLinks?
+    private var agentHold: Link?
     /// The id of the agent's own cgroup; 0 without a proxy.
     private let agentCgroup: UInt64
     private var reconciler: MapReconciler
@@ -455,6 +456,11 @@ public final class KernelPlane {
                 let cgroup = FileSystem.openDirectory(options.cgroup)
                 try hold.program.attach(toCgroup: cgroup).pin(at: pin)
             }
+            // The agent reads as applications do, and may be elsewhere.
+            if agentHold == nil, let path = options.proxy?.cgroup, !"\(path)/".hasPrefix("\(options.cgroup)/") {
+                let cgroup = FileSystem.openDirectory(path)
+                agentHold = try hold.program.attach(toCgroup: cgroup)
+            }
         }
         acceleration = next
     }
@@ -543,6 +549,7 @@ public final class KernelPlane {
     /// Says in the maps that no agent runs; the programs go on.
     public func leave() {
         agentLinks = nil
+        agentHold = nil
         settings.agent_pid = 0
         try? reconciler.maps.settings.set(0, settings)
     }
