@@ -4,6 +4,9 @@ extension ClusterState {
     /// Endpoints that one client's requests are spread over at most, when the kernel's programs do it.
     static let spread = 4
 
+    /// Whether requests are sent to an endpoint, as far as was known when it was asked for one last.
+    func isUsable(_ endpoint: EndpointIndex) -> Bool { endpoints[endpoint.index].tier != nil }
+
     /// Over how many endpoints requests may be spread evenly; nil: something else than chance decides, or has to be told of
     /// each request.
     mutating func evenEndpoints(now: UInt64) -> Int? {

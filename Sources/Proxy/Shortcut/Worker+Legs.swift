@@ -114,7 +114,10 @@ extension Worker {
             guard upstream != .max else { continue }
             let pool = Int(upstreams[upstream].pool)
             let cluster = pools[pool].cluster
-            if !pools[pool].isRetired, cluster >= 0, let ordinal = place.clusters.firstIndex(of: cluster) {
+            if !pools[pool].isRetired, cluster >= 0, let ordinal = place.clusters.firstIndex(of: cluster),
+                let endpoint = endpoint(of: upstreams[upstream].pool, in: cluster),
+                generations[generations.current].clusters[cluster].isUsable(endpoint)
+            {
                 creditResponses(upstream)
                 upstreams[upstream].straightResponses = 0
                 memory.attach(

@@ -7,8 +7,8 @@ import WeftABI
 // bpf/abi_shortcut.h has the protocol.
 extension Worker {
     /// Offers in a row without a request that was taken, after which none is made for as many requests as `patience`.
-    private static let fruitlessOffers: UInt8 = 4
-    private static let patience: UInt8 = 64
+    private static let fruitlessOffers: UInt8 = 8
+    private static let patience: UInt8 = 8
 
     /// The socket of a captured connection's client, if the programs may decide about its requests; 0: they may not.
     func shortcutClient(_ origin: ConnectionOrigin) -> UInt64 {

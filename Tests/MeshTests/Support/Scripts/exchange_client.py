@@ -1,7 +1,9 @@
 """Asks exchange_server.py through a mesh, and checks every byte: exchange_client.py HOST PORT [--connections N] ...
 
 Requests are of all kinds: with and without bodies, in one piece and in many, one after the other and several at once, on
-connections that last and on some that break. Prints a JSON object: requests, answers by status, what was wrong.
+connections that last and on some that break. Prints a JSON object: requests, answers by status, what was wrong; by server
+and by path when the last answer came (seconds since 1970); a digest of all that servers have told of what came to them.
+What is asked for under a number is always the same.
 """
 
 import argparse
@@ -31,28 +33,30 @@ class Client:
     def __init__(self, options):
         self.options, self.random = options, random.Random(options.seed)
         self.numbers = itertools.count(options.first)
-        self.statuses, self.servers = collections.Counter(), collections.Counter()
+        self.statuses, self.servers, self.refused = (collections.Counter() for _ in range(3))
         self.failures, self.aborted, self.connections = [], 0, 0
+        self.last, self.digests = {}, []
         self.deadline = time.monotonic() + options.seconds if options.seconds else None
         self.left = options.requests
 
     # Asking.
 
-    def size(self):
-        return self.random.choices(
-            (0, self.random.randint(1, 300), self.random.randint(1, 30000), self.random.randint(1, self.options.largest)),
-            (30, 50, 17, 3))[0]
+    def size(self, pick):
+        return pick.choices(
+            (0, pick.randint(1, 300), pick.randint(1, 30000), pick.randint(1, self.options.largest)), (30, 50, 17, 3))[0]
 
     def request(self):
         """(number, method, bytes, what to expect)"""
-        pick, number = self.random, next(self.numbers)
+        number = next(self.numbers)
+        # The same for the same number, whatever has become of those before it.
+        pick = random.Random(number)
         method = pick.choices(("GET", "POST", "PUT", "HEAD", "DELETE"), (60, 20, 10, 5, 5))[0]
         status = pick.choices((200, 201, 204, 304, 404, 500, 503), (70, 5, 5, 5, 9, 3, 3))[0]
         if self.options.plain:
             method, status = pick.choices(("GET", "POST"), (80, 20))[0], 200
         mode = "whole" if self.options.plain else pick.choices(
             ("whole", "two", "pieces", "chunked", "close"), (50, 20, 15, 13, 2))[0]
-        length, sent = self.size(), self.size() if method in ("POST", "PUT") else 0
+        length, sent = self.size(pick), self.size(pick) if method in ("POST", "PUT") else 0
         path = pick.choice(self.options.paths)
         pause = 0 if self.options.plain else pick.random() < 0.2
         target = f"{path}?id={number}&n={length}&m={mode}&s={status}&t={int(pause)}"
@@ -103,9 +107,12 @@ class Client:
             if status not in self.options.tolerated and not (
                     status == 403 and expected["path"].startswith("/denied")):
                 raise Failure(f"{status} by the mesh for {expected}: {fields}")
+            self.refused[expected["path"]] += 1
             await self.read_body(reader, fields, expected, status)
             return not closes
-        self.servers[fields.get("x-server")] += 1
+        self.servers[fields["x-server"]] += 1
+        self.last[fields["x-server"]] = self.last[expected["path"]] = time.time()
+        self.digests.append(f"{expected['number']} {status} {fields['x-head']} {fields['x-digest']}")
         if expected["path"].startswith("/denied"):
             raise Failure(f"{expected} was let pass")
         if int(fields["x-id"]) != expected["number"] or status != expected["status"]:
@@ -135,8 +142,7 @@ class Client:
     def goes_on(self):
         if self.failures and not self.options.keep_going:
             return False
-        self.left -= 1
-        return self.left >= 0 and (not self.deadline or time.monotonic() < self.deadline)
+        return self.left > 0 and (not self.deadline or time.monotonic() < self.deadline)
 
     async def converse(self):
         """One connection, until it ends."""
@@ -151,6 +157,7 @@ class Client:
                     if expected["mode"] == "close":
                         burst = burst[:place + 1]
                         break
+                self.left -= len(burst)
                 wire = b"".join(wire for wire, _ in burst)
                 if self.random.random() < self.options.abort:
                     writer.write(wire[:self.random.randint(1, len(wire))])
@@ -183,7 +190,8 @@ class Client:
         print(json.dumps({
             "requests": sum(self.statuses.values()), "statuses": self.statuses, "servers": self.servers,
             "connections": self.connections, "aborted": self.aborted, "failures": self.failures[:5],
-            "failed": len(self.failures),
+            "failed": len(self.failures), "refused": self.refused, "last": self.last,
+            "digest": hashlib.sha1("\n".join(sorted(self.digests)).encode()).hexdigest(), "answered": len(self.digests),
         }), flush=True)
 
 

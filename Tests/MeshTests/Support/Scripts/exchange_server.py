@@ -67,7 +67,7 @@ class Server:
         # What a proxy may change: what is about a connection, and how a body's length is told.
         told = [lines[0]] + sorted(
             f"{name.lower()}:{value.strip()}" for name, value in fields
-            if name.lower() not in ("connection", "keep-alive", "content-length", "transfer-encoding"))
+            if name.lower() not in ("connection", "keep-alive", "content-length", "transfer-encoding", "x-request-id"))
         length, status = int(query.get("n", 0)), int(query.get("s", 200))
         answer = [
             f"HTTP/1.1 {status} Answer", f"x-id: {number}", f"x-server: {self.name}",
