@@ -71,6 +71,13 @@ class ProxyLane:
             start = ["nginx", "-p", where, "-e", "stderr", "-c", peers.backend(where, self.backend_port)]
         stack.enter_context(process(inside(start, self.backend_group, core=self.load_core), log))
         self.await_answer("127.0.0.1", self.backend_port)
+        # Of everybody but Weft.
+        self.plain_port = self.backend_port
+        if self.accelerated:
+            self.plain_port = free_port()
+            start = peers.answering(os.path.join(directory, "plain"), self.plain_port)
+            stack.enter_context(process(inside(start, outside, core=self.load_core), log))
+            self.await_answer("127.0.0.1", self.plain_port)
 
         self.proxies = []
         envoy = peers.install_envoy(self.root)
@@ -78,7 +85,7 @@ class ProxyLane:
             ("nginx", peers.nginx), ("HAProxy", peers.haproxy), ("Envoy", lambda *a: peers.envoy(envoy, *a)),
         ):
             port = free_port()
-            command = make(os.path.join(directory, name), port, self.backend_port)
+            command = make(os.path.join(directory, name), port, self.plain_port)
             child = stack.enter_context(process(inside(command, outside, core=self.proxy_core), log))
             self.await_answer("127.0.0.1", port)
             self.proxies.append(Proxy(name, "127.0.0.1", port, child.pid))
@@ -86,6 +93,13 @@ class ProxyLane:
         self.await_answer(SERVICE, 80)
         self.proxies.append(Proxy("Weft", SERVICE, 80, agent.pid))
         self.weft = self.proxies[-1]
+
+    def lane_options(self):
+        """The agent's flags where connections are accelerated: here every request is the agent's."""
+        return ["--shortcut", "off"]
+
+    def write_more(self, config):
+        """What the configuration has besides the services and their rules."""
 
     def start_agent(self, stack, directory, pins):
         config = os.path.join(directory, "mesh")
@@ -108,7 +122,7 @@ class ProxyLane:
         )
         more = []
         if self.accelerated:
-            more = ["--acceleration", "opted-in", "--acceleration-control", "0"]
+            more = ["--acceleration", "opted-in", "--acceleration-control", "0"] + self.lane_options()
             text += (
                 "  acceleration: On\n---\n"
                 "apiVersion: weft.dev/v1alpha1\nkind: Workload\nmetadata: { name: backend, namespace: bench }\n"
@@ -116,6 +130,7 @@ class ProxyLane:
                 f"  ports: [{{ name: http, port: {self.backend_port} }}]\n  acceleration: On\n"
             )
         peers.write(os.path.join(config, "mesh.yaml"), text)
+        self.write_more(config)
         peers.write(os.path.join(config, "routes.yaml"), peers.route_manifest("web"))
         peers.write(os.path.join(config, "large.yaml"), peers.route_manifest("large", self.large))
         agent = Agent(
@@ -125,6 +140,7 @@ class ProxyLane:
                 for argument in (f"--{flag}-listen", f"127.0.0.1:{free_port()}")
             ],
         )
+        self.agent_metric = agent.metric
         return stack.enter_context(agent.running([self.proxy_core]))
 
     def as_client(self, *command):
@@ -180,7 +196,7 @@ class ProxyLane:
 
     def measure_direct(self):
         """Requests a second of the same client and backend without any proxy or mesh."""
-        url = f"http://127.0.0.1:{self.backend_port}{BODIES['64 B']}"
+        url = f"http://127.0.0.1:{self.plain_port}{BODIES['64 B']}"
         output = self.as_outsider("wrk", "-t1", "-c32", f"-d{self.seconds}s", url)
         return float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1))
 

@@ -51,6 +51,9 @@ public struct RequestAccount: Codable, Sendable, Equatable {
     public var rule: String?
     /// Where it goes: `namespace/name:port`, with `/subset` if there is one.
     public var cluster: String?
+    /// Whether the kernel decides about it past the proxy (`taken`), or why not; nil: it is none of the proxy's, or the proxy
+    /// answers it.
+    public var shortcut: String? = nil
     /// How that was found, in order.
     public var steps: [String]
 }
@@ -130,18 +133,30 @@ public struct RequestExplainer: Sendable {
             case .redirect, .respond, .preflight: .answer
             case .refuse: .refuse
             }
-        let steps = steps + explanation.steps + access.steps
+        var steps = steps + explanation.steps + access.steps
         if let refusal = access.refusal {
             return RequestAccount(
                 service: "\(service):\(target.port)", outcome: .refuse, status: refusal == .pathRejected ? 400 : 403,
                 detail: refusal.text, rule: access.rule, cluster: nil, steps: steps)
+        }
+        var shortcut: String?
+        if outcome == .forward {
+            let lines = ["\(inquiry.method) \(target.path) HTTP/1.1", "host: \(host)"]
+                + request.headers.map { "\($0.name): \($0.value)" } + ["", ""]
+            let refusal = ShortcutInquiry(table: table, authorization: authorization, snapshot: snapshot).refusal(
+                service: identifier, source: source.map { (request.source, $0) }, host: host,
+                head: Array(lines.joined(separator: "\r\n").utf8))
+            steps.append(
+                refusal.map { "through the agent: \($0)" }
+                    ?? "past the agent: the kernel decides it, once the agent has served the connection's first request")
+            shortcut = refusal ?? "taken"
         }
         return RequestAccount(
             service: "\(service):\(target.port)", outcome: outcome,
             status: decision.status == 0 ? nil : decision.status, detail: decision.detail.text,
             rule: decision.rule < 0 ? nil : table.ruleTitles[Int(decision.rule)],
             cluster: decision.cluster < 0 ? nil : table.clusters[Int(decision.cluster)].key.description,
-            steps: steps)
+            shortcut: shortcut, steps: steps)
     }
 
     // MARK: Names
