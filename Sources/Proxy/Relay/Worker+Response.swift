@@ -213,7 +213,7 @@ extension Worker {
             endAttempt(exchange, .reset)
             // What is no HTTP is a reset to the conditions of retries, as in Envoy.
             if case .retry(let delay) = decideRetry(exchange, AttemptFailure(.reset)) {
-                retry(exchange, after: delay)
+                retry(exchange, after: delay, AttemptFailure(.reset))
                 return .over
             }
             reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
@@ -331,7 +331,7 @@ extension Worker {
         case .retry(let delay):
             exchanges[exchange].keepsUpstream = false
             endAttempt(exchange, .none)
-            retry(exchange, after: delay)
+            retry(exchange, after: delay, failure)
             return true
         case .stop(.attemptsUsed):
             exchanges[exchange].record.flags.insert(.retryLimitExceeded)
