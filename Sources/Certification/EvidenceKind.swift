@@ -37,7 +37,7 @@ public enum EvidenceKind: String, Codable, Sendable, CaseIterable {
         case .zeroCopyReceive: "what went around TCP cannot be mapped or received without a copy"
         case .zeroCopySend: "bytes are copied on their way around TCP, and their completion is never reported"
         case .truncate: "MSG_TRUNC does not throw away what went around TCP"
-        case .urgent: "the mark of urgent data is lost on the way around TCP"
+        case .urgent: "an urgent byte arrives among the others without its mark; a receive with MSG_OOB takes any"
         case .fionread: "FIONREAD may not count what went around TCP"
         case .registeredFiles: "which sockets requests with registered files of io_uring are about is not known"
         case .uring: "requests of io_uring cannot be watched on this kernel"

@@ -176,7 +176,8 @@ struct TrafficPolicyTests {
             HTTPMesh.trafficPolicy(
                 """
                 retry: { attempts: 1, conditions: [], headers: [X-Again] },
-                fault: { delay: { byRequest: true, percent: 5 }, abort: { byRequest: true } }
+                fault: { delay: { byRequest: true, percent: 5 }, abort: { byRequest: true },
+                         responseRateLimit: { byRequest: true, percent: 7 } }
                 """)
             + HTTPMesh.route("{ backendRefs: [{ name: web-v1, port: 80 }] }")
         let rule = try snapshot(HTTPMesh.services + text).routing().rules[0]
@@ -184,10 +185,17 @@ struct TrafficPolicyTests {
         #expect(
             rule.fault
                 == HTTPFault(
-                    delay: .init(milliseconds: nil, partsPerMillion: 50_000), abort: .init(status: nil)))
+                    delay: .init(milliseconds: nil, partsPerMillion: 50_000), abort: .init(status: nil),
+                    responseRateLimit: .init(kibibytesPerSecond: nil, partsPerMillion: 70_000)))
+        let fixed = HTTPMesh.trafficPolicy("fault: { responseRateLimit: { limitKbps: 64, percent: 10 } }")
+        let route = HTTPMesh.route("{ backendRefs: [{ name: web-v1, port: 80 }] }")
+        #expect(
+            try snapshot(HTTPMesh.services + fixed + route).routing().rules[0].fault
+                == HTTPFault(responseRateLimit: .init(kibibytesPerSecond: 64, partsPerMillion: 100_000)))
         for wrong in [
             "delay: { byRequest: false }", "delay: { byRequest: true, duration: 1s }",
-            "abort: { byRequest: true, status: 500 }",
+            "abort: { byRequest: true, status: 500 }", "responseRateLimit: { limitKbps: 0 }",
+            "responseRateLimit: { percent: 1 }",
         ] {
             let outcome = try load(HTTPMesh.services + HTTPMesh.trafficPolicy("fault: { \(wrong) }"))
             #expect(outcome.snapshot == nil, "\(wrong)")
@@ -298,7 +306,11 @@ struct TrafficPolicyTests {
         ),
         ("retry: { backoff: { base: 1s, max: 10ms } }", ["spec.retry.backoff: max cannot be shorter than base"]),
         ("retryBudget: { percent: 101 }", ["spec.retryBudget.percent: 101 is not a number (0...100)"]),
-        ("fault: {}", ["spec.fault: one of delay and abort is required"]),
+        ("fault: {}", ["spec.fault: one of delay, abort and responseRateLimit is required"]),
+        (
+            "fault: { responseRateLimit: { limitKbps: 1, byRequest: true } }",
+            ["spec.fault.responseRateLimit: one of limitKbps and byRequest is required"]
+        ),
         (
             "fault: { abort: { status: 503, grpcStatus: INTERNAL } }",
             ["spec.fault.abort: one of status, grpcStatus and byRequest is required"]

@@ -203,6 +203,25 @@ struct RedirectTests {
                 | WEFT_EVIDENCE_INQ.rawValue)
     }
 
+    /// Why applications that use them are not certified: sk_msg programs do not see the flags of a send.
+    @Test("urgent bytes lose their mark on the way around TCP, and keep their place; by TCP they have both")
+    func urgent() throws {
+        let sandbox = try Sandbox("redirecturgent")
+        let plane = try plane(sandbox)
+        let script = """
+            def urgent(c, s):
+                say(c, s, b'x'); say(s, c, b'y')
+                for d, flags in ((b'abc', 0), (b'!', socket.MSG_OOB), (b'def', 0)): c.send(d, flags)
+                poll = select.poll(); poll.register(s, select.POLLPRI); marked = bool(poll.poll(200))
+                print(marked, s.recv(1, socket.MSG_OOB) if marked else None, take(s, 6 if marked else 7))
+                say(c, s, b'after'); say(s, c, b'after')
+            urgent(*pair())
+            """
+        #expect(try run(sandbox, script) == "False None b'abc!def'\ndone")
+        #expect(try plane.setAcceleration(Acceleration()).isEmpty)
+        #expect(try run(sandbox, script) == "True b'!' b'abcdef'\ndone")
+    }
+
     @Test("a pause stops the next send, keeps the order, and ends without a new connection")
     func pause() throws {
         let sandbox = try Sandbox("redirectpause")

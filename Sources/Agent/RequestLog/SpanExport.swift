@@ -27,7 +27,7 @@ final class SpanExport: RequestLogConsumer {
 
     func take(_ entry: borrowing RequestLogEntry, _ names: MeshDirectory, _ clock: WallClock) {
         for span in SpanEncoder(names, clock: clock, node: node).spans(entry) { exporter.add(span) }
-        guard let trace = entry.trace, trace.isSampled else { return }
+        guard entry.subject == .request, let trace = entry.trace, trace.isSampled else { return }
         let record = entry.record
         let exemplar = Exemplar(
             traceID: (trace.traceHigh, trace.traceLow),

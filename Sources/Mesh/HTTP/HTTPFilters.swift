@@ -132,14 +132,33 @@ public struct HTTPFault: Sendable, Equatable {
         }
     }
 
+    /// How fast bodies of responses go to their clients.
+    public struct ResponseRateLimit: Sendable, Equatable {
+        /// KiB in a second, above 0. nil: as the request's `x-envoy-fault-throughput-response` says; without it there is no
+        /// limit.
+        public var kibibytesPerSecond: UInt32?
+        /// The request's `x-envoy-fault-throughput-response-percentage` can only make it less.
+        public var partsPerMillion: UInt32
+
+        public init(kibibytesPerSecond: UInt32?, partsPerMillion: UInt32 = 1_000_000) {
+            self.kibibytesPerSecond = kibibytesPerSecond
+            self.partsPerMillion = partsPerMillion
+        }
+    }
+
     public var delay: Delay?
     public var abort: Abort?
+    public var responseRateLimit: ResponseRateLimit?
     /// Only requests that match all of them.
     public var headers: [NamedMatch] = []
 
-    public init(delay: Delay? = nil, abort: Abort? = nil, headers: [NamedMatch] = []) {
+    public init(
+        delay: Delay? = nil, abort: Abort? = nil, responseRateLimit: ResponseRateLimit? = nil,
+        headers: [NamedMatch] = []
+    ) {
         self.delay = delay
         self.abort = abort
+        self.responseRateLimit = responseRateLimit
         self.headers = headers
     }
 }

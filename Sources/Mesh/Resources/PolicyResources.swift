@@ -32,6 +32,7 @@
 ///            backoff: { base: 25ms, max: 250ms }, avoidPreviousHosts: true }                  # Envoy's conditions
 ///   timeouts: { request: 10s, backendRequest: 2s }
 ///   fault: { delay: { duration: 1s, percent: 100 }, abort: { status: 503, percent: 0.1 },     # or grpcStatus: UNAVAILABLE
+///            responseRateLimit: { limitKbps: 64, percent: 10 }, # KiB/s of bodies, as Envoy's
 ///            headers: [{ name: x-fault, value: "yes" }] }                                     # as HTTPRoute matches them
 ///   retryBudget: { percent: 20, interval: 10s, minPerSecond: 10 }
 ///   rateLimits:

@@ -42,6 +42,7 @@ public enum KnownField: UInt8, BitwiseCopyable, Sendable, CaseIterable {
     case userAgent, contentType, date, server, location, retryAfter, age, vary, referer
     case forwarded, xForwardedFor, xForwardedProto, xForwardedHost, xRequestID
     case traceparent, tracestate, b3, xB3Traceid, xB3Spanid, xB3Parentspanid, xB3Sampled, xB3Flags
+    case grpcTraceBin
     case grpcStatus, grpcTimeout
     /// Any name that starts with `x-envoy-`.
     case envoy

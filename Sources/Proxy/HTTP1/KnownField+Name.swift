@@ -76,7 +76,12 @@ extension KnownField {
                 self = .xB3Sampled
             }
         case 13: if bytes.equals(name, ignoringCase: "authorization") { self = .authorization }
-        case 14: if bytes.equals(name, ignoringCase: "content-length") { self = .contentLength }
+        case 14:
+            if bytes.equals(name, ignoringCase: "content-length") {
+                self = .contentLength
+            } else if bytes.equals(name, ignoringCase: "grpc-trace-bin") {
+                self = .grpcTraceBin
+            }
         case 15: if bytes.equals(name, ignoringCase: "x-forwarded-for") { self = .xForwardedFor }
         case 16:
             if bytes.equals(name, ignoringCase: "x-forwarded-host") {

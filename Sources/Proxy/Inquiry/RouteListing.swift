@@ -116,6 +116,10 @@ extension RouteListing.Rule {
             let status = abort.status.map(String.init) ?? "as the request says"
             filters.append("abort \(status) for \(Double(abort.partsPerMillion) / 10_000)%")
         }
+        if let limit = rule.fault?.responseRateLimit {
+            let rate = limit.kibibytesPerSecond.map { "at \($0) KiB/s" } ?? "as fast as the request says"
+            filters.append("responses \(rate) for \(Double(limit.partsPerMillion) / 10_000)%")
+        }
         if let timeout = rule.timeouts.request { filters.append("timeout \(timeout) ms") }
         if let timeout = rule.timeouts.backendRequest { filters.append("backend timeout \(timeout) ms") }
         if let retry = rule.retry { filters.append("up to \(retry.attempts) retries") }

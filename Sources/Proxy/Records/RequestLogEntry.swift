@@ -13,12 +13,25 @@ public struct RequestConsumers: OptionSet, BitwiseCopyable, Sendable {
     static let count = 3
 }
 
+/// What of a request an entry is about.
+public enum RequestLogSubject: UInt8, BitwiseCopyable, Sendable {
+    /// The whole of it, as its client sees it.
+    case request
+    /// An attempt at it that another one followed.
+    case attempt
+    /// A copy of it for a mirror.
+    case mirror
+}
+
 /// What is said of one request besides its record: lies in a queue's memory, the texts behind it.
 struct RequestLogSlot: BitwiseCopyable {
     var record = RequestRecord()
     var addresses = RequestLogAddresses()
     var trace = TraceContext()
+    /// When the last attempt began, if it was not the first; 0 otherwise. CLOCK_MONOTONIC, nanoseconds.
+    var attemptStarted: UInt64 = 0
     var consumers: RequestConsumers = []
+    var subject = RequestLogSubject.request
     /// The end of each text in the slot's bytes, in the order of `RequestLogText`.
     var ends = InlineArray<10, UInt16>(repeating: 0)
     var method = HTTPMethod.other
@@ -68,6 +81,10 @@ public struct RequestLogEntry: ~Escapable {
     public let addresses: RequestLogAddresses
     /// Its place in its trace; nil: it is in none.
     public let trace: TraceContext?
+    /// Of the other ones traces alone are told.
+    public let subject: RequestLogSubject
+    /// When its spans begin: with the last attempt, if there was more than one. CLOCK_MONOTONIC, nanoseconds.
+    public let attemptStarted: UInt64
     /// The number of the worker that has carried it.
     public let worker: Int
     /// Who wants it.
@@ -84,6 +101,8 @@ public struct RequestLogEntry: ~Escapable {
         record = slot.record
         addresses = slot.addresses
         trace = slot.trace.isPresent ? slot.trace : nil
+        subject = slot.subject
+        attemptStarted = slot.attemptStarted == 0 ? slot.record.started : slot.attemptStarted
         consumers = slot.consumers
         hasFacts = slot.hasFacts
         minorVersion = slot.minorVersion

@@ -47,6 +47,9 @@ public struct RequestLogQueue: @unchecked Sendable {
 
         /// Nothing is known about the request yet.
         public static let none = Ticket(slot: .max, consumers: [])
+        /// Whether there is something to be handed over or given back.
+        var isOpen: Bool { slot < Self.noSlot }
+
         /// Nobody wants the request, or there was no slot for it.
         fileprivate static let noSlot = UInt32.max - 1
     }
@@ -146,9 +149,14 @@ public struct RequestLogQueue: @unchecked Sendable {
     }
 
     /// Says where the request went; the last one counts.
-    public func upstream(_ ticket: Ticket, address: ClientAddress, local: ClientAddress) {
+    ///
+    /// - Parameter attemptStarted: when it did so, if that was not the first time; 0 otherwise.
+    public func upstream(
+        _ ticket: Ticket, address: ClientAddress, local: ClientAddress, attemptStarted: UInt64 = 0
+    ) {
         guard ticket.slot < capacity else { return }
         let slot = unsafe pointer(ticket.slot)
+        unsafe slot.pointee.attemptStarted = attemptStarted
         unsafe slot.pointee.addresses.upstream = address
         unsafe slot.pointee.addresses.upstreamLocal = local
     }
@@ -160,6 +168,45 @@ public struct RequestLogQueue: @unchecked Sendable {
         let start = unsafe Int(slot.pointee.ends[RequestLogText.policy.rawValue - 1])
         let count = unsafe copy(rule, limit: RequestLogText.policy.limit, to: text(ticket.slot) + start)
         unsafe slot.pointee.ends[RequestLogText.policy.rawValue] = UInt16(start + count)
+    }
+
+    /// Hands over what became of an attempt that another one follows, if it is traced; the request goes on as another span.
+    ///
+    /// - Parameters:
+    ///   - record: of the request, as it would be if the attempt were its last.
+    ///   - next: the request's place in its trace from now on.
+    public func attemptEnded(_ ticket: Ticket, _ record: RequestRecord, principal: RawSpan, next: TraceContext) {
+        guard ticket.slot < capacity else { return }
+        let attempt = copy(ticket, subject: .attempt)
+        unsafe pointer(ticket.slot).pointee.trace = next
+        if attempt.isOpen {
+            let client = unsafe pointer(attempt.slot).pointee.addresses.client
+            close(attempt, record, client: client, local: client, principal: principal)
+        }
+    }
+
+    /// A ticket for a copy of a request that is sampled; `none` if nobody is told of it.
+    func mirror(_ ticket: Ticket, trace: TraceContext) -> Ticket {
+        let mirror = copy(ticket, subject: .mirror)
+        guard mirror.isOpen else { return .none }
+        unsafe pointer(mirror.slot).pointee.trace = trace
+        unsafe pointer(mirror.slot).pointee.addresses.upstream = RequestLogAddresses().upstream
+        unsafe pointer(mirror.slot).pointee.addresses.upstreamLocal = RequestLogAddresses().upstreamLocal
+        return mirror
+    }
+
+    /// Another entry of the same request for traces alone, if it is sampled: what else is said of it goes with the request.
+    private func copy(_ ticket: Ticket, subject: RequestLogSubject) -> Ticket {
+        guard ticket.slot < capacity, ticket.isSampled, ticket.consumers.contains(.traces) else { return .none }
+        guard let number = take() else {
+            lose(.traces)
+            return .none
+        }
+        var slot = unsafe pointer(ticket.slot).pointee
+        slot.subject = subject
+        unsafe pointer(number).initialize(to: slot)
+        unsafe text(number).copyMemory(from: text(ticket.slot), byteCount: RequestLogText.room)
+        return Ticket(slot: number, consumers: .traces, isSampled: true)
     }
 
     /// Hands the entry over to the reader. The ticket is void afterwards.

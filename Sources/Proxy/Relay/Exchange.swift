@@ -120,6 +120,8 @@ struct Exchange: BitwiseCopyable {
     /// Of a fault that is injected once its delay has passed; 0: none.
     var faultStatus: UInt16 = 0
     var faultGRPCStatus: Int16 = -1
+    /// Of a fault that slows the response.
+    var throttle = ResponseThrottle()
     /// Of the response; 255: none.
     var grpcStatus: UInt8 = 255
 

@@ -56,7 +56,7 @@ extension Worker {
         let parties = CheckPeers(
             principal: principal(index, generation), source: downstreams[index].peer, destination: destination(exchange)
         )
-        provider.write(view, parties, into: &scratch)
+        provider.write(view, parties, trace: exchanges[exchange].trace, into: &scratch)
     }
 
     /// Asks by gRPC. False: nobody can be asked.
@@ -80,7 +80,7 @@ extension Worker {
         checkClient.ask(
             CheckCall(
                 endpoint: pools[Int(generations[generation].pool(cluster, endpoint))].endpoint,
-                authority: provider.host, message: message,
+                authority: provider.host, message: message, trace: exchanges[exchange].trace,
                 // The request itself gives up first.
                 deadline: now + (timeout + 100) * 1_000_000,
                 mailbox: mailbox, exchange: exchange, generation: exchanges.generation(exchange)))

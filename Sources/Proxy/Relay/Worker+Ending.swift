@@ -105,6 +105,10 @@ extension Worker {
             requestLog.close(
                 exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local,
                 principal: peers.principal(downstreams[index].principal))
+        } else if exchanges[exchange].ticket.isOpen {
+            requestLog.close(
+                exchanges[exchange].ticket, record, client: downstreams[index].peer, local: downstreams[index].local,
+                principal: peers.principal(downstreams[index].principal))
         }
         statistics.add(.requestsActive, -1)
         wheel.clear(TimerID.exchange(exchange))

@@ -32,21 +32,12 @@ extension Worker {
         let reason: RetryDecision.Reason
         switch decideRetry(exchange, failure) {
         case .retry(let delay):
-            retry(exchange, after: delay)
+            retry(exchange, after: delay, failure)
             return false
         case .stop(let stop): reason = stop
         }
-        var flags: ResponseFlags
-        let detail: ResponseDetail
-        var status: UInt16 = 503
-        switch failure.kind {
-        case .connectFailure: (detail, flags) = (.connectFailure, .upstreamConnectionFailure)
-        case .connectTimeout: (detail, flags) = (.connectTimeout, .upstreamConnectionFailure)
-        case .perTryTimeout:
-            status = 504
-            (detail, flags) = (.perTryTimeout, .upstreamTimeout)
-        default: (detail, flags) = (.upstreamReset, .upstreamTermination)
-        }
+        var (detail, flags) = failure.outcome
+        let status: UInt16 = failure.kind == .perTryTimeout ? 504 : 503
         switch reason {
         case .attemptsUsed: flags.insert(.retryLimitExceeded)
         case .budgetExceeded:
@@ -72,9 +63,41 @@ extension Worker {
             responseStarted: false, deadline: deadline == 0 ? .max : deadline * 1_000_000, random: bits, now: now)
     }
 
-    mutating func retry(_ exchange: UInt32, after delay: UInt64) {
+    mutating func retry(_ exchange: UInt32, after delay: UInt64, _ failure: AttemptFailure) {
         statistics.add(.retries)
+        traceAttempt(exchange, failure)
         exchanges[exchange].tryDeadline = 0
         pause(exchange, .retry, until: tick + (delay + 999_999) / 1_000_000)
+    }
+
+    /// Each attempt is a span of its own, as OpenTelemetry wants it and Envoy does (`spawn_upstream_span`); the next one is
+    /// sent on with another.
+    private mutating func traceAttempt(_ exchange: UInt32, _ failure: AttemptFailure) {
+        let trace = exchanges[exchange].trace
+        guard trace.isPresent else { return }
+        let next = tracing.sibling(of: trace)
+        exchanges[exchange].trace = next
+        guard requestLog.isOn else { return }
+        var record = exchanges[exchange].record
+        record.ended = now
+        if failure.kind != .response {
+            record.status = 0
+            (record.detail, record.flags) = failure.outcome
+        }
+        let index = exchanges[exchange].downstream
+        requestLog.attemptEnded(
+            exchanges[exchange].ticket, record, principal: peers.principal(downstreams[index].principal), next: next)
+    }
+}
+
+extension AttemptFailure {
+    /// What is said of a request that ends with it.
+    fileprivate var outcome: (ResponseDetail, ResponseFlags) {
+        switch kind {
+        case .connectFailure: (.connectFailure, .upstreamConnectionFailure)
+        case .connectTimeout: (.connectTimeout, .upstreamConnectionFailure)
+        case .perTryTimeout: (.perTryTimeout, .upstreamTimeout)
+        default: (.upstreamReset, .upstreamTermination)
+        }
     }
 }

@@ -44,13 +44,16 @@ extension Worker {
         copy.decision.rule = -1
         copy.decision.allowsOrigin = false
         copy.cluster = cluster
-        copy.trace = exchanges[exchange].trace
+        copy.trace = trace(ofMirror: exchange)
         copy.requestID = exchanges[exchange].requestID
         copy.closesDownstream = true
         // Nobody is there to speak another protocol.
         copy.request.wantsUpgrade = false
         copy.requestDeadline = tick + Self.shadowTimeout
         copy.record.started = now
+        copy.record.take(source)
+        copy.record.rule = exchanges[exchange].record.rule
+        copy.record.service = generations[generation].clusterFacts[cluster].service
         guard let index = downstreams.insert(downstream) else {
             buffers.give(&input)
             return
@@ -66,6 +69,9 @@ extension Worker {
             exchanges[place].token = exchanges[exchange].token
             exchanges[place].tokenRule = exchanges[exchange].tokenRule
         }
+        if requestLog.isOn {
+            exchanges[place].ticket = requestLog.mirror(exchanges[exchange].ticket, trace: exchanges[place].trace)
+        }
         downstreams[index].exchange = place
         listeners[Int(source.listener)].connections += 1
         generations[generation].users += 1
@@ -74,5 +80,13 @@ extension Worker {
         statistics.add(.mirrored)
         // Its fields are parsed again when its turn comes: the request itself goes first.
         pause(place, .mirror, until: tick)
+    }
+
+    /// Beside the request itself, below who has called; below the request where the trace begins with it.
+    private mutating func trace(ofMirror exchange: UInt32) -> TraceContext {
+        let original = exchanges[exchange].trace
+        var trace = tracing.sibling(of: original)
+        if trace.parent == 0 { trace.parent = original.span }
+        return trace
     }
 }

@@ -30,7 +30,8 @@ extension Worker {
         let local = upstreams[upstream].local ?? Sockets.localAddress(upstreams[upstream].descriptor)
         upstreams[upstream].local = local
         requestLog.upstream(
-            exchanges[exchange].ticket, address: ClientAddress(pools[Int(pool)].endpoint), local: local)
+            exchanges[exchange].ticket, address: ClientAddress(pools[Int(pool)].endpoint), local: local,
+            attemptStarted: exchanges[exchange].record.attempts > 1 ? exchanges[exchange].attemptStarted : 0)
     }
 
     /// Writes the request as it is sent on into `scratch`.

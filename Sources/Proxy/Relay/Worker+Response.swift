@@ -35,16 +35,19 @@ extension Worker {
                 let input = upstreams[upstream].input
                 if input.sendable > 0 {
                     guard downstreams[index].isWritable else { return true }
-                    switch sendToClient(index, buffers.bytes(input, input.cursor, input.ready))
-                    {
+                    let end = permittedEnd(exchange, input)
+                    guard end > input.cursor else { return true }
+                    switch sendToClient(index, buffers.bytes(input, input.cursor, end)) {
                     case .bytes(let count):
+                        if exchanges[exchange].throttle.isOn { exchanges[exchange].throttle.spend(count) }
                         upstreams[upstream].input.cursor += UInt32(count)
                         exchanges[exchange].record.sent &+= UInt64(count)
                         exchanges[exchange].lastProgress = tick
-                        guard count == input.sendable else {
+                        guard count == Int(end - input.cursor) else {
                             downstreams[index].isWritable = false
                             return true
                         }
+                        if end < input.ready { continue }
                     case .wouldBlock, .end:
                         downstreams[index].isWritable = false
                         return true
@@ -76,6 +79,19 @@ extension Worker {
             guard receiveResponse(exchange) else { return false }
             budget -= Int(exchanges[exchange].record.received &- received)
         }
+    }
+
+    /// Up to where the body may go to the client now. An injected fault makes the rest wait, and the backend with it.
+    @inline(__always)
+    private mutating func permittedEnd(_ exchange: UInt32, _ input: Buffer) -> UInt32 {
+        guard exchanges[exchange].throttle.isOn, exchanges[exchange].phase == .relaying else { return input.ready }
+        let count = exchanges[exchange].throttle.permits(input.sendable, now: now)
+        if count == 0 {
+            let delay = exchanges[exchange].throttle.delay(of: input.sendable)
+            exchanges[exchange].wakeup = tick + 1 + delay / 1_000_000
+            armTimer(exchange)
+        }
+        return input.cursor + UInt32(count)
     }
 
     /// Receives from the backend. False: the exchange is over.
@@ -213,7 +229,7 @@ extension Worker {
             endAttempt(exchange, .reset)
             // What is no HTTP is a reset to the conditions of retries, as in Envoy.
             if case .retry(let delay) = decideRetry(exchange, AttemptFailure(.reset)) {
-                retry(exchange, after: delay)
+                retry(exchange, after: delay, AttemptFailure(.reset))
                 return .over
             }
             reply(exchange, 502, .upstreamProtocolError, .upstreamProtocolError)
@@ -331,7 +347,7 @@ extension Worker {
         case .retry(let delay):
             exchanges[exchange].keepsUpstream = false
             endAttempt(exchange, .none)
-            retry(exchange, after: delay)
+            retry(exchange, after: delay, failure)
             return true
         case .stop(.attemptsUsed):
             exchanges[exchange].record.flags.insert(.retryLimitExceeded)
@@ -398,7 +414,9 @@ extension Worker {
         let index = exchanges[exchange].downstream
         let input = upstreams[upstream].input
         // Nothing may overtake what is already waiting.
-        guard downstreams[index].output.unsent == 0, input.sendable > 0, !scratch.overflowed else {
+        guard downstreams[index].output.unsent == 0, input.sendable > 0, !scratch.overflowed,
+            !exchanges[exchange].throttle.isOn
+        else {
             return sendScratch(exchange)
         }
         let headCount = scratch.count

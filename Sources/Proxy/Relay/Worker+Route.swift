@@ -117,20 +117,24 @@ extension Worker {
         let generation = exchanges[exchange].generation
         let fault = generations[generation].table.faults[Int(place)]
         guard generations[generation].table.applies(fault, to: view) else { return nil }
-        return fault.delaysByRequest || fault.abortsByRequest ? RequestedFault(view).applied(to: fault) : fault
+        let isByRequest = fault.delaysByRequest || fault.abortsByRequest || fault.limitsRateByRequest
+        return isByRequest ? RequestedFault(view).applied(to: fault) : fault
     }
 
     /// True: the request waits or was answered.
     private mutating func injectFault(_ exchange: UInt32, _ place: Int32) -> Bool {
         guard let fault = fault(place, for: exchange) else { return false }
-        // Both are drawn at once, so that the delay does not change the share of the aborts.
+        // All are drawn at once, so that the delay does not change the share of the aborts.
         let delays = fault.delay > 0 && Percentage.isChosen(fault.delayPartsPerMillion, random: random.next())
         let aborts =
             fault.abortPartsPerMillion > 0 && Percentage.isChosen(fault.abortPartsPerMillion, random: random.next())
         exchanges[exchange].faultStatus = aborts ? fault.abortStatus : 0
         exchanges[exchange].faultGRPCStatus = aborts ? fault.abortGRPCStatus : -1
+        let slows =
+            fault.responseRate > 0 && Percentage.isChosen(fault.ratePartsPerMillion, random: random.next())
+        if slows { exchanges[exchange].throttle = ResponseThrottle(kibibytesPerSecond: fault.responseRate) }
+        if delays || aborts || slows { statistics.add(.faultsInjected) }
         guard delays || aborts else { return false }
-        statistics.add(.faultsInjected)
         guard delays else {
             abort(exchange)
             return true

@@ -59,6 +59,9 @@ extension Worker {
             askDeparted(exchange)
         } else if state.phase == .waiting, tick >= state.wakeup {
             resume(exchange)
+        } else if state.phase == .relaying, state.throttle.isOn, state.wakeup != 0, tick >= state.wakeup {
+            exchanges[exchange].wakeup = 0
+            if pumpResponse(exchange), exchanges[exchange].wakeup == 0 { armTimer(exchange) }
         } else if state.tryDeadline != 0, tick >= state.tryDeadline, state.phase == .awaitingHead {
             upstreamFailed(exchange, AttemptFailure(.perTryTimeout))
         } else if tick >= state.lastProgress + options.streamIdleTimeout, state.phase != .waiting {

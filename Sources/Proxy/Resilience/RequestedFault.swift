@@ -9,6 +9,9 @@ struct RequestedFault: BitwiseCopyable {
     /// 0 to 16.
     private var abortGRPCStatus: UInt16?
     private var abortPercent: UInt32?
+    /// KiB in a second, above 0.
+    private var responseRate: UInt32?
+    private var ratePercent: UInt32?
 
     init(_ view: borrowing RequestView) {
         for index in view.fields.indices where view.fields[index].known == .envoy {
@@ -24,6 +27,10 @@ struct RequestedFault: BitwiseCopyable {
                 delayPercent = value
             case 38 where view.bytes.equals(name, ignoringCase: "x-envoy-fault-abort-request-percentage"):
                 abortPercent = value
+            case 33 where view.bytes.equals(name, ignoringCase: "x-envoy-fault-throughput-response"):
+                if value > 0 { responseRate = value }
+            case 44 where view.bytes.equals(name, ignoringCase: "x-envoy-fault-throughput-response-percentage"):
+                ratePercent = value
             default: break
             }
         }
@@ -47,6 +54,10 @@ struct RequestedFault: BitwiseCopyable {
                 fault.abortPartsPerMillion = 0
             }
             fault.abortPartsPerMillion = Self.share(abortPercent, atMost: fault.abortPartsPerMillion)
+        }
+        if fault.limitsRateByRequest {
+            fault.responseRate = responseRate ?? 0
+            fault.ratePartsPerMillion = Self.share(ratePercent, atMost: fault.ratePartsPerMillion)
         }
         return fault
     }

@@ -66,6 +66,10 @@ public struct RouteFault: BitwiseCopyable, Sendable {
     /// -1: the HTTP status.
     public var abortGRPCStatus: Int16 = -1
     public var abortPartsPerMillion: UInt32 = 0
+    /// KiB in a second; 0: as fast as it can.
+    public var responseRate: UInt32 = 0
+    public var limitsRateByRequest = false
+    public var ratePartsPerMillion: UInt32 = 0
     /// Only requests for which all hold; see `RouteTable.applies(_:to:)`.
     var conditions = RouteRun.empty
 }

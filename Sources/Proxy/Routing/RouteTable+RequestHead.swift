@@ -125,7 +125,7 @@ extension RouteTable {
                 continue
             case .expect:
                 guard view.head.expectsContinue else { continue }
-            case .traceparent, .b3, .xB3Traceid, .xB3Spanid, .xB3Parentspanid, .xB3Sampled, .xB3Flags:
+            case .traceparent, .b3, .xB3Traceid, .xB3Spanid, .xB3Parentspanid, .xB3Sampled, .xB3Flags, .grpcTraceBin:
                 if options.replacesTrace { continue }
             case .tracestate:
                 if options.dropsTraceState { continue }

@@ -129,6 +129,11 @@ extension RouteTableBuilder {
             compiled.abortGRPCStatus = abort.grpcStatus.map { Int16(truncatingIfNeeded: $0) } ?? -1
             compiled.abortPartsPerMillion = abort.partsPerMillion
         }
+        if let limit = fault.responseRateLimit {
+            compiled.responseRate = limit.kibibytesPerSecond ?? 0
+            compiled.limitsRateByRequest = limit.kibibytesPerSecond == nil
+            compiled.ratePartsPerMillion = limit.partsPerMillion
+        }
         let required = fault.headers.map { condition(header: $0) }
         compiled.conditions = conditions.appendRun(required)
         return faults.appendPlace(compiled)

@@ -34,6 +34,7 @@ struct IncomingTrace: BitwiseCopyable {
             case .xB3Spanid: found.span.take(field.value)
             case .xB3Sampled: found.sampled.take(field.value)
             case .xB3Flags: found.flags.take(field.value)
+            case .grpcTraceBin: found.openCensus.take(field.value)
             default: continue
             }
         }
@@ -43,6 +44,7 @@ struct IncomingTrace: BitwiseCopyable {
         if found.hasState, formats.contains(.w3c) { keepsState = TraceState.isValid(view) }
         if let slice = found.b3.only { take(Self.b3(view.bytes[slice]), .b3) }
         take(Self.b3(found, view.bytes), .b3Multi)
+        if let slice = found.openCensus.only { take(OpenCensusTrace.read(view.bytes[slice]), .openCensus) }
     }
 
     var hasTrace: Bool { traceHigh | traceLow != 0 }
@@ -194,8 +196,10 @@ private struct TraceFields: BitwiseCopyable {
     var span = Place()
     var sampled = Place()
     var flags = Place()
+    var openCensus = Place()
 
     var isAny: Bool {
-        traceparent.isThere || b3.isThere || trace.isThere || span.isThere || sampled.isThere || flags.isThere
+        openCensus.isThere || traceparent.isThere || b3.isThere || trace.isThere || span.isThere || sampled.isThere
+            || flags.isThere
     }
 }

@@ -24,6 +24,26 @@ extension TraceContext {
             scratch.append(
                 isDebug ? "\r\nx-b3-flags: 1\r\n" : isSampled ? "\r\nx-b3-sampled: 1\r\n" : "\r\nx-b3-sampled: 0\r\n")
         }
+        if formats.contains(.openCensus) {
+            scratch.append("grpc-trace-bin: ")
+            OpenCensusTrace.write(self, into: &scratch)
+            scratch.append("\r\n")
+        }
+    }
+
+    /// The same as names and values.
+    func fields(by scratch: inout Scratch) -> [(String, [UInt8])] {
+        guard isPresent else { return [] }
+        scratch.removeAll()
+        write(into: &scratch)
+        let text = unsafe scratch.bytes.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+        return text.utf8.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            guard let colon = line.firstIndex(of: UInt8(ascii: ":")), line.last == UInt8(ascii: "\r") else {
+                return nil
+            }
+            let value = line[colon...].dropFirst(2).dropLast()
+            return (String(decoding: line[..<colon], as: UTF8.self), Array(value))
+        }
     }
 
     /// Those who came with 64 bits may know no longer ones.

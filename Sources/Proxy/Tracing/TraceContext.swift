@@ -9,6 +9,9 @@ public struct TraceFormats: OptionSet, BitwiseCopyable, Sendable, Hashable {
     public static let b3 = Self(rawValue: 1 << 1)
     /// `x-b3-traceid`, `x-b3-spanid`, `x-b3-sampled` and the others.
     public static let b3Multi = Self(rawValue: 1 << 2)
+    /// `grpc-trace-bin`, OpenCensus's binary form
+    /// (https://github.com/census-instrumentation/opencensus-specs/blob/master/encodings/BinaryEncoding.md).
+    public static let openCensus = Self(rawValue: 1 << 3)
 }
 
 /// A request's place in its trace.

@@ -55,6 +55,15 @@ struct Tracing: ~Copyable {
         return context
     }
 
+    /// Another one of the same trace, with spans of its own: nothing is told two requests that are the same span's.
+    mutating func sibling(of context: TraceContext) -> TraceContext {
+        guard context.isPresent else { return context }
+        var next = context
+        next.span = identifiers.nextNonzero()
+        next.clientSpan = identifiers.nextNonzero()
+        return next
+    }
+
     private func isForced(_ view: borrowing RequestView) -> Bool {
         guard forcingField.count > 0 else { return false }
         for index in view.fields.indices where Int(view.fields[index].name.count) == forcingField.count {

@@ -6,7 +6,8 @@ import WeftABI
 ///
 /// A request to a workload elsewhere is a CLIENT span of its caller; one that comes from elsewhere is a SERVER span of the
 /// workload that gets it; one between two workloads of this node is both, the SERVER span within the CLIENT span. So each
-/// end of a request is told once, by the agent of its node, as sidecars do.
+/// end of a request is told once, by the agent of its node, as sidecars do. An attempt at a sampled request that another one
+/// followed has spans of its own, and so has its copy for a mirror (`weft.mirror`).
 ///
 /// Sources: https://opentelemetry.io/docs/specs/semconv/http/http-spans/ and opentelemetry/proto/trace/v1/trace.proto
 public struct SpanEncoder<Directory: NameDirectory> {
@@ -78,11 +79,12 @@ public struct SpanEncoder<Directory: NameDirectory> {
         if parent != 0 { writer.bytes(4, TraceContext.bytes(parent)) }
         writer.string(5, service.map { "\(method.span) \($0.host)" } ?? method.span)
         writer.integer(6, kind.rawValue)
-        writer.fixed64(7, unixTime(record.started))
-        writer.fixed64(8, unixTime(max(record.ended, record.started)))
+        writer.fixed64(7, unixTime(entry.attemptStarted))
+        writer.fixed64(8, unixTime(max(record.ended, entry.attemptStarted)))
         writeRequest(entry, method, &writer)
         writeEnds(entry, kind, &writer)
         writer.attribute(9, "weft.lane", "proxy")
+        if entry.subject == .mirror { writer.attribute(9, "weft.mirror", true) }
         writePeers(entry, source, destination, service, kind, &writer)
         writeOutcome(record, kind, &writer)
         writer.fixed32(16, trace.isSampled ? 1 : 0)

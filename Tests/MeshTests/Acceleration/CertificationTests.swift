@@ -17,6 +17,7 @@ extension NodeTests {
             Case(mode: "waitall", verdict: "no", kinds: ["waitAll"]),
             Case(mode: "lowwater", verdict: "no", kinds: ["lowWater"]),
             Case(mode: "truncate", verdict: "no", kinds: ["truncate"]),
+            Case(mode: "urgent", verdict: "no", kinds: ["urgent"]),
             Case(mode: "idle", verdict: "unknown", kinds: []),
         ]
         private static let statuses: [String: Int32] = ["yes": 0, "no": 1, "unknown": 3]
@@ -55,7 +56,7 @@ extension NodeTests {
             return kinds
         }
 
-        @Test("of Python's: clean, blocking, MSG_WAITALL, SO_RCVLOWAT, MSG_TRUNC, and nothing at all")
+        @Test("of Python's: clean, blocking, MSG_WAITALL, SO_RCVLOWAT, MSG_TRUNC, MSG_OOB, and nothing at all")
         func conduct() throws {
             try Sandbox.run { sandbox in
                 let address = sandbox.address(1)

@@ -10,7 +10,7 @@ import Testing
     private static let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
     /// A port at which nothing listens.
-    private static func deadPort() -> UInt16 {
+    static func deadPort() -> UInt16 {
         let (descriptor, port) = listen()
         close(descriptor)
         return port

@@ -186,6 +186,93 @@ struct RequestedFaultTests {
         #expect(fault.abortPartsPerMillion == 0)
     }
 
+    @Test(
+        arguments: [
+            ("64", nil, 64, 500_000), ("64", "10", 64, 100_000), ("64", "70", 64, 500_000), ("64", "0", 64, 0),
+            ("0", nil, 0, 500_000), ("fast", nil, 0, 500_000), (nil, "10", 0, 100_000),
+        ] as [(String?, String?, UInt32, UInt32)])
+    func theRequestSaysHowFast(rate: String?, percent: String?, limit: UInt32, parts: UInt32) throws {
+        var fields: [(String, String)] = []
+        if let rate { fields.append(("X-Envoy-Fault-Throughput-Response", rate)) }
+        if let percent { fields.append(("x-envoy-fault-throughput-response-percentage", percent)) }
+        for isByRequest in [true, false] {
+            var fault = RouteFault()
+            (fault.responseRate, fault.limitsRateByRequest, fault.ratePartsPerMillion) = (7, isByRequest, 500_000)
+            let applied = try SyntheticRequest(host: "web", headers: fields).withView {
+                RequestedFault($0).applied(to: fault)
+            }
+            #expect(applied.responseRate == (isByRequest ? limit : 7))
+            #expect(applied.ratePartsPerMillion == (isByRequest ? parts : 500_000))
+        }
+    }
+
+    /// https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/fault_filter
+    @Test(arguments: [false, true])
+    func aResponseIsAsSlowAsTheRequestWantsIt(isChunked: Bool) throws {
+        let body = String(decoding: (0..<40_000).map { UInt8(97 + $0 % 23) }, as: UTF8.self)
+        let whole =
+            isChunked
+            ? "Transfer-Encoding: chunked\r\n\r\n9C40\r\n\(body)\r\n0\r\n\r\n" : "Content-Length: 40000\r\n\r\n\(body)"
+        let backend = TestBackend(answering: { _ in "HTTP/1.1 200 OK\r\n\(whole)" })
+        func get(_ proxy: TestProxy, _ fields: String = "") -> (answer: String, time: Duration) {
+            var answer = ""
+            let time = ContinuousClock().measure {
+                answer = proxy.exchange("GET / HTTP/1.1\r\nHost: web\r\n\(fields)Connection: close\r\n\r\n")
+            }
+            #expect(answer.hasSuffix(isChunked ? "\(body)\r\n0\r\n\r\n" : body))
+            return (answer, time)
+        }
+        let open = try TestProxy(to: [backend.port]) {
+            $0.fault = HTTPFault(responseRateLimit: .init(kibibytesPerSecond: nil))
+        }
+        // 39 KiB, of which a sixteenth of a second's are free.
+        let slow = get(open, "x-envoy-fault-throughput-response: 64\r\n")
+        #expect(slow.time > .milliseconds(500), "\(slow.time)")
+        let quick = get(open, "x-envoy-fault-throughput-response: 100000\r\n").time
+        let spared = "x-envoy-fault-throughput-response: 64\r\nx-envoy-fault-throughput-response-percentage: 0\r\n"
+        for time in [get(open).time, get(open, spared).time, quick] { #expect(time < slow.time / 2, "\(time)") }
+        #expect(open.counter(.faultsInjected) == 2)
+        // Where the rule does not say so, the field means nothing.
+        let closed = try TestProxy(to: [backend.port]) {
+            $0.fault = HTTPFault(delay: .init(milliseconds: nil), abort: .init(status: nil))
+        }
+        #expect(get(closed, "x-envoy-fault-throughput-response: 64\r\n").time < slow.time / 2)
+        // A deadline ends it as it ends others.
+        let late = try TestProxy(to: [backend.port]) {
+            $0.fault = HTTPFault(responseRateLimit: .init(kibibytesPerSecond: 8))
+            $0.timeouts.request = 300
+        }
+        let cut = late.exchange("GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
+        #expect(cut.hasPrefix("HTTP/1.1 200 OK") && cut.utf8.count < 10_000)
+    }
+
+    @Test func aThrottleGivesNoMoreThanItsRate() {
+        var throttle = ResponseThrottle(kibibytesPerSecond: 16)
+        #expect(throttle.isOn && !ResponseThrottle().isOn && !ResponseThrottle(kibibytesPerSecond: 0).isOn)
+        var now: UInt64 = 5_000_000_000
+        // A sixteenth of a second's at once, and then one after the other.
+        #expect(throttle.permits(100_000, now: now) == 1024)
+        throttle.spend(1024)
+        #expect(throttle.permits(100_000, now: now) == 0 && throttle.delay(of: 100_000) == 62_500_000)
+        #expect(throttle.permits(10, now: now + 600_000) == 0)
+        #expect(throttle.permits(10, now: now + 620_000) == 10)
+        var sent = 0
+        for step in 0..<10_000 {
+            now += UInt64(step % 7) * 333_333
+            let count = throttle.permits(100_000, now: now)
+            throttle.spend(count)
+            sent += count
+        }
+        let seconds = Double(now - 5_000_000_000) / 1e9
+        #expect(Double(sent) <= 16384 * seconds && Double(sent) >= 16384 * seconds - 2048)
+        // What was not used is kept for a second.
+        #expect(throttle.permits(100_000, now: now + 10_000_000_000) == 16384)
+        // No rate overflows.
+        var fastest = ResponseThrottle(kibibytesPerSecond: .max)
+        _ = fastest.permits(1, now: 1)
+        #expect(fastest.permits(.max, now: 1_000_000_000) > 1 << 32)
+    }
+
     @Test func aRequestIsAbortedAndDelayedOnlyWhereTheRuleLetsIt() throws {
         let backend = TestBackend(answering: { _ in "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" })
         func get(_ proxy: TestProxy, _ fields: String) -> String {

@@ -100,6 +100,35 @@ import Testing
         #expect(try incoming(["b3: \(value)"]).formats == (expected == "- undecided" ? [] : .b3))
     }
 
+    /// https://github.com/census-instrumentation/opencensus-specs/blob/master/encodings/BinaryEncoding.md
+    @Test(
+        arguments: [
+            ("AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE=", "\(trace) \(span) sampled"),
+            ("AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE", "\(trace) \(span) sampled"),
+            ("AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgA", "\(trace) \(span) unsampled"),
+            // Without options, and with fields of later versions behind them.
+            ("AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3", "\(trace) \(span) unsampled"),
+            ("AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgEDAQID", "\(trace) \(span) sampled"),
+            // Another version, another order, no trace, no span, cut, other characters.
+            ("AQBL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE=", "- undecided"),
+            ("AAEA8GeqC6kCtwBL+S81d7NNpqPOkp0ODkc2AgE=", "- undecided"),
+            ("AAAAAAAAAAAAAAAAAAAAAAAAAQDwZ6oLqQK3AgE=", "- undecided"),
+            ("AABL+S81d7NNpqPOkp0ODkc2AQAAAAAAAAAAAgE=", "- undecided"),
+            ("AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQ", "- undecided"),
+            ("AABL-S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE=", "- undecided"),
+            ("AABL=S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE=", "- undecided"),
+            ("", "- undecided"), ("=", "- undecided"), (String(repeating: "A", count: 5000), "- undecided"),
+        ] as [(String, String)])
+    func openCensus(value: String, expected: String) throws {
+        #expect(describe(try incoming(["Grpc-Trace-Bin: \(value)"])) == expected)
+        #expect(try incoming(["grpc-trace-bin: \(value)"]).formats == (expected.first == "-" ? [] : .openCensus))
+        #expect(try !incoming(["grpc-trace-bin: \(value)", "grpc-trace-bin: \(value)"]).hasTrace)
+        // Others say it better.
+        let other = "00-\(String(Self.trace.reversed()))-\(Self.span)-00"
+        let both = try incoming(["grpc-trace-bin: \(value)", "traceparent: \(other)"])
+        #expect(describe(both) == "\(String(Self.trace.reversed())) \(Self.span) unsampled")
+    }
+
     /// https://github.com/openzipkin/b3-propagation#multiple-headers
     @Test(
         arguments: [

@@ -1,3 +1,4 @@
+import Foundation
 import Mesh
 import Testing
 
@@ -109,6 +110,20 @@ import Testing
         #expect(echo.values("x-b3-flags", "x-b3-flags: 1\r\n") == ["1"])
     }
 
+    @Test func openCensusIsAnsweredInItsBinaryForm() throws {
+        let echo = try Echo(Self.options(0))
+        let got = echo.forwarded("grpc-trace-bin: AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE=\r\n")
+        let values = got.filter { $0.name == "grpc-trace-bin" }.map(\.value)
+        let value = try #require(values.first)
+        #expect(values.count == 1 && value.count == 39)
+        let bytes = [UInt8](try #require(Data(base64Encoded: value + "=")))
+        try #require(bytes.count == 29)
+        #expect(bytes[..<2] == [0, 0] && bytes[18] == 1 && bytes[27...] == [2, 1])
+        #expect(bytes[2..<18].map { TraceContext.digits($0) }.joined() == Self.trace)
+        #expect(bytes[19..<27].map { TraceContext.digits($0) }.joined() != Self.span)
+        #expect(!got.contains { $0.name == "traceparent" })
+    }
+
     @Test func formatsCanBeAskedFor() throws {
         let echo = try Echo(Self.options(1, [.b3, .b3Multi]))
         let fresh = echo.forwarded()
@@ -190,6 +205,12 @@ import Testing
         let missing = echo.proxy.exchange("GET / HTTP/1.0\r\n\r\n")
         #expect(missing.hasPrefix("HTTP/1."))
         #expect(log.drain { _ in } == 0)
+    }
+}
+
+extension TraceContext {
+    fileprivate static func digits(_ byte: UInt8) -> String {
+        String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
     }
 }
 

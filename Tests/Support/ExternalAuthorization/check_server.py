@@ -48,6 +48,7 @@ class Authorizer(external_auth_pb2_grpc.AuthorizationServicer):
             "protocol": http.protocol, "headers": dict(http.headers),
             "source": attributes.source.address.socket_address.address,
             "source_port": attributes.source.address.socket_address.port_value > 0,
+            "trace": dict(context.invocation_metadata()).get("traceparent"),
             "destination": attributes.destination.address.socket_address.address,
         }
         return external_auth_pb2.CheckResponse(

@@ -63,12 +63,13 @@ extension TrafficPolicyDecoder {
             switch field {
             case "delay": fault.delay = delay(value)
             case "abort": fault.abort = abort(value)
+            case "responseRateLimit": fault.responseRateLimit = responseRateLimit(value)
             case "headers": fault.headers = HTTPRouteMatches.headers(value)
             default: value.reportUnknownField()
             }
         }
-        if value.isMapping, value.field("delay") == nil, value.field("abort") == nil {
-            value.report("one of delay and abort is required")
+        if value.isMapping, !["delay", "abort", "responseRateLimit"].contains(where: { value.field($0) != nil }) {
+            value.report("one of delay, abort and responseRateLimit is required")
         }
         return fault
     }
@@ -113,6 +114,25 @@ extension TrafficPolicyDecoder {
         if value.isMapping, kinds != 1 { value.report("one of status, grpcStatus and byRequest is required") }
         abort?.partsPerMillion = parts
         return abort
+    }
+
+    private func responseRateLimit(_ value: YAMLValue) -> HTTPFault.ResponseRateLimit? {
+        var limit: HTTPFault.ResponseRateLimit?
+        var parts: UInt32 = 1_000_000
+        value.forEachField { field, value in
+            switch field {
+            case "limitKbps":
+                limit = value.count32(1...Int64(UInt32.max)).map { HTTPFault.ResponseRateLimit(kibibytesPerSecond: $0) }
+            case "byRequest":
+                if isByRequest(value) { limit = HTTPFault.ResponseRateLimit(kibibytesPerSecond: nil) }
+            case "percent": parts = value.percentage() ?? parts
+            default: value.reportUnknownField()
+            }
+        }
+        let kinds = ["limitKbps", "byRequest"].count { value.field($0) != nil }
+        if value.isMapping, kinds != 1 { value.report("one of limitKbps and byRequest is required") }
+        limit?.partsPerMillion = parts
+        return limit
     }
 
     // MARK: - Fallback

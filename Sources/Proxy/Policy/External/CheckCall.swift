@@ -7,6 +7,8 @@ struct CheckCall: Sendable {
     let authority: [UInt8]
     /// With gRPC's prefix of five bytes.
     let message: [UInt8]
+    /// The request's: the authorizer's spans belong to it.
+    let trace: TraceContext
     /// CLOCK_MONOTONIC, nanoseconds.
     let deadline: UInt64
     let mailbox: WorkerMailbox

@@ -90,13 +90,14 @@ import Glibc
 
     func start(_ call: CheckCall, now: UInt64) {
         lastUse = now
-        let fields: [(String, [UInt8])] = [
-            (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)),
-            (":path", Array("/envoy.service.auth.v3.Authorization/Check".utf8)), (":authority", call.authority),
-            ("te", Array("trailers".utf8)), ("content-type", Array("application/grpc".utf8)),
-            ("grpc-timeout", Array("\(max(1, (call.deadline - min(now, call.deadline)) / 1_000_000))m".utf8)),
-            ("user-agent", Array("weft".utf8)),
-        ]
+        let fields: [(String, [UInt8])] =
+            [
+                (":method", Array("POST".utf8)), (":scheme", Array("http".utf8)),
+                (":path", Array("/envoy.service.auth.v3.Authorization/Check".utf8)), (":authority", call.authority),
+                ("te", Array("trailers".utf8)), ("content-type", Array("application/grpc".utf8)),
+                ("grpc-timeout", Array("\(max(1, (call.deadline - min(now, call.deadline)) / 1_000_000))m".utf8)),
+                ("user-agent", Array("weft".utf8)),
+            ] + call.trace.fields(by: &scratch)
         var texts: [UInt8] = []
         for (name, value) in fields { texts += Array(name.utf8) + value }
         let id = unsafe texts.withUnsafeMutableBufferPointer { texts -> Int32 in

@@ -16,17 +16,21 @@ struct CheckPeers: ~Escapable {
 
 extension ExternalProvider {
     /// Writes the request that asks over HTTP: Envoy's ext_authz, or OPA's Data API.
-    func write(_ view: borrowing RequestView, _ peers: borrowing CheckPeers, into scratch: inout Scratch) {
+    ///
+    /// - Parameter trace: the request's: the authorizer's spans belong to it.
+    func write(
+        _ view: borrowing RequestView, _ peers: borrowing CheckPeers, trace: TraceContext, into scratch: inout Scratch
+    ) {
         switch authorizer?.api {
-        case .http: writeHTTP(view, into: &scratch)
-        case .opa: writeOPA(view, peers, into: &scratch)
+        case .http: writeHTTP(view, trace, into: &scratch)
+        case .opa: writeOPA(view, peers, trace, into: &scratch)
         case .grpc, nil: break
         }
     }
 
     /// The method, path and host of the request itself, without its body.
     /// Source: https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/http/ext_authz/v3/ext_authz.proto
-    private func writeHTTP(_ view: borrowing RequestView, into scratch: inout Scratch) {
+    private func writeHTTP(_ view: borrowing RequestView, _ trace: TraceContext, into scratch: inout Scratch) {
         scratch.append(view.bytes[view.head.methodText])
         scratch.append(" ")
         scratch.append(path)
@@ -46,6 +50,8 @@ extension ExternalProvider {
         for index in view.fields.indices {
             let field = view.fields[index]
             guard field.known == .authorization || field.known.mayBeCopied else { continue }
+            // Its own say where the request came from, and not where it is now.
+            if trace.isPresent, field.known.isOfTrace || field.known == .tracestate && trace.dropsState { continue }
             let name = view.bytes[field.name]
             guard field.known == .authorization || requestHeaders.matches(name), !additionalNames.matches(name) else {
                 continue
@@ -53,12 +59,15 @@ extension ExternalProvider {
             scratch.append(view.bytes[field.line])
         }
         scratch.append(additionalLines)
+        if trace.isPresent { trace.write(into: &scratch) }
         scratch.append("content-length: 0\r\n\r\n")
     }
 
     /// `{"input": …}` in the form of Envoy's CheckRequest, so that policies written for opa-envoy-plugin can be used.
     /// Source: https://www.openpolicyagent.org/docs/latest/rest-api/#get-a-document-with-input
-    private func writeOPA(_ view: borrowing RequestView, _ peers: borrowing CheckPeers, into scratch: inout Scratch) {
+    private func writeOPA(
+        _ view: borrowing RequestView, _ peers: borrowing CheckPeers, _ trace: TraceContext, into scratch: inout Scratch
+    ) {
         // The length comes first: room is left for its digits, which may have leading zeros in no place but here.
         let start = scratch.count
         writeInput(view, peers, into: &scratch)
@@ -68,7 +77,9 @@ extension ExternalProvider {
         scratch.append(path)
         scratch.append(" HTTP/1.1\r\nhost: ")
         scratch.append(host)
-        scratch.append("\r\ncontent-type: application/json\r\naccept: application/json\r\ncontent-length: ")
+        scratch.append("\r\ncontent-type: application/json\r\naccept: application/json\r\n")
+        if trace.isPresent { trace.write(into: &scratch) }
+        scratch.append("content-length: ")
         scratch.append(decimal: UInt64(length))
         scratch.append("\r\n\r\n")
         writeInput(view, peers, into: &scratch)
@@ -141,6 +152,14 @@ extension ExternalProvider {
 }
 
 extension KnownField {
+    /// Whether it names a trace and a span.
+    fileprivate var isOfTrace: Bool {
+        switch self {
+        case .traceparent, .b3, .xB3Traceid, .xB3Spanid, .xB3Parentspanid, .xB3Sampled, .xB3Flags, .grpcTraceBin: true
+        default: false
+        }
+    }
+
     /// Whether another request may have the field as it is: it neither frames a body nor belongs to a connection.
     var mayBeCopied: Bool {
         switch self {

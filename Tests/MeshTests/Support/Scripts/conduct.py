@@ -9,6 +9,7 @@ MODE  client     opens two connections, and sends and receives on them for ever
       lowwater   non-blocking descriptors with SO_RCVLOWAT 8
       fionread   asks how much there is before it receives
       truncate   throws away half of what it gets by MSG_TRUNC
+      urgent     sends an urgent byte before each answer
       idle       listens, and is never connected to
 """
 import array
@@ -75,6 +76,8 @@ def events(listener, mode):
             except BlockingIOError:
                 continue
             if data:
+                if mode == "urgent":
+                    connection.send(b"!", socket.MSG_OOB)
                 connection.send(data + b"x" * (SIZE - len(data)))
             else:
                 poll.unregister(connection)

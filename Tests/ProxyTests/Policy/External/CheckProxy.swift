@@ -17,9 +17,11 @@ struct CheckProxy {
     ///   - paths: those that it is asked about; empty: all.
     init(
         _ api: ExternalAuthorizer.API, port: UInt16?, paths: [String] = [], timeout: UInt32 = 2_000,
-        failsOpen: Bool = false, statusOnError: UInt16 = 403
+        failsOpen: Bool = false, statusOnError: UInt16 = 403, isTraced: Bool = false
     ) throws {
-        proxy = try TestProxy(to: [backend.port])
+        var options = ProxyOptions()
+        if isTraced { options.tracing = TracingOptions() }
+        proxy = try TestProxy(to: [backend.port], options: options)
         let address = IPAddress(high: loopback(0).high, low: loopback(0).low)
         var web = MeshServicePort(
             name: "http", port: 80, transport: .tcp, endpoints: [MeshEndpoint(address: address, port: backend.port)])

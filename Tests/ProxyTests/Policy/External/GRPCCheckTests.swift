@@ -8,8 +8,8 @@ import Testing
 @Suite(.serialized) struct GRPCCheckTests {
     private static let server = CheckServer()
 
-    private func test(timeout: UInt32 = 5_000, failsOpen: Bool = false) throws -> CheckProxy {
-        try CheckProxy(.grpc, port: Self.server.port, timeout: timeout, failsOpen: failsOpen)
+    private func test(timeout: UInt32 = 5_000, failsOpen: Bool = false, isTraced: Bool = false) throws -> CheckProxy {
+        try CheckProxy(.grpc, port: Self.server.port, timeout: timeout, failsOpen: failsOpen, isTraced: isTraced)
     }
 
     @Test func asksWithTheHeadAndPassesTheRequestOn() throws {
@@ -38,6 +38,18 @@ import Testing
         let headers = try #require(seen["headers"] as? [String: String])
         #expect(headers["x-secret"] == "s" && headers["x-twice"] == "a,b" && headers["host"] == "web")
         #expect(test.counts?.allowed == 1)
+    }
+
+    @Test(arguments: [true, false])
+    func theQuestionBelongsToTheTrace(isTraced: Bool) throws {
+        let said = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        let answer = try test(isTraced: isTraced).send("/allow", ["traceparent: \(said)"])
+        let lines = answer.split(separator: "\r\n")
+        let line = try #require(lines.first { $0.hasPrefix("x-seen: ") })
+        let seen = try #require(JSONSerialization.jsonObject(with: Data(line.dropFirst(8).utf8)) as? [String: Any])
+        let told = lines.first { $0.hasPrefix("traceparent: ") }.map { String($0.dropFirst(13)) }
+        #expect((told == said) == !isTraced)
+        #expect(seen["trace"] as? String == (isTraced ? told : nil))
     }
 
     @Test func refusalsReachTheClient() throws {

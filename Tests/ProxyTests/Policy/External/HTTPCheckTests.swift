@@ -20,6 +20,33 @@ import Testing
         return .http(check)
     }
 
+    /// The authorizer's spans are below that of the request, as what the backend is told.
+    @Test(arguments: [true, false])
+    func theQuestionBelongsToTheTrace(isOPA: Bool) throws {
+        let questions = Questions()
+        let authorizer = TestBackend(answering: { question in
+            questions.add(question)
+            return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"result\":true}"
+        })
+        let test = try CheckProxy(
+            isOPA ? .opa(path: "/v1/data/a") : api { $0.requestHeaders = [.prefix("trace"), .exact("b3")] },
+            port: authorizer.port, isTraced: true)
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        let said = "00-\(trace)-00f067aa0ba902b7-01"
+        let answer = test.send("/", ["Traceparent: \(said)", "b3: \(trace)-00f067aa0ba902b7-1", "tracestate: a=1"])
+        func lines(_ text: String) -> [String] {
+            text.split(separator: "\r\n").map { $0.lowercased() }.filter {
+                $0.hasPrefix("traceparent: ") || $0.hasPrefix("b3: ")
+            }.sorted()
+        }
+        let question = try #require(questions.asked.first)
+        let head = question.components(until: "\r\n\r\n")
+        let told = lines(head)
+        #expect(told.count == 2 && told[1].hasPrefix("traceparent: 00-\(trace)-") && !told[1].contains(said))
+        #expect(told == lines(answer), "\(answer)")
+        #expect(head.contains("tracestate: a=1") == !isOPA)
+    }
+
     @Test func asksWithTheHeadAndPassesTheRequestOn() throws {
         let questions = Questions()
         let authorizer = TestBackend(answering: { question in
