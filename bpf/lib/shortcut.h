@@ -361,6 +361,9 @@ WEFT_HTTP_ALONE int weft_shortcut_line(struct weft_shortcut_head *head, const st
 	if (place == line) {
 		if (line + 2 > head->end || *weft_http_at(scan, line) != '\r' || *weft_http_at(scan, line + 1) != '\n')
 			return 0;
+		/* A length of what has no content (RFC 9110 section 8.6) is taken out on the way. */
+		if (response && head->status == 204 && head->seen & WEFT_SHORTCUT_HAS_LENGTH)
+			return 0;
 		head->seen |= WEFT_SHORTCUT_COMPLETE;
 		head->line = line + 2;
 		return 1;
