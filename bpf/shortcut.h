@@ -331,6 +331,16 @@ static __noinline int may_answer(struct weft_pair *pair, struct tcp_sock *sender
 	                      length, node);
 }
 
+/* Whether a backend's socket does what a member must not; then its pair is slow for good. */
+static __noinline int is_unfit(__u64 cookie, struct tcp_sock *sender)
+{
+	__u32 zero = 0;
+	struct weft_settings *node = bpf_map_lookup_elem(&settings, &zero);
+	struct weft_pair *pair = pair_of(cookie);
+
+	return !node || !pair || sender_reason(pair, sender, WEFT_END_SERVER, node);
+}
+
 /* Begins a response. Returns 1 when it was sent to its client. */
 static __noinline int begin_response(struct sk_msg_md *message, struct weft_shortcut *shortcut,
                                      struct weft_shortcut_leg *leg, struct tcp_sock *sender, __u32 at)
@@ -340,7 +350,7 @@ static __noinline int begin_response(struct sk_msg_md *message, struct weft_shor
 	__u32 size = message->size;
 	__u64 length = 0;
 
-	if (pair && at - (__u32)leg->sent_bytes == leg->taken)
+	if (pair && at - (__u32)leg->sent_bytes == leg->taken && !is_unfit(leg->cookie, sender))
 		length = read_response(message, shortcut, leg);
 	if (!length || size > length || !may_answer(pair, sender, length))
 		goto agents;
@@ -388,7 +398,7 @@ static __noinline int continue_response(struct sk_msg_md *message, struct weft_s
 }
 
 /* Takes what a backend sends, if it is of a response to a request that was taken. */
-static __noinline int take_response(struct sk_msg_md *message, const struct weft_pair *pair, struct tcp_sock *sender,
+static __noinline int take_response(struct sk_msg_md *message, struct weft_pair *pair, struct tcp_sock *sender,
                                     struct weft_shortcut_leg *leg)
 {
 	struct weft_shortcut *shortcut = shortcut_of(leg->client);

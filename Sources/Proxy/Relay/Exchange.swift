@@ -172,6 +172,13 @@ struct MessageBody: BitwiseCopyable {
         }
     }
 
+    /// One that somebody else has passed on, to its end.
+    init(received count: UInt64) {
+        framing = .length(count)
+        isComplete = true
+        byteCount = count
+    }
+
     /// More than `count` bytes are still to come, as far as is known.
     func exceeds(_ count: Int) -> Bool {
         switch framing {

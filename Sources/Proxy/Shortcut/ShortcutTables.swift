@@ -43,6 +43,9 @@ final class ShortcutTables: Sendable {
     /// How long a program may still look at a table that no new request is decided by, in nanoseconds.
     private static let grace: UInt64 = 1_000_000_000
 
+    /// Hosts by which one workload may ask for one service, with a table for each: clients choose their Hosts.
+    private static let hosts = 16
+
     init(_ memory: ShortcutMemory) { self.memory = memory }
 
     /// The table for a key, made if there is none yet; nil: there can be none.
@@ -64,11 +67,11 @@ final class ShortcutTables: Sendable {
             do throws(CompiledShortcuts.Refusal) {
                 compiled = try compile()
             } catch {
-                // Clients choose their Hosts.
                 if state.refused.count < Int(WEFT_SHORTCUT_TABLES) { state.refused[key] = error }
                 return nil
             }
-            guard let free = freePlace(&state, now: now) else { return nil }
+            let alike = state.places.keys.count { $0.service == key.service && $0.source == key.source }
+            guard alike < Self.hosts, let free = freePlace(&state, now: now) else { return nil }
             collect(&state.entries[free], at: free)
             state.entries[free] = Entry(
                 key: key, generation: generation, clusters: compiled.clusters, allowing: compiled.allowing,

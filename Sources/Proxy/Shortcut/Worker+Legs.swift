@@ -159,11 +159,14 @@ extension Worker {
             // The program that has sent the last of a response may not have said so yet.
             downstreams[index].shortcut.isSuspect = true
             wheel.set(TimerID.downstream(index), tick + Self.suspicion)
-        } else if !downstreams[index].shortcut.isOffered || takeBack(index) {
-            closeUpstream(upstream)
         } else {
-            // Another leg answers.
+            // If it cannot be taken back another leg answers, and the connection is looked at when that has.
+            if downstreams[index].shortcut.isOffered { _ = takeBack(index) }
+            let number = Int(upstreams[upstream].leg)
             closeUpstream(upstream)
+            guard memory.word(client).isAwaiting, memory.progress(client).leg == number else { return }
+            downstreams[index].shortcut.isSuspect = true
+            wheel.set(TimerID.downstream(index), tick + Self.suspicion)
         }
     }
 
@@ -175,6 +178,12 @@ extension Worker {
         let word = memory.word(client)
         let upstream = downstreams[index].shortcut.legs[memory.progress(client).leg & (DownstreamShortcut.capacity - 1)]
         wheel.set(TimerID.downstream(index), tick + options.keepAliveTimeout)
+        if upstream == .max, word.isAwaiting {
+            // Nobody is left to answer.
+            downstreams[index].hasFailed = true
+            closeDownstream(index)
+            return
+        }
         guard upstream != .max, word.isAwaiting else {
             // It had ended.
             if takeBack(index), upstream != .max, upstreams[upstream].isReadable { closeUpstream(upstream) }
@@ -220,6 +229,7 @@ extension Worker {
         exchange.decision = RouteDecision(.forward)
         exchange.attemptStarted = progress.started
         exchange.hasSent = true
+        exchange.requestBody = MessageBody(received: progress.requestBody)
         exchange.keepsBody = false
         exchange.isAdmitted = true
         guard let place = exchanges.insert(exchange) else {

@@ -171,8 +171,12 @@ extension Worker {
         }
         let progress = memory.progress(downstreams[index].shortcut.client)
         if downstreams[index].shortcut.isWaiting {
-            if now > progress.started + options.streamIdleTimeout * 1_000_000 {
+            let word = memory.word(downstreams[index].shortcut.client)
+            let isForgotten = word.isAwaiting && downstreams[index].shortcut.legs[progress.leg & 7] == .max
+            if isForgotten || now > progress.started + options.streamIdleTimeout * 1_000_000 {
                 downstreams[index].hasFailed = true
+                closeDownstream(index)
+            } else if isDraining, takeBack(index) {
                 closeDownstream(index)
             } else {
                 readRequest(index)
