@@ -90,12 +90,12 @@ static __noinline int read_head(struct sk_msg_md *message, struct shortcut_head 
 }
 
 /* Whether somebody watches requests one by one. */
-static __always_inline int is_watched(__u64 now)
+static __always_inline int is_watched(void)
 {
 	__u32 zero = 0;
 	struct weft_tap *wanted = bpf_map_lookup_elem(&tap, &zero);
 
-	return wanted && wanted->until_ns > now;
+	return wanted && wanted->until_ns && wanted->until_ns > bpf_ktime_get_ns();
 }
 
 /* Whether Host's value is the one that the table is for. */
@@ -244,7 +244,7 @@ static __noinline int take_request(struct sk_msg_md *message, struct weft_pair *
 		return leave(shortcut, WEFT_SHORTCUT_UNSETTLED);
 	if (!node || sender_reason(pair, sender, WEFT_END_CLIENT, node))
 		return leave(shortcut, WEFT_SHORTCUT_CONGESTED);
-	if (is_watched(bpf_ktime_get_ns()))
+	if (is_watched())
 		return leave(shortcut, WEFT_SHORTCUT_WATCHED);
 	reason = decide_request(message, shortcut, &way);
 	if (reason)
@@ -252,10 +252,11 @@ static __noinline int take_request(struct sk_msg_md *message, struct weft_pair *
 	return send_request(message, shortcut, sender, &way, word);
 }
 
-/* Counts a request whose response has ended. */
-static __noinline int count_response(struct weft_shortcut *shortcut, struct weft_shortcut_leg *leg, __u64 source)
+/* Counts a request whose response has ended, at `now`. */
+static __noinline int count_response(struct weft_shortcut *shortcut, struct weft_shortcut_leg *leg, __u64 source,
+                                     __u64 now)
 {
-	__u64 now = bpf_ktime_get_ns(), started = shortcut->started_ns, answered = shortcut->answered_ns;
+	__u64 started = shortcut->started_ns, answered = shortcut->answered_ns;
 	struct weft_requests_key key = {
 		.source = source,
 		.service = leg->service,
@@ -363,7 +364,7 @@ static __noinline int begin_response(struct sk_msg_md *message, struct weft_shor
 		goto agents;
 	leg->sent_bytes += size;
 	if (size == length) {
-		count_response(shortcut, leg, pair->source);
+		count_response(shortcut, leg, pair->source, shortcut->answered_ns);
 		__sync_val_compare_and_swap(&shortcut->word, awaiting, WEFT_SHORTCUT_OF_KERNEL);
 	}
 	return 1;
@@ -389,7 +390,7 @@ static __noinline int continue_response(struct sk_msg_md *message, struct weft_s
 		return 0;
 	leg->sent_bytes += size;
 	if (size == left) {
-		count_response(shortcut, leg, pair->source);
+		count_response(shortcut, leg, pair->source, bpf_ktime_get_ns());
 		__sync_val_compare_and_swap(&shortcut->word,
 		                            WEFT_SHORTCUT_OF_KERNEL | WEFT_SHORTCUT_AWAITING | WEFT_SHORTCUT_ANSWERING,
 		                            WEFT_SHORTCUT_OF_KERNEL);
