@@ -170,7 +170,8 @@ static __noinline int decide_request(struct sk_msg_md *message, struct weft_shor
 		shortcut->request_body = reading.head.content_length;
 		shortcut->is_head = reading.head.method == WEFT_SHORTCUT_HEAD;
 		shortcut->route = 0;
-		if (!reason && table->has_templates)
+		/* Without a reason there is a leg, which some kernels do not see. */
+		if (!reason && way->leg && table->has_templates)
 			shortcut->route = template_of(reading.scan, templates_of(way->leg->service));
 	}
 	*(volatile __u32 *)busy = 0;
