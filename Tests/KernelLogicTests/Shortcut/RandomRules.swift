@@ -16,7 +16,7 @@ struct RandomRules {
 
     private mutating func some<Value>(_ percent: Int, _ make: (inout Self) -> Value) -> [Value] {
         guard chance(percent) else { return [] }
-        return (0..<1 + Int(numbers.next() % 3)).map { _ in make(&self) }
+        return (0..<one([1, 1, 1, 2, 3])).map { _ in make(&self) }
     }
 
     // MARK: Words
@@ -112,7 +112,7 @@ struct RandomRules {
 
     mutating func policies() -> [AuthorizationPolicy] {
         (0..<one([0, 0, 1, 1, 2, 3])).map { index in
-            let rules = (0..<1 + Int(numbers.next() % 3)).map { _ in
+            let rules = (0..<one([1, 1, 1, 2, 3])).map { _ in
                 AuthorizationPolicy.Rule(
                     sources: some(40) { $0.source() }, operations: some(85) { $0.operation() },
                     conditions: some(12) { $0.condition() })
@@ -127,7 +127,7 @@ struct RandomRules {
 
     private mutating func match(_ words: [String]) -> StringMatch {
         let word = one(words)
-        switch numbers.next() % 12 {
+        switch numbers.next() % 16 {
         case 0: return .present
         case 1, 2: return .prefix(String(word.prefix(1 + Int(numbers.next() % UInt64(word.count)))))
         case 3: return .suffix(String(word.suffix(1 + Int(numbers.next() % UInt64(word.count)))))
@@ -136,8 +136,8 @@ struct RandomRules {
     }
 
     private mutating func path() -> AuthorizationPolicy.PathMatch {
-        if chance(5) { return .template([.literal("a"), .one]) }
-        if chance(5) { return .template([.literal("a"), .any]) }
+        if chance(3) { return .template([.literal("a"), .one]) }
+        if chance(3) { return .template([.literal("a"), .any]) }
         return .text(match(Self.paths))
     }
 
@@ -164,8 +164,8 @@ struct RandomRules {
         var operation = AuthorizationPolicy.Operation()
         operation.methods = some(40) { $0.match(Self.methods + ["PURGE"]) }
         operation.notMethods = some(15) { $0.match(Self.methods + ["PURGE"]) }
-        operation.paths = some(70) { $0.path() }
-        operation.notPaths = some(10) { $0.path() }
+        operation.paths = some(55) { $0.path() }
+        operation.notPaths = some(20) { $0.path() }
         operation.ports = some(4) { $0.one([40_000, 80]) }
         operation.notPorts = some(4) { $0.one([40_000, 80]) }
         operation.hosts = some(5) { $0.match(["x.y", "z"]) }
