@@ -17,7 +17,8 @@ import peers
 import proxy_lane
 import report
 from places import (
-    Agent, CannotMeasure, bpf_filesystem, cgroup, cgroup_mount, cpu_seconds, inside, network, process, run,
+    Agent, CannotMeasure, bpf_filesystem, cgroup, cgroup_mount, cpu_seconds, inside, network, process, program_statistics,
+    program_times, run,
 )
 
 ADDRESS = "127.96.0.10"
@@ -164,30 +165,13 @@ class AcceleratedLane:
                     self.results.setdefault(name, {}).setdefault(variant.name, []).append(result)
 
     def measure_guard(self, weft):
-        """Nanoseconds of the program for each send, the kernel's account; its own looks at the clock are in it."""
-        path = "/proc/sys/kernel/bpf_stats_enabled"
-        with open(path, encoding="ascii") as file:
-            before = file.read()
-        with open(path, "w", encoding="ascii") as file:
-            file.write("1")
-        try:
-            first = self.program_times()
+        """Nanoseconds of the program for each send, the kernel's account."""
+        with program_statistics():
+            first = program_times("redirect")
             self.measure(weft, self.core, "ping", 64, max(1000, int(20000 * self.scale)), 1)
-            last = self.program_times()
-        finally:
-            with open(path, "w", encoding="ascii") as file:
-                file.write(before)
+            last = program_times("redirect")
         runs = last[1] - first[1]
         return (last[0] - first[0]) / runs if runs else None
-
-    def program_times(self):
-        """Run time in ns and runs of the program, of all versions of it that are loaded."""
-        total, runs = 0, 0
-        for program in json.loads(run("bpftool", "prog", "show", "-j")):
-            if program.get("name") == "redirect":
-                total += program.get("run_time_ns", 0)
-                runs += program.get("run_cnt", 0)
-        return total, runs
 
     # Telling.
 

@@ -6,14 +6,13 @@ has its turn, in an order that changes. Figures are medians over the rounds of t
 """
 
 import contextlib
-import json
 import os
 import random
 import re
 
 import peers
 import report
-from places import CannotMeasure, cpu_seconds, run
+from places import CannotMeasure, cpu_seconds, program_statistics, program_times
 from proxy_lane import Proxy, ProxyLane
 
 #: Its only rule has a timeout of its own, so that its requests are the agent's.
@@ -85,32 +84,15 @@ class ShortcutLane(ProxyLane):
         self.as_client("python3", "-c", CONNECTIONS, proxy.address, str(proxy.port), str(count))
         return (cpu_seconds(self.weft.pid) - before) * 1e6 / count
 
-    def program_times(self):
-        """Run time in ns and runs of the program, of all versions of it that are loaded."""
-        total, runs = 0, 0
-        for program in json.loads(run("bpftool", "prog", "show", "-j")):
-            if program.get("name") == "redirect":
-                total += program.get("run_time_ns", 0)
-                runs += program.get("run_cnt", 0)
-        return total, runs
-
     def measure_decision(self, variants):
         """Nanoseconds that the program takes for a request and its response beyond those of as many sends of the agent's."""
-        path = "/proc/sys/kernel/bpf_stats_enabled"
-        with open(path, encoding="ascii") as file:
-            before = file.read()
-        with open(path, "w", encoding="ascii") as file:
-            file.write("1")
-        try:
-            times = {}
+        times = {}
+        with program_statistics():
             for name in ("Weft", "Weft's agent"):
-                first = self.program_times()
+                first = program_times("redirect")
                 count = self.measure_one(*variants[name])["count"]
-                last = self.program_times()
+                last = program_times("redirect")
                 times[name] = (last[0] - first[0], last[1] - first[1], count)
-        finally:
-            with open(path, "w", encoding="ascii") as file:
-                file.write(before)
         agent = times["Weft's agent"]
         shortcut = times["Weft"]
         if not agent[1] or not shortcut[1]:

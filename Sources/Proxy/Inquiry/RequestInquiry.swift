@@ -141,14 +141,16 @@ public struct RequestExplainer: Sendable {
         }
         var shortcut: String?
         if outcome == .forward {
-            let lines = ["\(inquiry.method) \(target.path) HTTP/1.1", "host: \(host)"]
+            let lines =
+                ["\(inquiry.method) \(target.path) HTTP/1.1", "host: \(host)"]
                 + request.headers.map { "\($0.name): \($0.value)" } + ["", ""]
             let refusal = ShortcutInquiry(table: table, authorization: authorization, snapshot: snapshot).refusal(
                 service: identifier, source: source.map { (request.source, $0) }, host: host,
                 head: Array(lines.joined(separator: "\r\n").utf8))
             steps.append(
                 refusal.map { "through the agent: \($0)" }
-                    ?? "past the agent: the kernel decides it, once the agent has served the connection's first request")
+                    ?? "past the agent: the kernel decides it, once the agent has served the connection's first request"
+            )
             shortcut = refusal ?? "taken"
         }
         return RequestAccount(
