@@ -135,20 +135,25 @@ class KernelLane:
             made = variant("weft", size, self.tables[size][-1].address)
             self.start_agent(stack, made, directory, pins)
             self.variants.append(made)
+        # The kernel lane by itself: what reading the requests of its connections costs is the rest.
+        unread = variant("weft, nothing read", max(self.sizes), self.tables[max(self.sizes)][-1].address)
+        self.start_agent(stack, unread, directory, pins, ["--http-reading", "off"])
+        self.variants.append(unread)
         # The server outside of the mesh, as one on another node would be: what the client's end alone costs.
         one_end = variant("weft, client's end", made.size, made.target, client_group=made.client_group)
         one_end.agent = made.agent
         self.variants.append(one_end)
 
-    def start_agent(self, stack, variant, directory, pins):
+    def start_agent(self, stack, variant, directory, pins, options=()):
         table = list(self.tables[variant.size])
         # The service whose only endpoint moves, beside the others.
         variant.moving = Service(variant.size, 1)
-        config, group = os.path.join(directory, f"mesh-{variant.size}"), os.path.dirname(variant.client_group)
+        label = re.sub(r"\W+", "-", variant.name)
+        config, group = os.path.join(directory, f"mesh-{label}"), os.path.dirname(variant.client_group)
         self.write_mesh(config, [variant.moving] + table, group)
         variant.config = config
         binary = os.path.join(self.options.bin, "weftd")
-        agent = Agent(binary, f"weft-{variant.size}", directory, config, group, pins)
+        agent = Agent(binary, label, directory, config, group, pins, options)
         variant.agent = stack.enter_context(agent.running(self.other_cores))
         # Ready is what the agent says; a connection to the last service is what it means.
         connected = int(self.in_client(variant, "await", variant.target, "80", str(CONNECT_PORT))) / 1e9
@@ -191,7 +196,7 @@ class KernelLane:
     def measure_rounds(self):
         order = random.Random(1)
         none = self.variants[0]
-        largest = [v for v in self.variants if v.size in (0, max(self.sizes)) and "," not in v.lane]
+        largest = [v for v in self.variants if v.size in (0, max(self.sizes)) and "end" not in v.lane]
         for number in range(self.options.rounds):
             self.progress(f"round {number + 1} of {self.options.rounds}")
             # No mesh has two turns: every difference is taken from it.
@@ -264,8 +269,12 @@ class KernelLane:
             figures.append(report.figure(f"connect+close/s, {size:,} services, ratio to no mesh", ratio, "", 0.93, ">="))
         for size in weft:
             figures.append(report.figure(f"connect() added, median, {size:,} services", added[size], "µs", 2, "<="))
-        one_end = self.variants[-1]
+        one_end, unread = self.variants[-1], self.by_lane("weft, nothing read")[largest]
         figures += [
+            report.figure(f"connect+close/s, {largest:,} services, nothing read, ratio to no mesh",
+                          self.within_rounds(unread, "per_second", lambda a, b: a / b), "", 0.93, ">="),
+            report.figure("keep-alive requests/s, nothing read, ratio to no mesh",
+                          self.within_rounds(unread, "per_second", lambda a, b: a / b, "requests"), "", 0.97, ">="),
             report.figure(f"connect() added, median, {largest:,} services, client's end alone",
                           self.within_rounds(one_end, "p50_us", lambda a, b: a - b), "µs", 2, "<="),
             report.figure(f"connect() added, growth from {min(weft):,} to {largest:,} services",
