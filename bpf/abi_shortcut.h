@@ -29,11 +29,18 @@
 #ifndef WEFT_ABI_SHORTCUT_H
 #define WEFT_ABI_SHORTCUT_H
 
+/*
+ * Clients' connections, and backends', that can have shortcuts at the same time; powers of two. All of this memory is
+ * the agent's too.
+ */
+#define WEFT_SHORTCUTS 8192
+#define WEFT_SHORTCUT_PLACES 8192
+
 /* Backends' connections that one client's connection may use. */
 #define WEFT_SHORTCUT_LEGS 8
 
 /* Bounds of what is compiled for the programs; what has more is decided by the agent. */
-#define WEFT_SHORTCUT_TABLES 1024
+#define WEFT_SHORTCUT_TABLES 128
 #define WEFT_SHORTCUT_RULES 48
 #define WEFT_SHORTCUT_ROUTES 16
 #define WEFT_SHORTCUT_TARGETS 8
@@ -72,8 +79,8 @@ enum weft_shortcut_reason {
 };
 
 /*
- * `shortcuts`: a client's connection, in its place in `pairs`. The agent shares this memory with the programs; each of
- * them writes what its part says, and both the word.
+ * `shortcuts`: a client's connection, in the place that its cookie gives it. The agent shares this memory with the
+ * programs; each of them writes what its part says, and both the word.
  */
 struct weft_shortcut {
 	/* By the agent, while the word is its own. */
@@ -98,10 +105,10 @@ struct weft_shortcut {
 	__u32 left[WEFT_SHORTCUT_REASONS];
 };
 
-/* `shortcut_legs`: an agent's connection to a backend, in its place in `pairs`. */
+/* `shortcut_legs`: an agent's connection to a backend, likewise. */
 struct weft_shortcut_leg {
 	/* By the agent. */
-	__u64 cookie;  /* of the agent's socket */
+	__u64 cookie;  /* of the agent's socket; 0: free */
 	__u64 client;  /* whose leg it is; 0: nobody's */
 	__u64 service; /* as in weft_requests_key */
 	__u64 destination;

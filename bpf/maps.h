@@ -325,7 +325,7 @@ struct {
 /* Connections whose requests the programs decide about: memory that the agent shares with them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WEFT_PAIRS);
+	__uint(max_entries, WEFT_SHORTCUTS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct weft_shortcut);
@@ -333,7 +333,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WEFT_PAIRS);
+	__uint(max_entries, WEFT_SHORTCUT_PLACES);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct weft_shortcut_leg);

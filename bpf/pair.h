@@ -131,10 +131,19 @@ static __noinline int pair_free(__u64 client)
 /* The shortcut of a client's socket; NULL if it has none. */
 static __always_inline struct weft_shortcut *shortcut_of(__u64 client)
 {
-	__u32 index = pair_index(client);
+	__u32 index = client & (WEFT_SHORTCUTS - 1);
 	struct weft_shortcut *shortcut = bpf_map_lookup_elem(&shortcuts, &index);
 
 	return shortcut && client && shortcut->client == client ? shortcut : NULL;
+}
+
+/* The leg that a socket of the agent's is; NULL if it is none. */
+static __always_inline struct weft_shortcut_leg *shortcut_leg(__u64 cookie)
+{
+	__u32 index = cookie & (WEFT_SHORTCUT_PLACES - 1);
+	struct weft_shortcut_leg *leg = bpf_map_lookup_elem(&shortcut_legs, &index);
+
+	return leg && cookie && leg->cookie == cookie ? leg : NULL;
 }
 
 /* What a pair has carried beside TCP, from its client's point of view. */

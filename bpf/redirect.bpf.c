@@ -442,7 +442,7 @@ int redirect(struct sk_msg_md *message)
 	if (!pair || pair->client != member->client)
 		return SK_PASS;
 	end = member->end & 1;
-	if (pair->lane == WEFT_LANE_PROXY && take_shortcut(message, member->pair, pair, sender, end))
+	if (pair->lane == WEFT_LANE_PROXY && take_shortcut(message, pair, sender, end))
 		return SK_PASS;
 	direction = &pair->from[end];
 	reason = slow_reason(pair, direction, sender, end, size);

@@ -142,8 +142,8 @@ static __always_inline __u32 choose_leg(const struct weft_shortcut *shortcut, co
 		}
 	}
 	way->index = pair_index(cookie);
-	way->leg = cookie ? bpf_map_lookup_elem(&shortcut_legs, &way->index) : NULL;
-	if (!way->leg || way->leg->cookie != cookie || way->leg->client != shortcut->client)
+	way->leg = shortcut_leg(cookie);
+	if (!way->leg || way->leg->client != shortcut->client)
 		return WEFT_SHORTCUT_NO_LEG;
 	return WEFT_SHORTCUT_TAKEN;
 }
@@ -419,16 +419,16 @@ static __noinline int take_response(struct sk_msg_md *message, struct weft_pair 
 }
 
 /* Takes what is sent on a connection of the agent's, if it goes past the agent. Returns 1 when it does. */
-static __always_inline int take_shortcut(struct sk_msg_md *message, __u32 place, struct weft_pair *pair,
-                                         struct tcp_sock *sender, __u32 end)
+static __always_inline int take_shortcut(struct sk_msg_md *message, struct weft_pair *pair, struct tcp_sock *sender,
+                                         __u32 end)
 {
 	if (end == WEFT_END_CLIENT && pair->source != WEFT_WORKLOAD_AGENT) {
-		struct weft_shortcut *shortcut = bpf_map_lookup_elem(&shortcuts, &place);
+		struct weft_shortcut *shortcut = shortcut_of(pair->client);
 
-		if (shortcut && shortcut->client == pair->client)
+		if (shortcut)
 			return take_request(message, pair, sender, shortcut);
 	} else if (end == WEFT_END_SERVER && pair->source == WEFT_WORKLOAD_AGENT) {
-		struct weft_shortcut_leg *leg = bpf_map_lookup_elem(&shortcut_legs, &place);
+		struct weft_shortcut_leg *leg = shortcut_leg(pair->client);
 
 		if (leg && leg->client)
 			return take_response(message, pair, sender, leg);

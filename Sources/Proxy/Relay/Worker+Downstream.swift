@@ -50,11 +50,12 @@ extension Worker {
             taken.shortcut.client = shortcutClient(origin)
             downstream = taken
         }
-        if admit(downstream) == nil {
+        guard let place = admit(downstream) else {
             Sockets.reset(descriptor)
-        } else if downstream.shortcut.client != 0 {
-            shortcuts?.memory.begin(downstream.shortcut.client)
+            return
         }
+        let client = downstream.shortcut.client
+        if client != 0, shortcuts?.memory.begin(client) != true { downstreams[place].shortcut.client = 0 }
     }
 
     /// Gives a client's connection its place. nil: there is none left, and its descriptor is the caller's.

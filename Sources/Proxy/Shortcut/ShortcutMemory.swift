@@ -12,8 +12,7 @@ public import WeftABI
     private let tables: UnsafeMutablePointer<weft_shortcut_table>
     private let node: UnsafeMutablePointer<weft_shortcut_node>
 
-    /// - Parameters: the maps of these names, as they are mapped: `WEFT_PAIRS` places of the first two,
-    ///   `WEFT_SHORTCUT_TABLES` of the third, one of the last.
+    /// Takes over the maps of these names, as they are mapped, and forgets what an earlier process has left there.
     @unsafe public init(
         shortcuts: UnsafeMutablePointer<weft_shortcut>, legs: UnsafeMutablePointer<weft_shortcut_leg>,
         tables: UnsafeMutablePointer<weft_shortcut_table>, node: UnsafeMutablePointer<weft_shortcut_node>
@@ -22,6 +21,8 @@ public import WeftABI
         unsafe self.legs = legs
         unsafe self.tables = tables
         unsafe self.node = node
+        for place in 0..<Int(WEFT_SHORTCUTS) { unsafe (shortcuts + place).pointee = weft_shortcut() }
+        for place in 0..<Int(WEFT_SHORTCUT_PLACES) { unsafe (legs + place).pointee = weft_shortcut_leg() }
     }
 
     // MARK: The node
@@ -39,17 +40,22 @@ public import WeftABI
     // MARK: Clients' connections
 
     private func shortcut(_ client: UInt64) -> UnsafeMutablePointer<weft_shortcut> {
-        unsafe shortcuts + Int(client & UInt64(WEFT_PAIRS - 1))
+        unsafe shortcuts + Int(client & UInt64(WEFT_SHORTCUTS - 1))
     }
 
-    /// Makes the place of a client's socket, by its cookie, that client's.
-    func begin(_ client: UInt64) {
+    /// Makes the place of a client's socket, by its cookie, that client's. False: it is another's.
+    func begin(_ client: UInt64) -> Bool {
         let place = unsafe shortcut(client)
-        unsafe weft_shared_store(&place.pointee.word, ShortcutWord.ofAgent.rawValue)
-        unsafe weft_shared_store_long(&place.pointee.client, 0)
-        unsafe place.pointee = weft_shortcut()
+        guard unsafe weft_shared_change_long(&place.pointee.client, 0, Self.changing) != 0 else { return false }
+        var fresh = weft_shortcut()
+        fresh.client = Self.changing
+        unsafe place.pointee = fresh
         unsafe weft_shared_store_long(&place.pointee.client, client)
+        return true
     }
+
+    /// Owner of a place that is being filled.
+    private static let changing = UInt64.max
 
     /// Nothing more is decided about the client's requests.
     func end(_ client: UInt64) {
@@ -59,7 +65,7 @@ public import WeftABI
         _ = unsafe weft_shared_change_long(&place.pointee.client, client, 0)
     }
 
-    /// Whether the place is still the client's: one that is gone may have lost it to another.
+    /// Whether the place is the client's.
     func isHeld(by client: UInt64) -> Bool {
         unsafe client != 0 && weft_shared_load_long(&shortcut(client).pointee.client) == client
     }
@@ -107,30 +113,39 @@ public import WeftABI
     // MARK: Legs
 
     private func leg(_ cookie: UInt64) -> UnsafeMutablePointer<weft_shortcut_leg> {
-        unsafe legs + Int(cookie & UInt64(WEFT_PAIRS - 1))
+        unsafe legs + Int(cookie & UInt64(WEFT_SHORTCUT_PLACES - 1))
     }
 
-    /// Gives a client's connection a leg. Only while the word is the agent's.
-    func attach(_ leg: ShortcutLeg, to client: UInt64) {
-        guard isHeld(by: client), leg.number < Int(WEFT_SHORTCUT_LEGS) else { return }
+    /// Gives a client's connection a leg. Only while the word is the agent's. False: the leg's place is another's.
+    func attach(_ leg: ShortcutLeg, to client: UInt64) -> Bool {
+        guard isHeld(by: client), leg.number < Int(WEFT_SHORTCUT_LEGS) else { return false }
         let entry = unsafe self.leg(leg.cookie)
+        if unsafe weft_shared_load_long(&entry.pointee.cookie) != leg.cookie {
+            guard unsafe weft_shared_change_long(&entry.pointee.cookie, 0, Self.changing) != 0 else { return false }
+        }
         unsafe weft_shared_store_long(&entry.pointee.client, 0)
-        unsafe entry.pointee = weft_shortcut_leg()
-        unsafe entry.pointee.cookie = leg.cookie
+        var fresh = weft_shortcut_leg()
+        fresh.cookie = Self.changing
+        unsafe entry.pointee = fresh
         unsafe entry.pointee.service = leg.service
         unsafe entry.pointee.destination = leg.destination
         unsafe entry.pointee.taken = leg.taken
         unsafe entry.pointee.number = UInt32(leg.number)
-        unsafe weft_shared_store_long(&entry.pointee.client, client)
+        unsafe entry.pointee.client = client
+        unsafe weft_shared_store_long(&entry.pointee.cookie, leg.cookie)
         let place = unsafe UnsafeMutableRawPointer(shortcut(client))
         unsafe place.storeBytes(of: leg.cluster, toByteOffset: Self.clusters + leg.number, as: UInt8.self)
         unsafe place.storeBytes(of: leg.cookie, toByteOffset: Self.cookies + 8 * leg.number, as: UInt64.self)
+        return true
     }
 
     /// Takes a leg away. No request is sent on it from now on; one that is under way is the caller's to look after.
     func detach(_ number: Int, _ cookie: UInt64, from client: UInt64) {
         let entry = unsafe leg(cookie)
-        if unsafe entry.pointee.cookie == cookie { unsafe weft_shared_store_long(&entry.pointee.client, 0) }
+        if unsafe weft_shared_load_long(&entry.pointee.cookie) == cookie {
+            unsafe weft_shared_store_long(&entry.pointee.client, 0)
+            unsafe weft_shared_store_long(&entry.pointee.cookie, 0)
+        }
         guard isHeld(by: client), number >= 0, number < Int(WEFT_SHORTCUT_LEGS) else { return }
         let place = unsafe UnsafeMutableRawPointer(shortcut(client))
         unsafe place.storeBytes(of: 0, toByteOffset: Self.cookies + 8 * number, as: UInt64.self)

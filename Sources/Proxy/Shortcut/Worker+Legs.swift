@@ -38,17 +38,20 @@ extension Worker {
         }
         var number = 0
         while downstreams[index].shortcut.legs[number] != .max { number += 1 }
+        upstreams[upstream].leg = UInt8(number)
+        guard
+            shortcuts.memory.attach(
+                shortcutLeg(upstream, cluster: cluster, ordinal: UInt8(ordinal)),
+                to: downstreams[index].shortcut.client)
+        else { return false }
         upstreams[upstream].served &+= 1
         upstreams[upstream].exchange = .max
         upstreams[upstream].progress = HeadProgress()
         upstreams[upstream].client = index
-        upstreams[upstream].leg = UInt8(number)
         upstreams[upstream].straightResponses = 0
         buffers.give(&upstreams[upstream].input)
         downstreams[index].shortcut.legs[number] = upstream
         downstreams[index].shortcut.legCount += 1
-        shortcuts.memory.attach(
-            shortcutLeg(upstream, cluster: cluster, ordinal: UInt8(ordinal)), to: downstreams[index].shortcut.client)
         return true
     }
 
@@ -120,7 +123,8 @@ extension Worker {
             {
                 creditResponses(upstream)
                 upstreams[upstream].straightResponses = 0
-                memory.attach(
+                // Its place is its own already.
+                _ = memory.attach(
                     shortcutLeg(upstream, cluster: cluster, ordinal: UInt8(ordinal)),
                     to: downstreams[index].shortcut.client)
             } else {
