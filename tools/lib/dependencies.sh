@@ -15,6 +15,8 @@ test_packages=(
     haproxy nghttp2-client python3-pip unzip slowhttptest protobuf-compiler testssl.sh chromium chromium-driver gcc libc6-dev
     redis-server redis-tools memcached postgresql golang-go
 )
+# To check the models of its protocols.
+model_packages=(spin gcc libc6-dev)
 # To try it on another kernel.
 virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq gcc libc6-dev)
 # To measure it.
