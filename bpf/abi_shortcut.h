@@ -18,6 +18,7 @@
  *            -> | LEFT, by the program: the response goes to the agent, from its first byte on.
  *   KERNEL | AWAITING | ANSWERING
  *            -> KERNEL, by the program, with the last byte of the response.
+ *            -> | LEFT in place of ANSWERING, by the program, if the kernel does not take the first piece.
  *   KERNEL | AWAITING | LEFT
  *            -> AGENT, by the agent, when it has taken the response over.
  *   KERNEL | AWAITING, with or without ANSWERING

@@ -217,7 +217,7 @@ static __noinline int send_request(struct sk_msg_md *message, struct weft_shortc
 		return leave(shortcut, WEFT_SHORTCUT_UNSETTLED);
 	if (bpf_msg_redirect_map(message, &members, way->index * WEFT_ENDS + WEFT_END_SERVER, BPF_F_INGRESS) !=
 	    SK_PASS) {
-		__sync_lock_test_and_set(&shortcut->word, word);
+		__sync_val_compare_and_swap(&shortcut->word, WEFT_SHORTCUT_OF_KERNEL | WEFT_SHORTCUT_AWAITING, word);
 		return leave(shortcut, WEFT_SHORTCUT_CONGESTED);
 	}
 	count_fast(direction, size);
@@ -253,36 +253,60 @@ static __noinline int take_request(struct sk_msg_md *message, struct weft_pair *
 	return send_request(message, shortcut, sender, &way, word);
 }
 
-/* Counts a request whose response has ended, at `now`. */
-static __noinline int count_response(struct weft_shortcut *shortcut, struct weft_shortcut_leg *leg, __u64 source,
-                                     __u64 now)
-{
-	__u64 started = shortcut->started_ns, answered = shortcut->answered_ns;
-	struct weft_requests_key key = {
-		.source = source,
-		.service = leg->service,
-		.destination = leg->destination,
-		.status = leg->status,
-		.lane = WEFT_LANE_SHORTCUT,
-		.reporter = WEFT_REPORTER_BOTH,
-		.outcome = WEFT_REQUEST_COMPLETE,
-		.route = shortcut->route,
-	};
-	struct weft_requests *counters = requests_of(&key);
+/* A request whose response has ended, for the counters. */
+struct shortcut_ended {
+	struct weft_requests_key key;
+	__u64 duration_ns;
+	__u64 first_byte_ns;
+	__u64 request_body;
+	__u64 response_body;
+};
 
-	shortcut->ended_ns = now;
-	leg->responses++;
-	leg->latency_ns += answered - started;
-	if (!shortcut->first_class)
-		shortcut->first_class = leg->status / 100;
+static __noinline int count_ended(const struct shortcut_ended *ended)
+{
+	struct weft_requests *counters = requests_of(&ended->key);
+
 	if (!counters)
 		return 0;
 	ADD(counters->count, 1);
-	latencies_add(&counters->duration, now > started ? now - started : 0);
-	latencies_add(&counters->first_byte, answered > started ? answered - started : 0);
-	sizes_add(&counters->request_body, shortcut->request_body);
-	sizes_add(&counters->response_body, leg->response_body);
+	latencies_add(&counters->duration, ended->duration_ns);
+	latencies_add(&counters->first_byte, ended->first_byte_ns);
+	sizes_add(&counters->request_body, ended->request_body);
+	sizes_add(&counters->response_body, ended->response_body);
 	return 0;
+}
+
+/* A response has ended, at `now`: the client may have the next one. What is counted is of this one. */
+static __noinline int end_response(struct weft_shortcut *shortcut, struct weft_shortcut_leg *leg, __u64 source,
+                                   __u64 now)
+{
+	__u64 started = shortcut->started_ns, answered = shortcut->answered_ns;
+	struct shortcut_ended ended = {
+		.key = {
+			.source = source,
+			.service = leg->service,
+			.destination = leg->destination,
+			.status = leg->status,
+			.lane = WEFT_LANE_SHORTCUT,
+			.reporter = WEFT_REPORTER_BOTH,
+			.outcome = WEFT_REQUEST_COMPLETE,
+			.route = shortcut->route,
+		},
+		.duration_ns = now > started ? now - started : 0,
+		.first_byte_ns = answered > started ? answered - started : 0,
+		.request_body = shortcut->request_body,
+		.response_body = leg->response_body,
+	};
+
+	shortcut->ended_ns = now;
+	leg->responses++;
+	leg->latency_ns += ended.first_byte_ns;
+	if (!shortcut->first_class)
+		shortcut->first_class = leg->status / 100;
+	__sync_val_compare_and_swap(&shortcut->word,
+	                            WEFT_SHORTCUT_OF_KERNEL | WEFT_SHORTCUT_AWAITING | WEFT_SHORTCUT_ANSWERING,
+	                            WEFT_SHORTCUT_OF_KERNEL);
+	return count_ended(&ended);
 }
 
 /*
@@ -358,16 +382,13 @@ static __noinline int begin_response(struct sk_msg_md *message, struct weft_shor
 		goto agents;
 	shortcut->answered_ns = bpf_ktime_get_ns();
 	leg->response_end = at + (__u32)length;
-	if (size < length &&
-	    __sync_val_compare_and_swap(&shortcut->word, awaiting, awaiting | WEFT_SHORTCUT_ANSWERING) != awaiting)
+	if (__sync_val_compare_and_swap(&shortcut->word, awaiting, awaiting | WEFT_SHORTCUT_ANSWERING) != awaiting)
 		return 0;
 	if (!send_response(message, pair, pair_index(shortcut->client), size))
 		goto agents;
 	leg->sent_bytes += size;
-	if (size == length) {
-		count_response(shortcut, leg, pair->source, shortcut->answered_ns);
-		__sync_val_compare_and_swap(&shortcut->word, awaiting, WEFT_SHORTCUT_OF_KERNEL);
-	}
+	if (size == length)
+		end_response(shortcut, leg, pair->source, shortcut->answered_ns);
 	return 1;
 agents:
 	leave(shortcut, WEFT_SHORTCUT_ANSWER);
@@ -390,12 +411,8 @@ static __noinline int continue_response(struct sk_msg_md *message, struct weft_s
 	if (!send_response(message, pair, pair_index(shortcut->client), size))
 		return 0;
 	leg->sent_bytes += size;
-	if (size == left) {
-		count_response(shortcut, leg, pair->source, bpf_ktime_get_ns());
-		__sync_val_compare_and_swap(&shortcut->word,
-		                            WEFT_SHORTCUT_OF_KERNEL | WEFT_SHORTCUT_AWAITING | WEFT_SHORTCUT_ANSWERING,
-		                            WEFT_SHORTCUT_OF_KERNEL);
-	}
+	if (size == left)
+		end_response(shortcut, leg, pair->source, bpf_ktime_get_ns());
 	return 1;
 }
 

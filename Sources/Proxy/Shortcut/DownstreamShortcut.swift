@@ -10,8 +10,8 @@ struct DownstreamShortcut: BitwiseCopyable {
     var isOffered = false
     /// What the client sends waits for the end of a response that goes past the worker.
     var isWaiting = false
-    /// A leg has ended, or speaks, while a response is awaited from it: it is looked at again in a while.
-    var isSuspect = false
+    /// The leg that has ended, or speaks, while a response is awaited from it: it is looked at again in a while.
+    var suspect = Self.none
     /// Offers in a row of which nothing was taken, and requests for which none is made therefore.
     var fruitless: UInt8 = 0
     var rest: UInt8 = 0
@@ -26,5 +26,6 @@ struct DownstreamShortcut: BitwiseCopyable {
     var legs = InlineArray<8, UInt32>(repeating: .max)
     var legCount: UInt8 = 0
 
+    static let none = UInt8.max
     static let capacity = Int(WEFT_SHORTCUT_LEGS)
 }

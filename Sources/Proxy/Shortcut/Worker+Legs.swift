@@ -152,49 +152,49 @@ extension Worker {
     mutating func legSpeaks(_ upstream: UInt32) {
         let index = upstreams[upstream].client
         guard let memory = shortcuts?.memory else { return }
+        // An event may be about what was read before.
+        if !upstreams[upstream].hasEnding, Sockets.isQuiet(upstreams[upstream].descriptor) {
+            upstreams[upstream].isReadable = false
+            return
+        }
         let client = downstreams[index].shortcut.client
+        let leg = upstreams[upstream].leg
+        guard downstreams[index].shortcut.isOffered else {
+            closeUpstream(upstream)
+            return
+        }
         let word = memory.word(client)
-        let isAwaited =
-            downstreams[index].shortcut.isOffered && word.isAwaiting
-            && memory.progress(client).leg == Int(upstreams[upstream].leg)
-        if isAwaited, word.isLeft {
+        if word.isAwaiting, word.isLeft, memory.progress(client).leg == Int(leg) {
             takeOver(index, upstream)
-        } else if isAwaited {
+        } else if !word.isAwaiting, takeBack(index) {
+            closeUpstream(upstream)
+        } else if memory.progress(client).leg == Int(leg) {
             // The program that has sent the last of a response may not have said so yet.
-            downstreams[index].shortcut.isSuspect = true
+            downstreams[index].shortcut.suspect = leg
             wheel.set(TimerID.downstream(index), tick + Self.suspicion)
         } else {
-            // If it cannot be taken back another leg answers, and the connection is looked at when that has.
-            if downstreams[index].shortcut.isOffered { _ = takeBack(index) }
-            let number = Int(upstreams[upstream].leg)
+            // Another leg answers.
             closeUpstream(upstream)
-            guard memory.word(client).isAwaiting, memory.progress(client).leg == number else { return }
-            downstreams[index].shortcut.isSuspect = true
-            wheel.set(TimerID.downstream(index), tick + Self.suspicion)
         }
     }
 
-    /// Looks again at a connection whose leg has spoken while its response was awaited.
+    /// Looks again at a connection one of whose legs has spoken while its response was awaited.
     mutating func judgeLeg(_ index: UInt32) {
-        downstreams[index].shortcut.isSuspect = false
+        let leg = downstreams[index].shortcut.suspect
+        downstreams[index].shortcut.suspect = DownstreamShortcut.none
         guard let memory = shortcuts?.memory else { return }
         let client = downstreams[index].shortcut.client
-        let word = memory.word(client)
-        let upstream = downstreams[index].shortcut.legs[memory.progress(client).leg & (DownstreamShortcut.capacity - 1)]
         wheel.set(TimerID.downstream(index), tick + options.keepAliveTimeout)
-        if upstream == .max, word.isAwaiting {
-            // Nobody is left to answer.
-            downstreams[index].hasFailed = true
-            closeDownstream(index)
+        let upstream = downstreams[index].shortcut.legs[Int(leg) & (DownstreamShortcut.capacity - 1)]
+        let word = memory.word(client)
+        let isAwaited = word.isAwaiting && memory.progress(client).leg == Int(leg)
+        guard upstream != .max, upstreams[upstream].hasEnding || !Sockets.isQuiet(upstreams[upstream].descriptor) else {
             return
         }
-        guard upstream != .max, word.isAwaiting else {
-            // It had ended.
-            if takeBack(index), upstream != .max, upstreams[upstream].isReadable { closeUpstream(upstream) }
-            if !downstreams[index].shortcut.isOffered { readRequest(index) }
-            return
-        }
-        if word.isLeft {
+        if !isAwaited {
+            // It had answered, and has ended since then.
+            if word.isAwaiting || takeBack(index) { closeUpstream(upstream) }
+        } else if word.isLeft {
             takeOver(index, upstream)
         } else if word.isAnswering {
             // A FIN would make a response that ends with the connection look complete.
@@ -203,7 +203,7 @@ extension Worker {
         } else if memory.change(client, from: word, to: .ofAgent) {
             takeOver(index, upstream)
         } else {
-            downstreams[index].shortcut.isSuspect = true
+            downstreams[index].shortcut.suspect = leg
             wheel.set(TimerID.downstream(index), tick + Self.suspicion)
         }
     }
@@ -218,6 +218,7 @@ extension Worker {
         _ = memory.change(client, from: word, to: .ofAgent)
         downstreams[index].shortcut.isOffered = false
         downstreams[index].shortcut.isWaiting = false
+        downstreams[index].shortcut.suspect = DownstreamShortcut.none
         countTakenOver(index, progress)
         let pool = upstreams[upstream].pool
         let cluster = pools[Int(pool)].cluster

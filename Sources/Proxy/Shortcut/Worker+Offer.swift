@@ -111,6 +111,7 @@ extension Worker {
         }
         downstreams[index].shortcut.isOffered = false
         downstreams[index].shortcut.isWaiting = false
+        downstreams[index].shortcut.suspect = DownstreamShortcut.none
         countStraightRequests(index)
         return true
     }
@@ -149,7 +150,15 @@ extension Worker {
     mutating func endShortcut(_ index: UInt32) {
         guard let memory = shortcuts?.memory else { return }
         let client = downstreams[index].shortcut.client
-        let busy = memory.word(client).isAwaiting ? memory.progress(client).leg : -1
+        var busy = -1
+        while true {
+            let word = memory.word(client)
+            if word.isAwaiting {
+                busy = memory.progress(client).leg
+                break
+            }
+            if memory.change(client, from: word, to: .ofAgent) { break }
+        }
         if downstreams[index].shortcut.isOffered { countStraightRequests(index) }
         memory.end(client)
         for number in 0..<DownstreamShortcut.capacity {
@@ -165,7 +174,7 @@ extension Worker {
     /// The timer of a connection that is offered.
     mutating func shortcutExpired(_ index: UInt32) {
         guard let memory = shortcuts?.memory else { return }
-        if downstreams[index].shortcut.isSuspect {
+        if downstreams[index].shortcut.suspect != DownstreamShortcut.none {
             judgeLeg(index)
             return
         }
