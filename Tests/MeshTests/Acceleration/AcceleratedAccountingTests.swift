@@ -48,7 +48,7 @@ extension NodeTests {
         func requests() throws {
             try AcceleratedMesh.run(capBytes: 256 * 1024) { mesh in
                 let sandbox = mesh.sandbox
-                try sandbox.startNginx(mesh, sendfile: true)
+                try sandbox.startNginx(mesh.serverAddress, sendfile: true)
                 let count = Host.isLong ? 300_000 : 10_000
                 for path in ["/small", "/medium", "/absent"] {
                     let load = try sandbox.run(

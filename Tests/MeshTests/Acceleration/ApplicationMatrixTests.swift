@@ -53,7 +53,7 @@ extension NodeTests {
         @Test("nginx, with sendfile and without, asked by curl and wrk", arguments: [true, false])
         func nginx(sendfile: Bool) throws {
             try run(isCertified: true) { mesh, file in
-                try mesh.sandbox.startNginx(mesh, sendfile: sendfile)
+                try mesh.sandbox.startNginx(mesh.serverAddress, sendfile: sendfile)
                 try useNginx(mesh, file, at: AcceleratedMesh.web)
             }
         }
@@ -63,7 +63,7 @@ extension NodeTests {
             arguments: ["tcp", "http"], [true, false])
         func haproxy(mode: String, splices: Bool) throws {
             try run(splices: splices, plain: ["server"]) { mesh, file in
-                try mesh.sandbox.startNginx(mesh, sendfile: true)
+                try mesh.sandbox.startNginx(mesh.serverAddress, sendfile: true)
                 try mesh.sandbox.startHAProxy(mesh, mode: mode, splices: splices)
                 try useNginx(mesh, file, at: AcceleratedMesh.middle)
             }
@@ -72,7 +72,7 @@ extension NodeTests {
         @Test("Envoy between curl, wrk and nginx")
         func envoy() throws {
             try run(plain: ["server"]) { mesh, file in
-                try mesh.sandbox.startNginx(mesh, sendfile: true)
+                try mesh.sandbox.startNginx(mesh.serverAddress, sendfile: true)
                 try mesh.sandbox.startEnvoy(mesh)
                 try useNginx(mesh, file, at: AcceleratedMesh.middle)
             }

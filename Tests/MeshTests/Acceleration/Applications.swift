@@ -12,11 +12,8 @@ extension Sandbox {
     func digest(_ path: String) throws -> String { String(try check(["sha256sum", path]).prefix(64)) }
 
     /// nginx that has the sandbox's files, takes others at /up/ by PUT, and has a short answer at /small.
-    func startNginx(
-        _ mesh: AcceleratedMesh, sendfile: Bool, in workload: String = "server", address: String? = nil
-    ) throws {
+    func startNginx(_ address: String, sendfile: Bool, in workload: String = "server") throws {
         try Host.require([("nginx", "nginx-light")])
-        let address = address ?? mesh.serverAddress
         try FileManager.default.createDirectory(atPath: "\(directory)/up", withIntermediateDirectories: true)
         try Data(repeating: 0x78, count: 20_000).write(to: URL(filePath: "\(directory)/medium"))
         try """

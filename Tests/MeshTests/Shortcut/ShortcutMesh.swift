@@ -12,17 +12,20 @@ struct ShortcutMesh {
 
     /// Starts an agent, and gives it to `body`.
     ///
-    /// - Parameter takesShortcuts: false: the same requests all go through the agent.
+    /// - Parameters:
+    ///   - takesShortcuts: false: the same requests all go through the agent.
+    ///   - needsCertificates: whether opting in is not enough.
     static func run(
-        takesShortcuts: Bool = true, capBytes: Int = 512 * 1024, _ options: [String] = [],
+        takesShortcuts: Bool = true, capBytes: Int = 512 * 1024, needsCertificates: Bool = false,
+        _ options: [String] = [],
         _ body: (ShortcutMesh) throws -> Void
     ) throws {
         try Sandbox.run { sandbox in
             let mesh = ShortcutMesh(
                 sandbox: sandbox, node: try Node(sandbox),
                 startOptions: [
-                    "--acceleration", "opted-in", "--acceleration-control", "0", "--redirect-cap", "\(capBytes)",
-                    "--shortcut", takesShortcuts ? "on" : "off",
+                    "--acceleration", needsCertificates ? "certified" : "opted-in", "--acceleration-control", "0",
+                    "--redirect-cap", "\(capBytes)", "--shortcut", takesShortcuts ? "on" : "off",
                 ] + options)
             for name in ["a", "b", "client"] { try sandbox.makeCgroup(name) }
             try mesh.node.start(mesh.manifest(), mesh.startOptions)
