@@ -120,7 +120,8 @@ struct weft_shortcut_leg {
 	__u64 responses;    /* that ended so */
 	__u64 latency_ns;   /* of all of them, up to their first byte */
 	__u32 response_end; /* where the response ends, in what the backend has sent; modulo 2^32 */
-	__u32 status;
+	__u16 status;
+	__u16 is_unfit; /* nothing can be redirected to it */
 	__u64 response_body;
 };
 

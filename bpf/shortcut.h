@@ -201,6 +201,8 @@ static __noinline int send_request(struct sk_msg_md *message, struct weft_shortc
 	struct weft_pair *pair = way->leg ? pair_of(way->leg->cookie) : NULL;
 	struct weft_direction *direction;
 
+	if (way->leg && !pair)
+		way->leg->is_unfit = 1;
 	if (!node || !pair)
 		return leave(shortcut, WEFT_SHORTCUT_NO_LEG);
 	if (!pair->socks[WEFT_END_CLIENT] || !is_established(pair->socks[WEFT_END_SERVER]))

@@ -186,6 +186,7 @@ extension Worker {
         let cluster = exchanges[exchange].cluster
         var wish = PickWish()
         wish.excluded = exchanges[exchange].tried
+        leaveOutLegs(&wish.excluded, of: exchange)
         wish.hash = exchanges[exchange].hash
         wish.sessionID = exchanges[exchange].session?.endpoint
         switch generations[generation].clusters[cluster].pick(wish, random: random.next(), now: now) {

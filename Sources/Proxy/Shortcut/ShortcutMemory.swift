@@ -157,6 +157,12 @@ public import WeftABI
         return entry.cookie == cookie ? (entry.responses, entry.latency_ns) : (0, 0)
     }
 
+    /// Whether nothing can be redirected to a leg: it was opened before its backend was accelerated.
+    func isUnfit(_ cookie: UInt64) -> Bool {
+        let entry = unsafe leg(cookie).pointee
+        return entry.cookie == cookie && entry.is_unfit != 0
+    }
+
     private static let cookies = MemoryLayout<weft_shortcut>.offset(of: \.legs) ?? 0
     private static let clusters = MemoryLayout<weft_shortcut>.offset(of: \.clusters) ?? 0
 

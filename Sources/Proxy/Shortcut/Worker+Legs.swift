@@ -146,6 +146,33 @@ extension Worker {
         }
     }
 
+    /// Closes legs that are of no use to the programs; others are opened in their place.
+    mutating func closeUnfitLegs(_ index: UInt32) {
+        guard let memory = shortcuts?.memory, downstreams[index].shortcut.legCount > 0 else { return }
+        for number in 0..<DownstreamShortcut.capacity {
+            let upstream = downstreams[index].shortcut.legs[number]
+            if upstream != .max, memory.isUnfit(upstreams[upstream].cookie) { closeUpstream(upstream) }
+        }
+    }
+
+    /// Leaves out endpoints that a request's connection has legs to already, as long as there may be more: so it soon has them
+    /// all.
+    func leaveOutLegs(_ excluded: inout TriedEndpoints, of exchange: UInt32) {
+        let index = exchanges[exchange].downstream
+        let cluster = exchanges[exchange].cluster
+        guard downstreams[index].shortcut.legCount > 0, exchanges[exchange].generation == generations.current,
+            let endpoints = generations[generations.current].clusters[cluster].evenEndpoints(now: now),
+            legCount(of: index, to: cluster) < endpoints
+        else { return }
+        for number in 0..<DownstreamShortcut.capacity {
+            let upstream = downstreams[index].shortcut.legs[number]
+            guard upstream != .max, pools[Int(upstreams[upstream].pool)].cluster == cluster,
+                let endpoint = endpoint(of: upstreams[upstream].pool, in: cluster)
+            else { continue }
+            excluded.insert(endpoint)
+        }
+    }
+
     // MARK: What legs say
 
     /// A leg can be read from: a response that the programs have left to the worker, or its end.

@@ -113,6 +113,7 @@ extension Worker {
         downstreams[index].shortcut.isWaiting = false
         downstreams[index].shortcut.suspect = DownstreamShortcut.none
         countStraightRequests(index)
+        closeUnfitLegs(index)
         return true
     }
 

@@ -38,6 +38,30 @@ extension NodeTests {
             }
         }
 
+        @Test("A connection soon has a leg to every endpoint, and then hardly a request is the agent's")
+        func legs() throws {
+            try ShortcutMesh.run { mesh in
+                let servers = [try mesh.startServer("a"), try mesh.startServer("b")]
+                var before = (straight: 0, all: 0)
+                for number in 0..<10 {
+                    let client = try mesh.startClient([
+                        "--plain", "--requests", "500", "--connections", "1", "--first", "\(number * 1000 + 1)",
+                        "--split",
+                        "0", "--pipeline", "0", "--abort", "0", "--leave", "0", "--stall", "0", "--largest", "300",
+                    ])
+                    #expect(try ShortcutMesh.report(client)["failed"].int == 0)
+                    let counted = try mesh.counted()
+                    let straight = counted["shortcut"]?.values.reduce(0, +) ?? 0
+                    let all = counted.values.joined().reduce(0) { $0 + $1.value }
+                    #expect(all - before.all == 500)
+                    // The rest are heads that are too long, and what follows them.
+                    #expect(straight - before.straight > 380, "connection \(number): \(straight - before.straight)")
+                    before = (straight, all)
+                }
+                _ = try mesh.finish(servers)
+            }
+        }
+
         @Test(
             "Every request is answered once, with its own answer, through hand-over and taking back: split, pipelined, aborted",
             arguments: [16 * 1024, 512 * 1024])
