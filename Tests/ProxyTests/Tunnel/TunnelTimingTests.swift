@@ -57,7 +57,7 @@ import Testing
         relay.holdsAnswers.store(true, ordering: .relaxed)
         defer { relay.holdsAnswers.store(false, ordering: .relaxed) }
         #expect(TestProxy.eventually { TunnelPair.counter(pair.client, .tunnelKeepAliveTimeouts) == 1 })
-        #expect(TunnelPair.counter(pair.client, .tunnelSessionsActive) == 0)
+        #expect(TestProxy.eventually { TunnelPair.counter(pair.client, .tunnelSessionsActive) == 0 })
         // The application sees that the connection is broken, not that it has ended.
         var byte: UInt8 = 0
         #expect(unsafe recv(socket.descriptor, &byte, 1, 0) < 0)
