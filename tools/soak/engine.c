@@ -133,7 +133,9 @@ void engine_remove(struct engine *engine, struct connection *c)
 void engine_refused(int error)
 {
 	count_error(error);
-	if (!options.tolerates_ends || (error != ECONNREFUSED && error != ECONNRESET && error != ETIMEDOUT))
+	/* ECONNABORTED: ended by somebody else before it was established. */
+	if (!options.tolerates_ends ||
+	    (error != ECONNREFUSED && error != ECONNRESET && error != ECONNABORTED && error != ETIMEDOUT))
 		fail("connect: %s", strerrorname_np(error));
 }
 

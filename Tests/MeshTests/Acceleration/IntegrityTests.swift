@@ -194,7 +194,7 @@ extension NodeTests {
                     #expect(try mesh.node.weft("endpoint", "drain", "shop/web", endpoint, "--undo").status == 0)
                 }
                 let (own, ends) = try Soak.finish(client, servers, within: 90)
-                #expect(own.failure == nil && ends.allSatisfy { $0.failure == nil })
+                #expect(own.failure == nil && ends.allSatisfy { $0.failure == nil }, "\(own) \(ends)")
                 #expect(ends.allSatisfy { $0.connections > 0 })
                 #expect(own.broken > 0, "no connection was ended by a drain")
                 #expect(try mesh.counted().redirectedBytes > 0)
