@@ -155,8 +155,8 @@ extension Worker {
         }
     }
 
-    /// Leaves out endpoints that a request's connection has legs to already, as long as there may be more: so it soon has them
-    /// all.
+    /// Leaves out endpoints that a request's connection has legs to already, as long as there are more that answer: so it
+    /// soon has them all.
     func leaveOutLegs(_ excluded: inout TriedEndpoints, of exchange: UInt32) {
         let index = exchanges[exchange].downstream
         let cluster = exchanges[exchange].cluster
@@ -164,13 +164,15 @@ extension Worker {
             let endpoints = generations[generations.current].clusters[cluster].evenEndpoints(now: now),
             legCount(of: index, to: cluster) < endpoints
         else { return }
+        var known = excluded
         for number in 0..<DownstreamShortcut.capacity {
             let upstream = downstreams[index].shortcut.legs[number]
             guard upstream != .max, pools[Int(upstreams[upstream].pool)].cluster == cluster,
                 let endpoint = endpoint(of: upstreams[upstream].pool, in: cluster)
             else { continue }
-            excluded.insert(endpoint)
+            known.insert(endpoint)
         }
+        if generations[generations.current].clusters[cluster].hasOther(than: known, now: now) { excluded = known }
     }
 
     // MARK: What legs say
