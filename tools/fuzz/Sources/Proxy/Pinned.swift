@@ -1,0 +1,1 @@
+../../../../Sources/Proxy/Memory/Pinned.swift
