@@ -29,6 +29,10 @@ final class ProxyLane {
     /// Whether the kernel's programs may decide about requests.
     private let takesShortcuts: Bool
     private let inbound: InboundServices
+    private let launcher: StandbyLauncher
+    /// To the process that holds the connections of an earlier agent; nil: there is none.
+    private let standby: StandbyLine?
+    private let leavesShortcuts: Bool
     private var drained: Set<UInt64> = []
     private var listeners: ProxyListeners?
     private var listenerIDs: [UInt64: [ListenerID]] = [:]
@@ -62,6 +66,9 @@ final class ProxyLane {
         engineOptions.quotaPath = "\(options.stateDirectory)/quotas"
         let inbound = InboundServices()
         self.inbound = inbound
+        launcher = StandbyLauncher(runDirectory: options.runDirectory, pinDirectory: options.pinDirectory)
+        leavesShortcuts = !options.detachOnExit
+        standby = StandbyLine(path: launcher.path)
         do throws(ProxyError) {
             engine = try ProxyEngine(options: engineOptions) { socket in
                 if let origin = OriginalDestination(of: socket) { return ConnectionOrigin(origin) }
@@ -71,7 +78,8 @@ final class ProxyLane {
             throw AgentError("\(error)")
         }
         do throws(BPFError) {
-            cgroup = try AgentCgroup.enter(mount: mount, attachRoot: options.cgroup ?? mount)
+            cgroup = try AgentCgroup.enter(
+                mount: mount, attachRoot: options.cgroup ?? mount, standby: standby?.process ?? 0)
         } catch {
             throw AgentError("\(error)")
         }
@@ -93,7 +101,13 @@ final class ProxyLane {
             throw AgentError("\(error)")
         }
         do throws(ProxyError) {
-            try engine.start(shortcuts: takesShortcuts ? shortcutMemory(plane) : nil)
+            // Who is not to decide about requests any more does not know how to take them back either.
+            if !takesShortcuts { standby?.dismiss() }
+            let inherited = try engine.start(
+                shortcuts: takesShortcuts ? shortcutMemory(plane) : nil, inheriting: takesShortcuts ? standby : nil)
+            if inherited > 0 {
+                logger.info("taking over connections of an earlier agent", metadata: ["connections": "\(inherited)"])
+            }
         } catch {
             throw AgentError("\(error)")
         }
@@ -109,7 +123,7 @@ final class ProxyLane {
     /// nil: the connections of no workload may be redirected, or the kernel refuses (then with a line in the log).
     private func shortcutMemory(_ plane: KernelPlane) -> ShortcutMemory? {
         do throws(BPFError) {
-            let mapped = try unsafe plane.mapShortcuts()
+            let mapped = try unsafe ShortcutMaps(plane.pins)
             return unsafe ShortcutMemory(
                 shortcuts: mapped.shortcuts, legs: mapped.legs, tables: mapped.tables, node: mapped.node)
         } catch {
@@ -133,7 +147,7 @@ final class ProxyLane {
     /// Takes no further connections, and ends those that are open after their present request.
     func drain() {
         listeners?.close()
-        engine.drain()
+        engine.drain(leavesShortcuts: leavesShortcuts)
     }
 
     /// Clients' connections that are open.
@@ -145,6 +159,8 @@ final class ProxyLane {
             close(descriptor)
         }
         waiting = []
+        // Another agent's, if this one has not come to start.
+        if !leavesShortcuts, listeners != nil { StandbyLine(path: launcher.path)?.dismiss() }
         cgroup.leave()
     }
 
@@ -164,6 +180,7 @@ final class ProxyLane {
         if self.table == nil {
             for listening in waiting { serve(listening) }
             waiting = []
+            engine.adoptInherited()
         }
         self.table = table
         for id in drained { mark(id, isDraining: true) }
@@ -240,6 +257,7 @@ final class ProxyLane {
 
     /// Listens where processes of the local workloads are now.
     func refresh(_ plane: KernelPlane, _ snapshot: MeshSnapshot) {
+        launcher.tend(engine)
         guard let listeners else { return }
         let changed = listeners.refresh(cgroups: plane.cgroups(ofWorkloadsIn: snapshot))
         for failure in listeners.failures.values where reports.admit("listen") != nil {

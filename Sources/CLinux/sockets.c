@@ -159,6 +159,17 @@ int weft_local_endpoint(int fd, struct weft_endpoint *local)
     return 0;
 }
 
+int weft_peer_endpoint(int fd, struct weft_endpoint *peer)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
+        return -errno;
+    to_endpoint(&address, peer);
+    return 0;
+}
+
 ssize_t weft_send(int fd, const void *bytes, size_t count, int flags)
 {
     return syscall(SYS_sendto, fd, bytes, count, flags, NULL, 0);

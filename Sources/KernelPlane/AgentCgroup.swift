@@ -18,11 +18,18 @@ public struct AgentCgroup: Sendable {
     /// - Parameters:
     ///   - mount: where the cgroup v2 hierarchy is mounted.
     ///   - attachRoot: the cgroup whose processes are in the mesh. It is never the agent's own.
-    public static func enter(mount: String, attachRoot: String) throws(BPFError) -> AgentCgroup {
-        guard let relative = ownPath else {
+    ///   - standby: the process that holds an earlier agent's sockets; 0: none. It is in that agent's cgroup, which the
+    ///     programs know those sockets by, and which is this agent's too then.
+    public static func enter(mount: String, attachRoot: String, standby: CInt = 0) throws(BPFError) -> AgentCgroup {
+        guard let relative = path(of: "self") else {
             throw BPFError(operation: "find the cgroup of", subject: "the agent", errno: ENOENT)
         }
         let present = relative == "/" ? mount : mount + relative
+        if standby != 0, let theirs = path(of: "\(standby)"), theirs != "/", "\(mount)\(theirs)" != attachRoot,
+            FileSystem.write("\(getpid())", to: "\(mount)\(theirs)/cgroup.procs") == 0
+        {
+            return AgentCgroup(path: mount + theirs, origin: theirs == relative ? nil : present)
+        }
         if isExclusive(present), !"\(attachRoot)/".hasPrefix("\(present)/") {
             return AgentCgroup(path: present, origin: nil)
         }
@@ -48,9 +55,9 @@ public struct AgentCgroup: Sendable {
         FileSystem.removeDirectory(path)
     }
 
-    /// The process's place in the v2 hierarchy (cgroups(7), /proc/pid/cgroup).
-    private static var ownPath: String? {
-        guard let text = FileSystem.text("/proc/self/cgroup") else { return nil }
+    /// A process's place in the v2 hierarchy (cgroups(7), /proc/pid/cgroup).
+    private static func path(of process: String) -> String? {
+        guard let text = FileSystem.text("/proc/\(process)/cgroup") else { return nil }
         return text.split(separator: "\n").first { $0.hasPrefix("0::") }.map { String($0.dropFirst(3)) }
     }
 

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 public import Mesh
 import Synchronization
+import WeftABI
 
 /// Names a listener of the engine.
 public struct ListenerID: Hashable, Sendable {
@@ -83,6 +84,8 @@ public final class ProxyEngine: Sendable {
     private let checkClient: CheckClient
     private let dialer = TunnelDialer()
     private let shortcuts = ShortcutSeat()
+    /// An earlier agent's connections, until there is a configuration to serve them by.
+    private let inherited = Mutex<[Inheritance]>([])
 
     /// - Parameter origins: for listeners of captured connections.
     /// - Throws: when the process has no descriptor left.
@@ -192,9 +195,23 @@ public final class ProxyEngine: Sendable {
 
     /// Starts the threads.
     ///
-    /// - Parameter shortcuts: the memory in which the kernel's programs are told what they may decide; nil: nothing.
-    public func start(shortcuts memory: ShortcutMemory? = nil) throws(ProxyError) {
-        if let memory { shortcuts.use(memory) }
+    /// - Parameters:
+    ///   - shortcuts: the memory in which the kernel's programs are told what they may decide; nil: nothing.
+    ///   - line: to the process that holds an earlier agent's connections; nil: there is none. They are served from the first
+    ///     configuration on.
+    /// - Returns: how many connections of clients those are.
+    @discardableResult
+    public func start(shortcuts memory: ShortcutMemory? = nil, inheriting line: StandbyLine? = nil) throws(ProxyError)
+        -> Int
+    {
+        var inherited: [Inheritance] = []
+        if let memory {
+            if let line { inherited = takeOver(line, memory) }
+            memory.keep(clients: Set(inherited.map(\.client.cookie)))
+            shortcuts.use(memory, inherits: !inherited.isEmpty)
+        }
+        let count = inherited.count
+        self.inherited.withLock { $0 = inherited }
         // Each connection of a client may need one to a backend.
         weft_raise_descriptor_limit()
         try keeper.start()
@@ -217,6 +234,48 @@ public final class ProxyEngine: Sendable {
             }
             threads.withLock { $0.append(UInt(thread)) }
         }
+        return count
+    }
+
+    /// What the standby process holds, by clients' connections.
+    private func takeOver(_ line: StandbyLine, _ memory: ShortcutMemory) -> [Inheritance] {
+        guard let held = line.takeOver(layout: UInt64(WEFT_LAYOUT)) else { return [] }
+        shortcuts.use(line)
+        var clients: [UInt64: Inheritance] = [:]
+        for socket in held where socket.isClient {
+            clients[socket.cookie] = Inheritance(client: socket, legs: [])
+        }
+        for socket in held where !socket.isClient {
+            let client = memory.client(ofLeg: socket.cookie)
+            if clients[client]?.legs.append(socket) == nil { close(socket.descriptor) }
+        }
+        return Array(clients.values)
+    }
+
+    // MARK: The standby process
+
+    /// Whether one is wanted that holds connections beyond this process's end, and there is none.
+    public var needsStandby: Bool { shortcuts.needsStandby.load(ordering: .relaxed) }
+
+    /// Uses a standby process that has just been started.
+    public func use(_ line: StandbyLine) -> Bool {
+        guard let held = line.takeOver(layout: UInt64(WEFT_LAYOUT)) else { return false }
+        // It holds nothing yet.
+        for socket in held { close(socket.descriptor) }
+        shortcuts.use(line)
+        return true
+    }
+
+    /// Gives the connections of an earlier agent to the workers. After the first configuration is in force.
+    public func adoptInherited() {
+        let connections = inherited.withLock { inherited in
+            let all = inherited
+            inherited = []
+            return all
+        }
+        for (place, connection) in connections.enumerated() {
+            seats[place % seats.count].mailbox.post(.inherit(connection))
+        }
     }
 
     /// Serves connections of listening sockets, one for each worker (SO_REUSEPORT), which the engine closes in the end.
@@ -235,9 +294,11 @@ public final class ProxyEngine: Sendable {
     }
 
     /// Takes no further connections, and ends those that are open after their present request.
-    public func drain() {
-        ShortcutRecall.all()
-        for seat in seats { seat.mailbox.post(.drain) }
+    ///
+    /// - Parameter leavesShortcuts: those that the kernel's programs decide about, and a standby process holds, go on.
+    public func drain(leavesShortcuts: Bool = false) {
+        if !leavesShortcuts { ShortcutRecall.all() }
+        for seat in seats { seat.mailbox.post(.drain(leavesShortcuts: leavesShortcuts)) }
     }
 
     /// Ends all connections and waits for the threads.

@@ -8,7 +8,7 @@ struct Weftd: ParsableCommand {
         commandName: "weftd",
         abstract: "The agent of Weft, a service-mesh data plane in the kernel.",
         version: AgentVersion.current,
-        subcommands: [Run.self])
+        subcommands: [Run.self, StandbyCommand.self])
 
     /// Usage errors exit with 2, like those of `weft`; everything else as ArgumentParser does it.
     static func main() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "calls.h"
+#include "descriptors.h"
 #include "listener.h"
 #include "peer.h"
 #include "scan.h"

@@ -48,6 +48,9 @@ int weft_listen_stream(const struct weft_endpoint *at, int backlog);
 /// The address that a socket is bound to. Returns 0.
 int weft_local_endpoint(int fd, struct weft_endpoint *local);
 
+/// The address that a connected socket leads to. Returns 0.
+int weft_peer_endpoint(int fd, struct weft_endpoint *peer);
+
 /// send(2) and recv(2) as the kernel has them, with errno. Those of glibc are points at which a thread may be cancelled, and
 /// each asks whether this one is.
 ssize_t weft_send(int fd, const void *bytes, size_t count, int flags);

@@ -5,23 +5,24 @@ import CLinux
 import Glibc
 public import WeftABI
 
-extension KernelPlane {
-    /// Maps of the kernel as memory of this process, which stays until the process ends: what bpf/abi_shortcut.h describes.
-    @unsafe public struct ShortcutMaps {
-        public let shortcuts: UnsafeMutablePointer<weft_shortcut>
-        public let legs: UnsafeMutablePointer<weft_shortcut_leg>
-        public let tables: UnsafeMutablePointer<weft_shortcut_table>
-        public let node: UnsafeMutablePointer<weft_shortcut_node>
-    }
+/// Maps of the kernel as memory of this process, which stays until the process ends: what bpf/abi_shortcut.h describes.
+@unsafe public struct ShortcutMaps {
+    public let shortcuts: UnsafeMutablePointer<weft_shortcut>
+    public let legs: UnsafeMutablePointer<weft_shortcut_leg>
+    public let tables: UnsafeMutablePointer<weft_shortcut_table>
+    public let node: UnsafeMutablePointer<weft_shortcut_node>
 
     /// Maps what the engine and the programs share of shortcuts.
-    public func mapShortcuts() throws(BPFError) -> ShortcutMaps {
-        unsafe ShortcutMaps(
-            shortcuts: try memory("shortcuts"), legs: try memory("shortcut_legs"),
-            tables: try memory("shortcut_tables"), node: try memory("shortcut_node"))
+    public init(_ pins: PinDirectory) throws(BPFError) {
+        unsafe shortcuts = try Self.memory("shortcuts", pins)
+        unsafe legs = try Self.memory("shortcut_legs", pins)
+        unsafe tables = try Self.memory("shortcut_tables", pins)
+        unsafe node = try Self.memory("shortcut_node", pins)
     }
 
-    private func memory<Value: BitwiseCopyable>(_ name: String) throws(BPFError) -> UnsafeMutablePointer<Value> {
+    private static func memory<Value: BitwiseCopyable>(
+        _ name: String, _ pins: PinDirectory
+    ) throws(BPFError) -> UnsafeMutablePointer<Value> {
         let map: Map<UInt32, Value> = try Map.openPinned(pins.map(name), name: name)
         // The kernel rounds values up to words, as C does with these.
         let size = MemoryLayout<Value>.stride * map.maxEntries

@@ -85,6 +85,16 @@ enum Transfer: BitwiseCopyable {
         close(descriptor)
     }
 
+    /// Closes a socket that another process has too, which closes it when it sees that both directions are shut.
+    static func endHeld(_ descriptor: CInt, resetting: Bool = false) {
+        if resetting {
+            weft_abort_connection(descriptor)
+        } else {
+            _ = shutdown(descriptor, CInt(SHUT_RDWR))
+        }
+        close(descriptor)
+    }
+
     /// Two connected sockets, non-blocking; nil: there is no descriptor left.
     static func pair() -> (CInt, CInt)? {
         var ends: (CInt, CInt) = (-1, -1)
@@ -106,6 +116,13 @@ enum Transfer: BitwiseCopyable {
 
     /// What became of a connection that was being made (SO_ERROR): an errno, 0 if it stands.
     static func pendingError(_ descriptor: CInt) -> CInt { weft_socket_error(descriptor) }
+
+    /// Where a connected socket leads.
+    static func peerAddress(_ descriptor: CInt) -> ClientAddress {
+        var peer = weft_endpoint()
+        _ = unsafe weft_peer_endpoint(descriptor, &peer)
+        return ClientAddress(peer)
+    }
 
     /// What a socket is bound to.
     static func localAddress(_ descriptor: CInt) -> ClientAddress {

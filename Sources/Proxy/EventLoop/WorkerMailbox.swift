@@ -13,8 +13,12 @@ enum WorkerMail: Sendable {
     /// To an endpoint, from the other end of a socket pair.
     case dial(descriptor: CInt, weft_endpoint)
     case adoptTrust(TrustMaterial)
+    /// A connection of an earlier agent.
+    case inherit(Inheritance)
     /// No further requests; those in progress may end.
-    case drain
+    ///
+    /// - leavesShortcuts: connections that the kernel's programs decide about stay for the next agent.
+    case drain(leavesShortcuts: Bool)
     case stop
 }
 

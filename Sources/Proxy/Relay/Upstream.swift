@@ -33,6 +33,8 @@ struct Upstream: BitwiseCopyable {
     var cookie: UInt64 = 0
     /// Bytes received, modulo 2^32.
     var taken: UInt32 = 0
+    /// The standby process has its socket too.
+    var isHeld = false
     /// Responses that went straight over it, as far as the balancer knows of them.
     var straightResponses: UInt64 = 0
     /// In the circuit breaker of its pool's cluster.

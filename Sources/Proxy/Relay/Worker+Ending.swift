@@ -221,6 +221,8 @@ extension Worker {
         buffers.give(&downstreams[index].output)
         if downstreams[index].isShadow {
             // It has no socket.
+        } else if downstreams[index].shortcut.isHeld {
+            Sockets.endHeld(downstreams[index].descriptor, resetting: downstreams[index].hasFailed)
         } else if downstreams[index].hasFailed {
             Sockets.reset(downstreams[index].descriptor)
         } else {

@@ -12,7 +12,8 @@ extension Worker {
             case .dial(let descriptor, let endpoint): dialTunnel(descriptor, endpoint)
             case .adoptTrust(let material): pendingTrust = material
             case .checked(let reply): conclude(reply)
-            case .drain: drain()
+            case .inherit(let inheritance): inherit(inheritance)
+            case .drain(let leavesShortcuts): drain(leavesShortcuts: leavesShortcuts)
             case .stop: isStopping = true
             }
         }
@@ -59,7 +60,7 @@ extension Worker {
         }
     }
 
-    private mutating func drain() {
+    private mutating func drain(leavesShortcuts: Bool) {
         isDraining = true
         closeListeners { _ in true }
         for index in 0..<upstreams.limit where upstreams.isLive(index) && upstreams[index].isIdle {
@@ -67,10 +68,9 @@ extension Worker {
         }
         drainTunnels()
         for index in 0..<downstreams.limit where downstreams.isLive(index) {
-            guard downstreams[index].phase == .reading, downstreams[index].isBetweenRequests, takeBack(index) else {
-                continue
-            }
-            closeDownstream(index)
+            guard downstreams[index].phase == .reading, downstreams[index].isBetweenRequests else { continue }
+            if leavesShortcuts, leaveToNext(index) { continue }
+            if takeBack(index) { closeDownstream(index) }
         }
     }
 }

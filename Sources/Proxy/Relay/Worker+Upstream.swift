@@ -221,7 +221,11 @@ extension Worker {
         wheel.clear(TimerID.upstream(index))
         buffers.give(&upstreams[index].input)
         buffers.give(&upstreams[index].output)
-        close(upstreams[index].descriptor)
+        if upstreams[index].isHeld {
+            Sockets.endHeld(upstreams[index].descriptor)
+        } else {
+            close(upstreams[index].descriptor)
+        }
         let pool = upstreams[index].pool
         let isCounted = upstreams[index].isCounted && pools[Int(pool)].cluster >= 0
         if isCounted { currentCluster(of: pool) { $0.connectionClosed() } }

@@ -25,6 +25,9 @@ struct DownstreamShortcut: BitwiseCopyable {
     /// Upstreams; `.max`: none.
     var legs = InlineArray<8, UInt32>(repeating: .max)
     var legCount: UInt8 = 0
+    /// The standby process has the client's socket, and those of all legs.
+    var isHeld = false
+    var areLegsHeld = false
 
     static let none = UInt8.max
     static let capacity = Int(WEFT_SHORTCUT_LEGS)

@@ -5,14 +5,14 @@ import CLinux
 public import WeftABI
 
 /// The memory in which the engine and the kernel's programs agree on who decides about the requests of a connection:
-/// bpf/abi_shortcut.h has the protocol. It lives as long as the process does.
+/// bpf/abi_shortcut.h has the protocol. It lives as long as the process does, and what is in it as long as the maps.
 @safe public struct ShortcutMemory: BitwiseCopyable, @unchecked Sendable {
     private let shortcuts: UnsafeMutablePointer<weft_shortcut>
     private let legs: UnsafeMutablePointer<weft_shortcut_leg>
     private let tables: UnsafeMutablePointer<weft_shortcut_table>
     private let node: UnsafeMutablePointer<weft_shortcut_node>
 
-    /// Takes over the maps of these names, as they are mapped, and forgets what an earlier process has left there.
+    /// The maps of these names, as they are mapped.
     @unsafe public init(
         shortcuts: UnsafeMutablePointer<weft_shortcut>, legs: UnsafeMutablePointer<weft_shortcut_leg>,
         tables: UnsafeMutablePointer<weft_shortcut_table>, node: UnsafeMutablePointer<weft_shortcut_node>
@@ -21,8 +21,16 @@ public import WeftABI
         unsafe self.legs = legs
         unsafe self.tables = tables
         unsafe self.node = node
-        for place in 0..<Int(WEFT_SHORTCUTS) { unsafe (shortcuts + place).pointee = weft_shortcut() }
-        for place in 0..<Int(WEFT_SHORTCUT_PLACES) { unsafe (legs + place).pointee = weft_shortcut_leg() }
+    }
+
+    /// Forgets what an earlier process has left here, but for clients whose sockets live on.
+    func keep(clients: Set<UInt64>) {
+        for place in 0..<Int(WEFT_SHORTCUTS) where unsafe !clients.contains((shortcuts + place).pointee.client) {
+            unsafe (shortcuts + place).pointee = weft_shortcut()
+        }
+        for place in 0..<Int(WEFT_SHORTCUT_PLACES) where unsafe !clients.contains((legs + place).pointee.client) {
+            unsafe (legs + place).pointee = weft_shortcut_leg()
+        }
     }
 
     // MARK: The node
@@ -103,6 +111,9 @@ public import WeftABI
             firstClass: place.first_class)
     }
 
+    /// Bytes that the engine had received from the client when it made its last offer, modulo 2^32.
+    func taken(_ client: UInt64) -> UInt32 { isHeld(by: client) ? unsafe shortcut(client).pointee.taken : 0 }
+
     /// How often requests or responses were left to the engine, by `weft_shortcut_reason`.
     func left(_ client: UInt64, _ reason: Int) -> UInt32 {
         guard isHeld(by: client), reason >= 0, reason < Int(WEFT_SHORTCUT_REASONS.rawValue) else { return 0 }
@@ -137,6 +148,18 @@ public import WeftABI
         unsafe place.storeBytes(of: leg.cluster, toByteOffset: Self.clusters + leg.number, as: UInt8.self)
         unsafe place.storeBytes(of: leg.cookie, toByteOffset: Self.cookies + 8 * leg.number, as: UInt64.self)
         return true
+    }
+
+    /// Whose leg it is; 0: nobody's.
+    func client(ofLeg cookie: UInt64) -> UInt64 {
+        let entry = unsafe leg(cookie).pointee
+        return entry.cookie == cookie ? entry.client : 0
+    }
+
+    /// Which of its client's legs one is, and the bytes that the engine has received on it, modulo 2^32.
+    func position(ofLeg cookie: UInt64) -> (number: Int, taken: UInt32) {
+        let entry = unsafe leg(cookie).pointee
+        return (Int(entry.number), entry.taken)
     }
 
     /// Takes a leg away. No request is sent on it from now on; one that is under way is the caller's to look after.

@@ -7,14 +7,35 @@ final class ShortcutSeat: Sendable {
     /// Of the configuration that was published last: workers that have not taken it in offer nothing.
     let serial = Atomic<UInt64>(0)
 
+    private let standby = Mutex<StandbyLine?>(nil)
+    /// Whether a worker has sockets for a standby process, and there is none.
+    let needsStandby = Atomic<Bool>(false)
+
     /// nil: the programs decide nothing.
     var tables: ShortcutTables? { place.withLock { $0 } }
 
     /// Before the workers start.
-    func use(_ memory: ShortcutMemory) {
-        memory.advance()
-        place.withLock { $0 = ShortcutTables(memory) }
+    ///
+    /// - Parameter inherits: whether there are connections of an earlier process, which go on by its rules until others are
+    ///   in force.
+    func use(_ memory: ShortcutMemory, inherits: Bool) {
+        if !inherits { memory.advance() }
+        place.withLock {
+            $0 = ShortcutTables(memory, from: MonotonicClock.now() + (inherits ? ShortcutTables.grace : 0))
+        }
         ShortcutRecall.use(memory)
+    }
+
+    func use(_ line: StandbyLine) {
+        standby.withLock { $0 = line }
+        needsStandby.store(false, ordering: .relaxed)
+    }
+
+    /// The standby process; nil: there is none, and one is asked for.
+    var line: StandbyLine? {
+        if let line = standby.withLock({ $0 }), !line.isBroken { return line }
+        needsStandby.store(true, ordering: .relaxed)
+        return nil
     }
 }
 

@@ -41,12 +41,18 @@ final class ShortcutTables: Sendable {
     private let state = Mutex(State())
 
     /// How long a program may still look at a table that no new request is decided by, in nanoseconds.
-    private static let grace: UInt64 = 1_000_000_000
+    static let grace: UInt64 = 1_000_000_000
 
     /// Hosts by which one workload may ask for one service, with a table for each: clients choose their Hosts.
     private static let hosts = 16
 
-    init(_ memory: ShortcutMemory) { self.memory = memory }
+    /// Nanoseconds of CLOCK_MONOTONIC; no table is written before: programs may still look at an earlier process's.
+    private let start: UInt64
+
+    init(_ memory: ShortcutMemory, from start: UInt64 = 0) {
+        self.memory = memory
+        self.start = start
+    }
 
     /// The table for a key, made if there is none yet; nil: there can be none.
     ///
@@ -62,7 +68,7 @@ final class ShortcutTables: Sendable {
                 state.refused = [:]
             }
             if let known = state.places[key] { return Self.place(known, state.entries[known]) }
-            if state.refused[key] != nil { return nil }
+            if now < start || state.refused[key] != nil { return nil }
             let compiled: CompiledShortcuts
             do throws(CompiledShortcuts.Refusal) {
                 compiled = try compile()

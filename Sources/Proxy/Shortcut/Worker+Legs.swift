@@ -52,6 +52,7 @@ extension Worker {
         buffers.give(&upstreams[upstream].input)
         downstreams[index].shortcut.legs[number] = upstream
         downstreams[index].shortcut.legCount += 1
+        if !upstreams[upstream].isHeld { downstreams[index].shortcut.areLegsHeld = false }
         return true
     }
 

@@ -89,6 +89,7 @@ extension Worker {
             downstreams[index].shortcut.legCount > 0, !downstreams[index].hasEnding,
             downstreams[index].output.unsent == 0, !requestLog.isOn
         else { return }
+        if !downstreams[index].shortcut.isHeld || !downstreams[index].shortcut.areLegsHeld { keepBeyondAgent(index) }
         downstreams[index].shortcut.isOffered = true
         shortcuts.memory.offer(
             downstreams[index].shortcut.client, table: downstreams[index].shortcut.table,

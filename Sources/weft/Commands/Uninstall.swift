@@ -3,13 +3,14 @@ import BPF
 import CLinux
 import Glibc
 import KernelPlane
+import Proxy
 
 struct Uninstall: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Take the programs off their hooks and remove the pinned maps of this node.",
         discussion: """
-            Removes what is in the pin directory, the empty cgroups of agents that were killed, and nothing else. Open connections go on; new ones are not balanced, \
-            policed or counted any more. Configuration, state and logs stay.
+            Removes what is in the pin directory, the empty cgroups of agents that were killed, and nothing else. Open connections go on, but for those whose \
+            requests the kernel decides about, which end; new ones are not balanced, policed or counted any more. Configuration, state and logs stay.
 
             EXAMPLES
               weft uninstall --dry-run       what would be removed
@@ -27,6 +28,7 @@ struct Uninstall: ParsableCommand {
     var force = false
 
     @OptionGroup var pins: PinOptions
+    @OptionGroup var runtime: RunOptions
     @OptionGroup var format: OutputOptions
 
     func run() throws {
@@ -39,6 +41,8 @@ struct Uninstall: ParsableCommand {
         do {
             // Held to the end, so that no agent starts on what is being removed.
             let lock = force ? nil : try directory.lock()
+            // It holds connections for the next agent, and there is none to come.
+            if !dryRun { StandbyLine(path: StandbyLine.path(inRunDirectory: runtime.directory))?.dismiss() }
             var removed = try directory.uninstall(dryRun: dryRun, losingUnread: force)
             if let mount = CgroupRoot.find() { removed += AgentCgroup.removeAbandoned(in: mount, dryRun: dryRun) }
             report(removed)

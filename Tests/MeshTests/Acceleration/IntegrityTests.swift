@@ -139,8 +139,7 @@ extension NodeTests {
                 let server = try mesh.sandbox.soakServer(mesh.serverAddress, AcceleratedMesh.port, .epoll)
                 let client = try mesh.sandbox.soakClient(
                     AcceleratedMesh.web, 80, .epoll,
-                    load(41, connections: 40, total: 1_000_000, megabytes: 1_000_000 * 2)
-                        + ["--seconds", Host.isLong ? "60" : "7"])
+                    load(41, connections: 40, total: 1_000_000, megabytes: 1_000_000 * 2) + ["--seconds", "600"])
                 func isRunning() throws {
                     guard client.isRunning, server.isRunning else {
                         throw TestFailure("the soak has ended: \(client.output)\(server.output)")
@@ -164,6 +163,8 @@ extension NodeTests {
                     try isRunning()
                     try mesh.node.start(mesh.startOptions)
                 }
+                // It opens no more, and ends with those that it has.
+                client.signal(SIGTERM)
                 let (own, servers) = try Soak.finish(client, [server], within: 90)
                 #expect(own.failure == nil && servers[0].failure == nil)
                 let counted = try mesh.counted()
@@ -181,7 +182,7 @@ extension NodeTests {
                 let client = try mesh.sandbox.soakClient(
                     AcceleratedMesh.web, 80, .epoll,
                     load(51, connections: 40, total: 1_000_000, megabytes: 1_000_000 * 2)
-                        + ["--seconds", Host.isLong ? "60" : "4", "--tolerate-ends"])
+                        + ["--seconds", "600", "--tolerate-ends"])
                 try mesh.node.apply(mesh.manifest(endpoints: addresses))
                 for round in 0..<(Host.isLong ? 60 : 4) {
                     try mesh.node.apply(mesh.manifest(endpoints: [addresses[round % 2]]))
@@ -193,6 +194,7 @@ extension NodeTests {
                     usleep(200_000)
                     #expect(try mesh.node.weft("endpoint", "drain", "shop/web", endpoint, "--undo").status == 0)
                 }
+                client.signal(SIGTERM)
                 let (own, ends) = try Soak.finish(client, servers, within: 90)
                 #expect(own.failure == nil && ends.allSatisfy { $0.failure == nil }, "\(own) \(ends)")
                 #expect(ends.allSatisfy { $0.connections > 0 })

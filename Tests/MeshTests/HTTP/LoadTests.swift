@@ -144,18 +144,21 @@ extension NodeTests {
                 let path = kind == "-X" ? "/one?bytes=4000000" : "/one"
                 let slow = try mesh.sandbox.start(
                     [
-                        "slowhttptest", kind, "-c", "\(count)", "-r", "500", "-i", "2", "-l", "12", "-p", "5", "-w",
+                        "slowhttptest", kind, "-c", "\(count)", "-r", "500", "-i", "2", "-l", "120", "-p", "5", "-w",
                         "512",
                         "-y", "1024", "-n", "2", "-z", "64", "-s", "100000", "-u", "http://\(HTTPMesh.web)\(path)",
                     ], in: "client")
                 usleep(4_000_000)
-                let during = try requests(mesh)
+                // What the slow client and its backend do is on this machine too, above all while its connections are made:
+                // so this is less than the 90 % that `tools/bench` looks at, and not asked for at once.
+                try eventually("others are served", within: 60) {
+                    let during = try requests(mesh)
+                    #expect(during.failed == 0)
+                    return Double(during.count) > 0.3 * Double(before.count)
+                }
+                #expect(slow.isRunning)
                 let resident = try mesh.residentKiB()
                 slow.stop()
-                #expect(during.failed == 0)
-                // The slow client's own processor time is on this machine too, so this is less than the 90 % that
-                // `tools/bench` looks at.
-                #expect(Double(during.count) > 0.3 * Double(before.count), "\(during) of \(before)")
                 #expect(resident < 200_000, "\(resident) KiB")
             }
         }

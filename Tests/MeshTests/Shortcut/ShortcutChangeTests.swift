@@ -11,22 +11,24 @@ extension NodeTests {
         ]
 
         /// Seconds that a change may take from when the agent says that it is programmed.
-        private static let soon = 0.3
+        private static let soon = 1.0
 
-        /// Runs a load of plain requests, and `change` in its midst.
+        /// Runs a load of plain requests, and `change` in its midst; it goes on for `seconds` after that.
         ///
         /// - Returns: what the client and the servers told, and when the change was in force (seconds since 1970).
         private func load(
-            _ mesh: ShortcutMesh, _ options: [String], seconds: Double = 4, _ change: ([Command]) throws -> Void
+            _ mesh: ShortcutMesh, _ options: [String], seconds: Double = 2, _ change: ([Command]) throws -> Void
         ) throws -> (client: JSON, servers: [JSON], changed: Double) {
             let servers = [try mesh.startServer("a"), try mesh.startServer("b")]
-            let client = try mesh.startClient(Self.plain + ["--seconds", "\(seconds)"] + options)
+            let client = try mesh.startClient(Self.plain + options)
             try eventually("the kernel takes requests") {
                 try mesh.node.scrape().sum(
                     "istio_requests_total", ["reporter": "source", "weft_lane": "shortcut"]) > 1000
             }
             try change(servers)
             let changed = Date().timeIntervalSince1970
+            Thread.sleep(forTimeInterval: seconds)
+            client.signal(SIGTERM)
             let report = try ShortcutMesh.report(client)
             return (report, try mesh.finish(servers.filter(\.isRunning)), changed)
         }
@@ -101,7 +103,7 @@ extension NodeTests {
         @Test("Acceleration is taken back and given again: the agent takes the requests meanwhile, and none fails")
         func pause() throws {
             try ShortcutMesh.run { mesh in
-                let told = try load(mesh, ["--paths", "/x"], seconds: 6) { _ in
+                let told = try load(mesh, ["--paths", "/x"]) { _ in
                     try mesh.node.apply(mesh.manifest(isAccelerated: false))
                     Thread.sleep(forTimeInterval: 1)
                     try mesh.node.apply(mesh.manifest())
@@ -117,7 +119,7 @@ extension NodeTests {
         @Test("Whoever taps the service sees its requests: meanwhile they are the agent's")
         func tap() throws {
             try ShortcutMesh.run { mesh in
-                let told = try load(mesh, ["--paths", "/x"], seconds: 5) { _ in
+                let told = try load(mesh, ["--paths", "/x"]) { _ in
                     let tap = try mesh.sandbox.start(
                         [Host.product("weft"), "tap", "shop/web"], environment: mesh.node.cliEnvironment)
                     try tap.waitForOutput("requests are told of") { $0.split(separator: "\n").count >= 20 }

@@ -1,8 +1,8 @@
 """Asks exchange_server.py through a mesh, and checks every byte: exchange_client.py HOST PORT [--connections N] ...
 
 Requests are of all kinds: with and without bodies, in one piece and in many, one after the other and several at once, on
-connections that last and on some that break. Prints a JSON object: requests, answers by status, what was wrong; by server
-and by path when the last answer came (seconds since 1970); a digest of all that servers have told of what came to them.
+connections that last and on some that break. After SIGTERM nothing more is asked. Prints a JSON object: requests, answers by status, what was wrong; by server
+and by path when the last answer came (seconds since 1970); answers in each tenth of a second since 1970; a digest of all that servers have told of what came to them.
 What is asked for under a number is always the same.
 """
 
@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import json
 import random
+import signal
 import time
 
 PIECE = bytes(range(256)) * 257
@@ -35,13 +36,16 @@ class Client:
         self.numbers = itertools.count(options.first)
         self.statuses, self.servers, self.refused = (collections.Counter() for _ in range(3))
         self.failures, self.aborted, self.connections = [], 0, 0
-        self.last, self.digests = {}, []
+        self.last, self.digests, self.timeline = {}, [], collections.Counter()
         self.deadline = time.monotonic() + options.seconds if options.seconds else None
+        self.is_stopped = False
         self.left = options.requests
 
     # Asking.
 
     def size(self, pick):
+        if self.options.small:
+            return pick.randint(0, 300)
         return pick.choices(
             (0, pick.randint(1, 300), pick.randint(1, 30000), pick.randint(1, self.options.largest)), (30, 50, 17, 3))[0]
 
@@ -61,11 +65,11 @@ class Client:
         pause = 0 if self.options.plain else pick.random() < 0.2
         target = f"{path}?id={number}&n={length}&m={mode}&s={status}&t={int(pause)}"
         fields = [f"Host: {self.options.authority}", f"X-Number: {number}"]
-        if pick.random() < 0.3:
+        if not self.options.small and pick.random() < 0.3:
             fields.append("X-Long: " + "v" * pick.choice((10, 200, 500, 2000)))
         if pick.random() < 0.1:
             fields.append("Connection: keep-alive")
-        content, chunked = body_of(number + 7, sent), sent and pick.random() < 0.15
+        content, chunked = body_of(number + 7, sent), sent and not self.options.small and pick.random() < 0.15
         if chunked:
             fields.append("Transfer-Encoding: chunked")
             wire = b"%x\r\n%s\r\n0\r\n\r\n" % (sent, content)
@@ -102,6 +106,7 @@ class Client:
                 break
         fields = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in head[1:])}
         self.statuses[status] += 1
+        self.timeline[int(time.time() * 10)] += 1
         closes = fields.get("connection", "") == "close"
         if "x-id" not in fields:
             if status not in self.options.tolerated and not (
@@ -142,7 +147,7 @@ class Client:
     def goes_on(self):
         if self.failures and not self.options.keep_going:
             return False
-        return self.left > 0 and (not self.deadline or time.monotonic() < self.deadline)
+        return self.left > 0 and not self.is_stopped and (not self.deadline or time.monotonic() < self.deadline)
 
     async def converse(self):
         """One connection, until it ends."""
@@ -185,12 +190,16 @@ class Client:
             except (Failure, ConnectionError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}"[:600])
 
+    def stop(self):
+        self.is_stopped = True
+
     async def run(self):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
         await asyncio.gather(*(self.work() for _ in range(self.options.connections)))
         print(json.dumps({
             "requests": sum(self.statuses.values()), "statuses": self.statuses, "servers": self.servers,
             "connections": self.connections, "aborted": self.aborted, "failures": self.failures[:5],
-            "failed": len(self.failures), "refused": self.refused, "last": self.last,
+            "failed": len(self.failures), "refused": self.refused, "last": self.last, "timeline": self.timeline,
             "digest": hashlib.sha1("\n".join(sorted(self.digests)).encode()).hexdigest(), "answered": len(self.digests),
         }), flush=True)
 
@@ -214,6 +223,7 @@ def main():
     parser.add_argument("--leave", type=float, default=0.005)
     parser.add_argument("--patience", type=float, default=30, help="seconds for an answer")
     parser.add_argument("--plain", action="store_true", help="requests that a kernel can decide, alone")
+    parser.add_argument("--small", action="store_true", help="none that is too long for a kernel")
     parser.add_argument("--tolerated", type=int, nargs="*", default=[])
     parser.add_argument("--keep-going", action="store_true")
     asyncio.run(Client(parser.parse_args()).run())
