@@ -22,7 +22,7 @@
 #endif
 
 /* Version of the pinned layout: the pin directory is <bpffs>/weft/v<WEFT_LAYOUT>. */
-#define WEFT_LAYOUT 6
+#define WEFT_LAYOUT 7
 
 /* Buckets of a log2 histogram; bucket i counts values below 2^i, the last one everything else. */
 #define WEFT_HISTOGRAM_BUCKETS 24
@@ -318,6 +318,15 @@ struct weft_listening {
 	__u64 workload; /* 0: nothing */
 };
 
+/* What `accept_queues` writes for each listening socket of a local workload. */
+struct weft_accept_queue {
+	__u64 workload;
+	__be16 port;
+	__u8 reserved[6];
+	__u32 length; /* connections that are established and have not been accepted yet */
+	__u32 limit;  /* listen()'s backlog, bounded by net.core.somaxconn */
+};
+
 /* ------------------------------------------------------------------------------------------------ workloads */
 
 enum weft_workload_flags {
@@ -391,6 +400,7 @@ struct weft_traffic {
 	__u64 sent_segments; /* TCP segments or UDP datagrams */
 	__u64 received_segments;
 	__u64 retransmits;
+	__u64 window_limited_us;          /* as in struct weft_volume */
 	struct weft_histogram rtt_us;     /* smoothed RTT, when a connection ends and while it is busy */
 	struct weft_histogram connect_us; /* connect() to established */
 };
@@ -415,6 +425,7 @@ struct weft_volume {
 	__u64 sent_segments;
 	__u64 received_segments;
 	__u64 retransmits;
+	__u64 window_limited_us; /* had to send what the peer's receive window had no room for (tcpi_rwnd_limited) */
 };
 
 /* ------------------------------------------------------------------------------------------------ sockets */
@@ -557,6 +568,7 @@ struct weft_flow {
 	__u64 rule; /* that allowed or denied it; 0: no policy applied */
 	__u64 sent_bytes;
 	__u64 received_bytes;
+	__u64 window_limited_us;
 	struct weft_address source_address;
 	struct weft_address service_address;
 	struct weft_address peer_address;
@@ -660,18 +672,19 @@ WEFT_ASSERT(sizeof(struct weft_inbound_socket_key) == 16, "weft_inbound_socket_k
 WEFT_ASSERT(sizeof(struct weft_listener_key) == 32, "weft_listener_key");
 WEFT_ASSERT(sizeof(struct weft_listener) == 16, "weft_listener");
 WEFT_ASSERT(sizeof(struct weft_listening) == 40, "weft_listening");
+WEFT_ASSERT(sizeof(struct weft_accept_queue) == 24, "weft_accept_queue");
 WEFT_ASSERT(sizeof(struct weft_workload) == 64, "weft_workload");
 WEFT_ASSERT(sizeof(struct weft_endpoint_key) == 32, "weft_endpoint_key");
 WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
-WEFT_ASSERT(sizeof(struct weft_traffic) == 480, "weft_traffic");
+WEFT_ASSERT(sizeof(struct weft_traffic) == 488, "weft_traffic");
 WEFT_ASSERT(sizeof(struct weft_connection) == 120, "weft_connection");
 WEFT_ASSERT(sizeof(struct weft_young) == 128, "weft_young");
-WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");
-WEFT_ASSERT(sizeof(struct weft_udp_peer) == 184, "weft_udp_peer");
-WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1480, "weft_udp_socket");
+WEFT_ASSERT(sizeof(struct weft_socket) == 216, "weft_socket");
+WEFT_ASSERT(sizeof(struct weft_udp_peer) == 200, "weft_udp_peer");
+WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1608, "weft_udp_socket");
 WEFT_ASSERT(sizeof(struct weft_tuple_key) == 48, "weft_tuple_key");
 WEFT_ASSERT(sizeof(struct weft_tuple_place) == 88, "weft_tuple_place");
-WEFT_ASSERT(sizeof(struct weft_flow) == 176, "weft_flow");
+WEFT_ASSERT(sizeof(struct weft_flow) == 184, "weft_flow");
 WEFT_ASSERT(sizeof(struct weft_doomed) == 88, "weft_doomed");
 WEFT_ASSERT(sizeof(struct weft_settings) == 56, "weft_settings");
 WEFT_ASSERT(sizeof(struct weft_name) == 256, "weft_name");

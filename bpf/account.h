@@ -70,6 +70,19 @@ static __always_inline void traffic_key_of(const struct weft_connection *connect
 	key->address_class = connection->address_class;
 }
 
+/* Length of a jiffy, which only user space can tell. */
+const volatile __u64 jiffy_ns = 0;
+
+/* For how long a TCP socket has waited for its peer's receive window. */
+static __always_inline __u64 tcp_window_limited(struct tcp_sock *tcp)
+{
+	__u32 jiffies = tcp->chrono_stat[TCP_CHRONO_RWND_LIMITED - 1];
+
+	if (BPF_CORE_READ_BITFIELD(tcp, chrono_type) == TCP_CHRONO_RWND_LIMITED)
+		jiffies += (__u32)bpf_jiffies64() - tcp->chrono_start;
+	return jiffies * jiffy_ns / 1000;
+}
+
 /* What a TCP socket has carried. A received FIN occupies one sequence number, which bytes_received includes. */
 static __always_inline void tcp_volume(struct tcp_sock *tcp, struct weft_volume *volume)
 {
@@ -80,6 +93,7 @@ static __always_inline void tcp_volume(struct tcp_sock *tcp, struct weft_volume 
 	volume->sent_segments = tcp->segs_out;
 	volume->received_segments = tcp->segs_in;
 	volume->retransmits = tcp->total_retrans;
+	volume->window_limited_us = tcp_window_limited(tcp);
 }
 
 /*
@@ -108,6 +122,7 @@ static __always_inline int take_volume(struct weft_volume *counted, const struct
 	taken->sent_segments = advance(&counted->sent_segments, now->sent_segments);
 	taken->received_segments = advance(&counted->received_segments, now->received_segments);
 	taken->retransmits = advance(&counted->retransmits, now->retransmits);
+	taken->window_limited_us = advance(&counted->window_limited_us, now->window_limited_us);
 	return taken->sent_bytes || taken->received_bytes;
 }
 
@@ -123,6 +138,8 @@ static __always_inline void add_volume(struct weft_traffic *counters, const stru
 		ADD(counters->received_segments, taken->received_segments);
 	if (taken->retransmits)
 		ADD(counters->retransmits, taken->retransmits);
+	if (taken->window_limited_us)
+		ADD(counters->window_limited_us, taken->window_limited_us);
 }
 
 /* Adds to the counters what they do not have yet of a connection that has carried `now`. */

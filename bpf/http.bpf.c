@@ -174,13 +174,17 @@ static __always_inline int pass_segment(struct __sk_buff *skb, int egress)
 {
 	struct reading reading = { .from = skb };
 	struct weft_connection *connection;
-	struct bpf_sock *sk = skb->sk;
+	struct bpf_sock *sk;
 	struct segment segment = { .egress = egress };
 	struct tcp_sock *tcp;
 	__u32 *busy = NULL;
 	__u64 cookie;
 	int known;
 
+	/* What makes and ends connections, and acknowledges, carries nothing: whose it is need not be known. */
+	if (!find_payload(skb, &segment))
+		return PASS;
+	sk = skb->sk;
 	if (!sk)
 		return PASS;
 	tcp = bpf_skc_to_tcp_sock(sk);
@@ -206,8 +210,6 @@ static __always_inline int pass_segment(struct __sk_buff *skb, int egress)
 		}
 	}
 	if (known && reading.exchange->mode == WEFT_EXCHANGE_OPAQUE)
-		return PASS;
-	if (!find_payload(skb, &segment))
 		return PASS;
 	reading.scan = scan_take(&busy);
 	if (!reading.scan)

@@ -44,6 +44,9 @@
 #define TCP_LAST_ACK_STATE 9
 #define TCP_LISTEN_STATE 10
 
+/* enum tcp_chrono: there is something to send, and the peer's receive window has no room for it. */
+#define TCP_CHRONO_RWND_LIMITED 2
+
 /* enum sock_flags: the peer's FIN has been received. */
 #define SOCK_DONE_BIT 1
 
@@ -141,6 +144,8 @@ struct sock {
 	__u8 sk_kern_sock : 1;
 	int sk_err;
 	int sk_rcvlowat;
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
 	struct socket *sk_socket;
 	void *sk_user_data;
 	__u16 sk_protocol;
@@ -170,6 +175,9 @@ struct tcp_sock {
 	__u32 segs_in;
 	__u32 total_retrans;
 	__u32 srtt_us;
+	__u32 chrono_start;
+	__u32 chrono_stat[3]; /* jiffies, by enum tcp_chrono less one */
+	__u8 chrono_type : 2; /* what goes on now, since chrono_start */
 	__u64 tcp_clock_cache;
 	__u8 bpf_sock_ops_cb_flags;
 } WEFT_CORE;

@@ -7,8 +7,8 @@
  * 3. `sweep`, over the storage of all mesh sockets, moves what open connections have carried into the counters, decides
  *    each connection's policy anew, and writes to its reader those that have to end (struct weft_doomed).
  *
- * Beside it: `enlist`, run in the namespaces with inbound policy when the enrolment of cgroups has changed, and
- * `unread`, run before the maps are removed.
+ * Beside it: `accept_queues`, run several times a second; `enlist`, run in the namespaces of local workloads when the
+ * enrolment of cgroups has changed; and `unread`, run before the maps are removed.
  */
 #include "kernel.h"
 
@@ -447,6 +447,24 @@ int sweep_udp(struct bpf_iter__bpf_sk_storage_map *ctx)
 		if (counters)
 			add_volume(counters, &taken);
 	}
+	return 0;
+}
+
+/* Over `listening`: how many connections wait for accept() at the sockets of local workloads. */
+SEC("iter/bpf_sk_storage_map")
+int accept_queues(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct weft_listening *listening = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct weft_accept_queue queue = {};
+
+	if (!sk || !listening || !listening->workload || sk->__sk_common.skc_state != TCP_LISTEN_STATE)
+		return 0;
+	queue.workload = listening->workload;
+	queue.port = listening->key.port;
+	queue.length = sk->sk_ack_backlog;
+	queue.limit = sk->sk_max_ack_backlog;
+	bpf_seq_write(ctx->meta->seq, &queue, sizeof(queue));
 	return 0;
 }
 

@@ -20,6 +20,8 @@ public final class Agent {
     private static let youngMilliseconds: UInt32 = 1000
     /// Flow records that nobody was woken for are collected this often.
     private static let flowInterval = Duration.milliseconds(250)
+    /// How often the accept queues are looked at: their lengths are integrated over time.
+    private static let acceptQueueInterval = Duration.milliseconds(100)
     private static let judgeInterval = Duration.seconds(10)
     private static let tidyInterval = Duration.seconds(30)
     /// Flow records that are taken in one turn.
@@ -404,6 +406,7 @@ public final class Agent {
             sweep(sparing: Self.youngMilliseconds)
         }
         reactor.every(Self.flowInterval) { [unowned self] in collectFlows() }
+        reactor.every(Self.acceptQueueInterval) { [unowned self] in sampleAcceptQueues() }
         reactor.every(Self.judgeInterval) { [unowned self] in judgeAcceleration() }
         reactor.every(Self.tidyInterval) { [unowned self] in
             plane.tidy()
@@ -443,6 +446,14 @@ public final class Agent {
             if reports.admit("enrolment") != nil { logger.error("workloads' cgroups could not be enrolled: \(error)") }
         }
         proxy.refresh(plane, config.snapshot)
+    }
+
+    private func sampleAcceptQueues() {
+        do throws(BPFError) {
+            try metrics.sampleAcceptQueues(plane)
+        } catch {
+            if reports.admit("accept queues") != nil { logger.error("the accept queues could not be read: \(error)") }
+        }
     }
 
     /// Takes off the accelerated lane what gains nothing there.

@@ -15,6 +15,7 @@ final class MetricsScrape {
     private var traffic: TrafficMetrics
     private var policy: PolicyMetrics
     private var requests: RequestMetrics
+    private var acceptQueues: AcceptQueues
     private let maxSeries: Int
     private var counted: [AgentMetrics.MapUsage] = []
     private var countedAt: UInt64 = 0
@@ -23,6 +24,7 @@ final class MetricsScrape {
         self.maxSeries = maxSeries
         traffic = TrafficMetrics(limit: maxSeries, compatibility: compatibility)
         policy = PolicyMetrics(limit: maxSeries)
+        acceptQueues = AcceptQueues(limit: maxSeries / 5)
         // Each set of labels has three histograms.
         requests = RequestMetrics(limit: max(1, maxSeries * 2 / 5), compatibility: compatibility)
     }
@@ -44,6 +46,11 @@ final class MetricsScrape {
             }
             return stream.next(into: &bytes)
         }
+    }
+
+    /// Looks how many connections wait to be accepted. To be called several times a second.
+    func sampleAcceptQueues(_ plane: KernelPlane) throws(BPFError) {
+        acceptQueues.take(try plane.acceptQueues(), now: Reactor.now())
     }
 
     /// The whole exposition, of now.
@@ -108,6 +115,8 @@ final class MetricsScrape {
         own.losses.append(("tunnel_flows", engine.flows.reduce(0) { $0 &+ $1.lost }))
         // What is short is a part each, with the values that it has now.
         let policy = policy
+        let acceptQueues = acceptQueues
+        let directory = agent.directory
         let proxy = ProxyMetrics(engine.statistics)
         let authorizers = AuthorizerMetrics(engine.authorizers, issuers: engine.tokenIssuers)
         let identities = IdentityMetrics(agent.identity, limit: maxSeries)
@@ -119,6 +128,7 @@ final class MetricsScrape {
         return traffic.parts + requests.parts + [
             MetricPart { policy.write(to: &$0) },
             MetricPart { acceleration.write(to: &$0) },
+            MetricPart { acceptQueues.write(to: &$0, directory: directory) },
             MetricPart { proxy.write(to: &$0) },
             MetricPart { [own] in own.write(to: &$0) },
             MetricPart { times?.write(to: &$0) },

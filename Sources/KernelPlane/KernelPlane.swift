@@ -56,6 +56,7 @@ public final class KernelPlane {
     private let agedLink: Link
     private let settleLink: Link
     private let enlistLink: Link
+    private let acceptQueuesLink: Link
     private let sweepLink: Link
     private let datagramSweepLink: Link
     private let datagramIn: Program
@@ -117,6 +118,7 @@ public final class KernelPlane {
         agedLink = parts.aged
         settleLink = parts.settle
         enlistLink = parts.enlist
+        acceptQueuesLink = parts.acceptQueues
         sweepLink = parts.sweep
         datagramSweepLink = parts.datagramSweep
         datagramIn = parts.datagramIn
@@ -349,10 +351,18 @@ public final class KernelPlane {
             wanted[namespaces[workload.id] ?? ownNamespace] = workload.cgroup.map { options.cgroupMount + $0 } ?? ""
         }
         if isEnlistmentDue || !wanted.keys.allSatisfy({ inboundPolicies.isAttached(in: $0) }) {
-            try enlist(in: Set(wanted.keys))
+            try enlist(in: Set(wanted.keys).union(isEnlistmentDue ? homes : []))
             isEnlistmentDue = false
         }
         try inboundPolicies.attach(in: wanted, own: ownNamespace)
+    }
+
+    /// The network namespaces of local workloads.
+    private var homes: Set<UInt64> {
+        Set(
+            compiled.workloads.values.compactMap { workload in
+                workload.cgroup.flatMap { NetworkNamespace.cookie(ofCgroup: options.cgroupMount + $0) }
+            })
     }
 
     /// Tells the kernel whose the sockets are that listen in these namespaces already: it enters new ones by itself.
@@ -528,6 +538,11 @@ public final class KernelPlane {
         return unreached
     }
 
+    /// How many connections wait for accept() at each listening socket of a local workload, now.
+    public func acceptQueues() throws(BPFError) -> [weft_accept_queue] {
+        try acceptQueuesLink.readIterator(of: weft_accept_queue.self)
+    }
+
     /// Removes what is left of backends that are gone, and forgets drains of endpoints that are.
     public func tidy() {
         guard isProgrammed else { return }
@@ -552,6 +567,13 @@ public final class KernelPlane {
         agentHold = nil
         settings.agent_pid = 0
         try? reconciler.maps.settings.set(0, settings)
+    }
+
+    /// The kernel's unit of many times: the resolution of its coarse clocks.
+    static var jiffyNanoseconds: UInt64 {
+        var resolution = timespec()
+        unsafe clock_getres(CLOCK_MONOTONIC_COARSE, &resolution)
+        return UInt64(resolution.tv_sec) * 1_000_000_000 + UInt64(resolution.tv_nsec)
     }
 
     /// CLOCK_MONOTONIC, the programs' clock, in nanoseconds.

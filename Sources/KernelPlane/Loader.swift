@@ -27,6 +27,7 @@ enum Loader {
         var aged: Link
         var settle: Link
         var enlist: Link
+        var acceptQueues: Link
         var sweep: Link
         var datagramSweep: Link
         var datagramIn: Program
@@ -71,10 +72,13 @@ enum Loader {
         pins: PinDirectory, options: KernelPlane.Options, cgroup: borrowing FileDescriptor
     ) throws(BPFError) -> Loaded {
         let connect = try open(.connect, pins, options).load()
-        let lifecycle = try open(.lifecycle, pins, options).load()
+        var lifecycleObject = try open(.lifecycle, pins, options)
+        try lifecycleObject.setReadOnlyData("jiffy_ns", to: KernelPlane.jiffyNanoseconds)
+        let lifecycle = try lifecycleObject.load()
         let inbound = try open(.inbound, pins, options).load()
         var sweepObject = try open(.sweep, pins, options)
         try sweepObject.setReadOnlyData("strict_rule", to: Identifier.strictRule)
+        try sweepObject.setReadOnlyData("jiffy_ns", to: KernelPlane.jiffyNanoseconds)
         let sweep = try sweepObject.load()
 
         let settings = try sweep.descriptor(ofMap: "settings")
@@ -83,6 +87,8 @@ enum Loader {
         let agedLink = try sweep.program("aged").attachIterator(overMap: settings.rawValue)
         let settleLink = try sweep.program("settle").attachIterator()
         let enlistLink = try sweep.program("enlist").attachIterator()
+        let listening = try sweep.descriptor(ofMap: "listening")
+        let acceptQueuesLink = try sweep.program("accept_queues").attachIterator(overMap: listening.rawValue)
         let sweepLink = try sweep.program("sweep").attachIterator(overMap: sockets.rawValue)
         let datagramSweepLink = try sweep.program("sweep_udp").attachIterator(overMap: datagramSockets.rawValue)
 
@@ -105,8 +111,9 @@ enum Loader {
         try adopt(datagramOut, pins: pins, cgroupID: cgroupID)
         return Loaded(
             Parts(
-                aged: agedLink, settle: settleLink, enlist: enlistLink, sweep: sweepLink,
-                datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut, redirect: redirect))
+                aged: agedLink, settle: settleLink, enlist: enlistLink, acceptQueues: acceptQueuesLink,
+                sweep: sweepLink, datagramSweep: datagramSweepLink, datagramIn: datagramIn, datagramOut: datagramOut,
+                redirect: redirect))
     }
 
     /// The accelerated lane is worth having, and nothing else needs it: without it everything goes by TCP. What an earlier

@@ -42,6 +42,8 @@ public struct FlowRecord: Sendable, FlowDescription {
     /// Smoothed round-trip time at the end; nil for UDP and for what was never established.
     public var rttMicroseconds: UInt64?
     public var retransmits: UInt32
+    /// For how long the reporter's socket had to send what its peer's receive window had no room for.
+    public var windowLimitedMicroseconds: UInt64
     /// First digit of the status of the first response; nil: no HTTP was read, or there was none.
     public var httpClass: UInt8?
     /// Requests that were read, whatever became of them; nil: no HTTP was read.
@@ -84,6 +86,7 @@ public struct FlowRecord: Sendable, FlowDescription {
         connectMicroseconds = flow.connect_us == 0 ? nil : flow.connect_us
         rttMicroseconds = flow.rtt_us == 0 ? nil : UInt64(flow.rtt_us)
         retransmits = flow.retransmits
+        windowLimitedMicroseconds = flow.window_limited_us
         httpClass = flow.http_class == 0 ? nil : flow.http_class
         httpRequests = flow.http_requests == 0 ? nil : flow.http_requests
         error = flow.error == 0 ? nil : Int32(truncatingIfNeeded: flow.error)
@@ -143,8 +146,8 @@ extension FlowRecord {
     ///
     /// `time` (RFC 3339, UTC), `event`, `reporter`, `protocol`, `lane`, `from`, `source_principal`, `to`, `destination`,
     /// `source_address`, `service_address`, `peer_address`, `address_class`, `rule`, `bytes_sent`, `bytes_received`, `duration_us`,
-    /// `connect_us`, `rtt_us`, `retransmits`, `http_class` (`2xx`), `http_requests`, `error` (the errno's number), `cookie`,
-    /// `netns_cookie`, `cgroup`.
+    /// `connect_us`, `rtt_us`, `retransmits`, `window_limited_us`, `http_class` (`2xx`), `http_requests`, `error` (the errno's
+    /// number), `cookie`, `netns_cookie`, `cgroup`.
     public func writeJSON(to bytes: inout [UInt8]) {
         var object = JSONObjectWriter()
         object.add("time", WallClock.text(unixNanoseconds: time))
@@ -167,6 +170,7 @@ extension FlowRecord {
         object.add("connect_us", number: connectMicroseconds)
         object.add("rtt_us", number: rttMicroseconds)
         object.add("retransmits", number: retransmits)
+        object.add("window_limited_us", number: windowLimitedMicroseconds)
         object.add("http_class", httpClass.map { "\($0)xx" })
         object.add("http_requests", number: httpRequests)
         object.add("error", number: error)

@@ -15,7 +15,7 @@ public struct RawFlow: Sendable {
     }
 }
 
-/// The last flow records of the node, and those who follow them. Records are kept as the kernel wrote them (176 bytes
+/// The last flow records of the node, and those who follow them. Records are kept as the kernel wrote them (184 bytes
 /// each) and get their names when they are read.
 ///
 /// Confined to one thread, the reactor's.

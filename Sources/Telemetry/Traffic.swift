@@ -12,6 +12,8 @@ struct Traffic: SeriesValue {
     var sentSegments: UInt64 = 0
     var receivedSegments: UInt64 = 0
     var retransmits: UInt64 = 0
+    /// Microseconds.
+    var windowLimited: UInt64 = 0
     var rtt = Histogram()
     var connect = Histogram()
 
@@ -28,6 +30,7 @@ struct Traffic: SeriesValue {
         sentSegments = traffic.sent_segments
         receivedSegments = traffic.received_segments
         retransmits = traffic.retransmits
+        windowLimited = traffic.window_limited_us
         rtt = Histogram(traffic.rtt_us)
         connect = Histogram(traffic.connect_us)
     }
@@ -43,6 +46,7 @@ struct Traffic: SeriesValue {
         sentSegments &+= other.sentSegments
         receivedSegments &+= other.receivedSegments
         retransmits &+= other.retransmits
+        windowLimited &+= other.windowLimited
         rtt.add(other.rtt)
         connect.add(other.connect)
     }
@@ -61,6 +65,7 @@ struct Traffic: SeriesValue {
             sentSegments >= earlier.sentSegments,
             receivedSegments >= earlier.receivedSegments,
             retransmits >= earlier.retransmits,
+            windowLimited >= earlier.windowLimited,
             let rtt = rtt.since(earlier.rtt), let connect = connect.since(earlier.connect)
         else { return self }
         var difference = Traffic()
@@ -74,6 +79,7 @@ struct Traffic: SeriesValue {
         difference.sentSegments = sentSegments - earlier.sentSegments
         difference.receivedSegments = receivedSegments - earlier.receivedSegments
         difference.retransmits = retransmits - earlier.retransmits
+        difference.windowLimited = windowLimited - earlier.windowLimited
         difference.rtt = rtt
         difference.connect = connect
         return difference

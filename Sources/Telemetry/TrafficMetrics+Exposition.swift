@@ -56,6 +56,10 @@ extension TrafficMetrics {
                 $0.sample($1, $2.retransmits)
             },
             family(
+                "window_limited_seconds_total", .counter,
+                help: "Time in which clients had to send what their servers' receive windows had no room for."
+            ) { $0.sample($1, Double($2.windowLimited) / 1_000_000) },
+            family(
                 "connect_duration_seconds", .histogram, help: "From connect() to an established connection."
             ) { if $2.connect.count > 0 { $0.sample($1, microseconds: $2.connect) } },
             family(

@@ -44,7 +44,7 @@ import WeftABI
                 + #""destination":"shop/web-1","#
                 + #""source_address":"10.0.0.1:40000","service_address":"[2001:db8::1]:80","peer_address":null,"#
                 + #""address_class":null,"rule":"shop/no-mallory[0]","bytes_sent":10,"bytes_received":20,"#
-                + #""duration_us":1000,"connect_us":40,"rtt_us":33,"retransmits":0,"http_class":null,"#
+                + #""duration_us":1000,"connect_us":40,"rtt_us":33,"retransmits":0,"window_limited_us":0,"http_class":null,"#
                 + #""http_requests":null,"error":null,"cookie":0,"#
                 + #""netns_cookie":0,"cgroup":0}"#)
     }
@@ -118,7 +118,7 @@ import WeftABI
         #expect(window.total == 250)
         #expect(window.records().map(\.sentBytes) == Array(150..<250))
         #expect(window.records(limit: 3).map(\.sentBytes) == [247, 248, 249])
-        #expect(MemoryLayout<weft_flow>.size == 176)
+        #expect(MemoryLayout<weft_flow>.size == 184)
     }
 
     @Test func filtersSelect() throws {

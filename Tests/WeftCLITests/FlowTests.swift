@@ -9,7 +9,8 @@ import Testing
         "destination":"shop/web-1","source_address":null,\
         "service_address":"127.96.0.10:80","peer_address":"127.0.0.1:18081","address_class":null,\
         "rule":"shop/allow-client[0]","bytes_sent":0,"bytes_received":2048,"duration_us":1500,"connect_us":null,\
-        "rtt_us":null,"retransmits":0,"http_class":"5xx","http_requests":3,"error":1,"cookie":0,"netns_cookie":3,"cgroup":1754}
+        "rtt_us":null,"retransmits":0,"window_limited_us":7000,"http_class":"5xx","http_requests":3,"error":1,\
+        "cookie":0,"netns_cookie":3,"cgroup":1754}
         """
 
     @Test func readsARecordOfTheAgent() throws {
@@ -33,7 +34,7 @@ import Testing
         }
         // Recorded by an earlier version.
         let old = tunnelled.replacing("\"source_principal\":\"spiffe://cluster.local/ns/shop/sa/stranger\",", with: "")
-            .replacing("\"http_class\":\"5xx\",\"http_requests\":3,", with: "")
+            .replacing("\"window_limited_us\":7000,\"http_class\":\"5xx\",\"http_requests\":3,", with: "")
         let record = try FlowLine(Array(old.utf8))
         #expect(record.sourcePrincipal == nil && record.statusClass == nil && record.httpRequests == nil)
     }

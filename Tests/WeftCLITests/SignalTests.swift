@@ -14,7 +14,7 @@ import Testing
             latency: .init(p50: p99.map { $0 / 10 }, p95: p99.map { $0 / 2 }, p99: p99),
             tcp: .init(
                 open: open, openedPerSecond: 1.25, failedPerSecond: 0, deniedPerSecond: 0.5, sentBytesPerSecond: 812,
-                receivedBytesPerSecond: 9120, rtt: 0.05, retransmitsPerSecond: 0),
+                receivedBytesPerSecond: 9120, rtt: 0.05, retransmitsPerSecond: 0, windowLimited: 0.5),
             lanes: ["kernel": 0.9, "proxy": 0.1], health: success.map { $0 < 0.95 ? "bad" : "good" } ?? "idle")
     }
 
@@ -33,10 +33,11 @@ import Testing
 
                 """)
         let wide = table(rows.map { $0.record(isWide: true) }).split(separator: "\n").first.map(String.init)
-        let more = "OPENED/S  FAILED/S  DENIED/S  SENT/S  RECEIVED/S     RTT  RETRANS/S  LANES"
+        let more = "OPENED/S  FAILED/S  DENIED/S  SENT/S  RECEIVED/S     RTT  RETRANS/S  RWND_LIMITED  LANES"
         #expect(wide?.hasPrefix("NAME       MESHED  SUCCESS      RPS  LATENCY_P50") == true)
         #expect(wide?.hasSuffix("TCP_CONN  \(more)") == true, "\(wide ?? "")")
-        #expect(table([Self.row("web").record(isWide: true)]).contains("50.0µs        0.0  kernel 90% proxy 10%"))
+        let row = table([Self.row("web").record(isWide: true)])
+        #expect(row.contains("50.0µs        0.0           0.5  kernel 90% proxy 10%"))
         let value = rows[1].record(isWide: false).value
         #expect(value.json(indented: false).contains(#""success":null,"requests":0,"rps":0.0"#))
     }

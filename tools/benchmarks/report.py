@@ -6,9 +6,9 @@ import platform
 import statistics
 
 
-def figure(name, value, unit, target, relation):
-    """One figure; `relation` says on which side of `target` it has to lie."""
-    met = value <= target if relation == "<=" else value >= target
+def figure(name, value, unit, target=None, relation=None):
+    """One figure; `relation` says on which side of `target` it has to lie, if it has one."""
+    met = target is None or value <= target if relation == "<=" else value >= target
     return {"name": name, "value": round(value, 4), "unit": unit, "target": target, "relation": relation, "met": met}
 
 
@@ -32,13 +32,16 @@ def table(headings, rows):
 
 def print_figures(figures):
     rows = [
-        [f["name"], f["value"], f["unit"], f"{f['relation']} {f['target']:g}", "met" if f["met"] else "NOT MET"]
+        [f["name"], f["value"], f["unit"]]
+        + (["", ""] if f["target"] is None else
+           [f"{f['relation']} {f['target']:g}", "met" if f["met"] else "NOT MET"])
         for f in figures
     ]
     print(table(["figure", "value", "unit", "target", ""], rows))
     missed = [f["name"] for f in figures if not f["met"]]
+    targets = sum(f["target"] is not None for f in figures)
     print()
-    print(f"Not met: {', '.join(missed)}" if missed else f"All {len(figures)} targets are met.")
+    print(f"Not met: {', '.join(missed)}" if missed else f"All {targets} targets are met.")
 
 
 def write_json(path, lane, rounds, figures, raw):

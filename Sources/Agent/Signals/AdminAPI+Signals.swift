@@ -200,6 +200,7 @@ extension AdminAPI {
                 writer.add("receivedBytesPerSecond", number: rate(totals.receivedBytes, seconds))
                 writer.add("rtt", number: totals.rtt)
                 writer.add("retransmitsPerSecond", number: rate(totals.retransmits, seconds))
+                writer.add("windowLimited", number: rate(totals.windowLimited, seconds) / 1000)
             }
             writer.object("lanes") { writer in
                 for (lane, share) in totals.lanes { writer.add(lane, number: share) }

@@ -34,7 +34,8 @@ extension FlowRecord {
             ("weft.bytes_sent", sentBytes), ("weft.bytes_received", receivedBytes),
             ("weft.duration_us", durationMicroseconds),
             ("weft.connect_us", connectMicroseconds), ("weft.rtt_us", rttMicroseconds),
-            ("weft.retransmits", UInt64(retransmits)), ("weft.http_requests", httpRequests.map(UInt64.init)),
+            ("weft.retransmits", UInt64(retransmits)), ("weft.window_limited_us", windowLimitedMicroseconds),
+            ("weft.http_requests", httpRequests.map(UInt64.init)),
             ("weft.error", error.map { UInt64(UInt32(bitPattern: $0)) }),
         ]
         for (key, value) in numbers { if let value { writer.attribute(6, key, Int64(clamping: value)) } }

@@ -168,6 +168,7 @@ extension SignalTotals {
         receivedBytes = 0
         retransmits = 0
         rttCount = 0
+        windowLimited = 0
         rttSum = 0
         connectionLanes = InlineArray(repeating: 0)
         tunnelled = 0

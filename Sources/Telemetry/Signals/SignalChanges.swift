@@ -30,6 +30,8 @@ struct SignalChanges: Sendable {
         var noBackend: UInt32 = 0
         var retransmits: UInt32 = 0
         var rttCount: UInt32 = 0
+        /// Milliseconds.
+        var windowLimited: UInt32 = 0
         /// Microseconds.
         var rttSum: UInt64 = 0
         var sentBytes: UInt64 = 0
@@ -135,7 +137,8 @@ extension SignalChanges.Requests {
 
 extension SignalChanges.Connections {
     var isEmpty: Bool {
-        opened | failed | denied | noBackend | retransmits | rttCount == 0 && sentBytes | receivedBytes == 0
+        opened | failed | denied | noBackend | retransmits | rttCount | windowLimited == 0
+            && sentBytes | receivedBytes == 0
     }
 
     mutating func add(_ other: Self) {
@@ -145,6 +148,7 @@ extension SignalChanges.Connections {
         noBackend.add(other.noBackend)
         retransmits.add(other.retransmits)
         rttCount.add(other.rttCount)
+        windowLimited.add(other.windowLimited)
         rttSum &+= other.rttSum
         sentBytes &+= other.sentBytes
         receivedBytes &+= other.receivedBytes

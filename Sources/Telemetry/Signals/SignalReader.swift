@@ -219,6 +219,7 @@ struct SignalReader: Sendable {
         pending.noBackend.add(change.noBackend)
         pending.retransmits.add(change.retransmits)
         pending.rttCount.add(change.rttCount)
+        pending.windowLimited.add(change.windowLimited)
         pending.rttSum = change.rttSum
         pending.sentBytes = change.sentBytes
         pending.receivedBytes = change.receivedBytes
@@ -262,6 +263,8 @@ private struct ConnectionCounters: Equatable, Sendable {
     var retransmits: UInt64 = 0
     var rttCount: UInt64 = 0
     var rttSum: UInt64 = 0
+    /// Whole milliseconds: the rest of one reading counts in a later one.
+    var windowLimited: UInt64 = 0
     var sentBytes: UInt64 = 0
     var receivedBytes: UInt64 = 0
 
@@ -276,6 +279,7 @@ private struct ConnectionCounters: Equatable, Sendable {
         retransmits = traffic.retransmits
         rttSum = traffic.rtt_us.sum
         rttCount = Histogram(traffic.rtt_us).count
+        windowLimited = traffic.window_limited_us / 1000
         sentBytes = traffic.sent_bytes
         receivedBytes = traffic.received_bytes
     }
@@ -293,7 +297,8 @@ private struct ConnectionCounters: Equatable, Sendable {
         guard
             opened >= earlier.opened, closed >= earlier.closed, failed >= earlier.failed, denied >= earlier.denied,
             noBackend >= earlier.noBackend, retransmits >= earlier.retransmits, rttCount >= earlier.rttCount,
-            rttSum >= earlier.rttSum, sentBytes >= earlier.sentBytes, receivedBytes >= earlier.receivedBytes
+            rttSum >= earlier.rttSum, windowLimited >= earlier.windowLimited, sentBytes >= earlier.sentBytes,
+            receivedBytes >= earlier.receivedBytes
         else { return self }
         var change = Self()
         change.opened = opened - earlier.opened
@@ -304,6 +309,7 @@ private struct ConnectionCounters: Equatable, Sendable {
         change.retransmits = retransmits - earlier.retransmits
         change.rttCount = rttCount - earlier.rttCount
         change.rttSum = rttSum - earlier.rttSum
+        change.windowLimited = windowLimited - earlier.windowLimited
         change.sentBytes = sentBytes - earlier.sentBytes
         change.receivedBytes = receivedBytes - earlier.receivedBytes
         return change

@@ -18,6 +18,8 @@ public struct SignalTotals: Sendable {
     public var noBackend: UInt64 = 0
     public var retransmits: UInt64 = 0
     public var rttCount: UInt64 = 0
+    /// Milliseconds in which connections waited for their peers' receive windows.
+    public var windowLimited: UInt64 = 0
     /// Microseconds.
     public var rttSum: UInt64 = 0
     /// By the client.
@@ -111,6 +113,7 @@ public struct SignalTotals: Sendable {
         noBackend &+= UInt64(change.noBackend)
         retransmits &+= UInt64(change.retransmits)
         rttCount &+= UInt64(change.rttCount)
+        windowLimited &+= UInt64(change.windowLimited)
         rttSum &+= change.rttSum
         sentBytes &+= isMirrored ? change.receivedBytes : change.sentBytes
         receivedBytes &+= isMirrored ? change.sentBytes : change.receivedBytes
@@ -129,6 +132,7 @@ public struct SignalTotals: Sendable {
         noBackend &+= other.noBackend
         retransmits &+= other.retransmits
         rttCount &+= other.rttCount
+        windowLimited &+= other.windowLimited
         rttSum &+= other.rttSum
         sentBytes &+= other.sentBytes
         receivedBytes &+= other.receivedBytes

@@ -23,6 +23,8 @@ struct FlowLine: Decodable, Equatable, FlowDescription {
     var connectMicroseconds: UInt64?
     var rttMicroseconds: UInt64?
     var retransmits: UInt32
+    /// Earlier agents' lines do not have it.
+    var windowLimitedMicroseconds: UInt64?
     /// `2xx`.
     var statusClass: String?
     var httpRequests: UInt32?
@@ -44,6 +46,7 @@ struct FlowLine: Decodable, Equatable, FlowDescription {
         case durationMicroseconds = "duration_us"
         case connectMicroseconds = "connect_us"
         case rttMicroseconds = "rtt_us"
+        case windowLimitedMicroseconds = "window_limited_us"
         case statusClass = "http_class"
         case httpRequests = "http_requests"
         case netnsCookie = "netns_cookie"
@@ -86,6 +89,7 @@ struct FlowLine: Decodable, Equatable, FlowDescription {
             .hidden(key(.connectMicroseconds), number(connectMicroseconds)),
             .hidden(key(.rttMicroseconds), number(rttMicroseconds)),
             .hidden(key(.retransmits), Value(retransmits)),
+            .hidden(key(.windowLimitedMicroseconds), number(windowLimitedMicroseconds)),
             Field(key(.statusClass), .optional(statusClass), title: "HTTP", text: requests),
             .hidden(key(.httpRequests), number(httpRequests)),
             Field(key(.rule), .optional(rule), text: reason ?? "-"),

@@ -42,6 +42,7 @@ extension MapTable {
             .hidden("sentSegments", Value(traffic.sent_segments)),
             .hidden("receivedSegments", Value(traffic.received_segments)),
             .hidden("retransmits", Value(traffic.retransmits)),
+            .hidden("windowLimitedMicroseconds", Value(traffic.window_limited_us)),
             Field("rttMicroseconds", value(of: traffic.rtt_us), title: "RTT", text: text(of: traffic.rtt_us)),
             Field(
                 "connectMicroseconds", value(of: traffic.connect_us), title: "CONNECT",

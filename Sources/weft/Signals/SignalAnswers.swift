@@ -44,6 +44,8 @@ struct StatAnswer: Decodable {
         /// Milliseconds.
         var rtt: Double?
         var retransmitsPerSecond: Double?
+        /// Seconds a second, of all connections together.
+        var windowLimited: Double?
     }
 }
 

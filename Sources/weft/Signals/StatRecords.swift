@@ -40,6 +40,7 @@ extension StatAnswer.Row {
             Signals.bytes("receivedBytesPerSecond", tcp.receivedBytesPerSecond, title: "RECEIVED/S"),
             Signals.milliseconds("rtt", tcp.rtt, title: "RTT"),
             Signals.rate("retransmitsPerSecond", tcp.retransmitsPerSecond, title: "RETRANS/S"),
+            Signals.rate("windowLimited", tcp.windowLimited, title: "RWND_LIMITED"),
         ]
         return [Field("tcpOpen", Value(tcp.open), title: "TCP_CONN")] + more.map { isWide ? $0 : $0.hidden }
     }
