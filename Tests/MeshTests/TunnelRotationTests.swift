@@ -80,7 +80,7 @@ extension NodeTests {
                 try b.write(
                     (0..<count).map { Manifest.workload("many-\($0)", cgroup: "/none/\($0)") }
                         .joined(separator: "---\n"), file: "many.yaml")
-                try eventually("all of them have certificates", within: 120) {
+                try eventually("all of them have certificates", within: 400) {
                     // A scrape asks about each of them: seldom, or it is what takes the time.
                     usleep(500_000)
                     let metrics = try b.scrape()

@@ -79,7 +79,7 @@ extension Worker {
         return RequestDeadline.milliseconds(view)
     }
 
-    /// Whether a client may decide about its requests' retries and timeouts: a workload of the mesh, which the kernel or
+    /// Whether a client may decide about its requests' retries and timeouts, and ask for faults: a workload of the mesh, which the kernel or
     /// its certificate has identified. What Envoy calls internal.
     private func isTrusted(_ index: UInt32) -> Bool {
         downstreams[index].principal != PeerPrincipals.none
@@ -118,7 +118,8 @@ extension Worker {
         let fault = generations[generation].table.faults[Int(place)]
         guard generations[generation].table.applies(fault, to: view) else { return nil }
         let isByRequest = fault.delaysByRequest || fault.abortsByRequest || fault.limitsRateByRequest
-        return isByRequest ? RequestedFault(view).applied(to: fault) : fault
+        guard isByRequest else { return fault }
+        return (isTrusted(index) ? RequestedFault(view) : RequestedFault()).applied(to: fault)
     }
 
     /// True: the request waits or was answered.

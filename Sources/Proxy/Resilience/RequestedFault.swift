@@ -13,6 +13,9 @@ struct RequestedFault: BitwiseCopyable {
     private var responseRate: UInt32?
     private var ratePercent: UInt32?
 
+    /// None.
+    init() {}
+
     init(_ view: borrowing RequestView) {
         for index in view.fields.indices where view.fields[index].known == .envoy {
             let name = view.fields[index].name

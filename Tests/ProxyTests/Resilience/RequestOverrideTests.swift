@@ -214,7 +214,7 @@ struct RequestedFaultTests {
             isChunked
             ? "Transfer-Encoding: chunked\r\n\r\n9C40\r\n\(body)\r\n0\r\n\r\n" : "Content-Length: 40000\r\n\r\n\(body)"
         let backend = TestBackend(answering: { _ in "HTTP/1.1 200 OK\r\n\(whole)" })
-        func get(_ proxy: TestProxy, _ fields: String = "") -> (answer: String, time: Duration) {
+        func get(_ proxy: PolicyProxy, _ fields: String = "") -> (answer: String, time: Duration) {
             var answer = ""
             let time = ContinuousClock().measure {
                 answer = proxy.exchange("GET / HTTP/1.1\r\nHost: web\r\n\(fields)Connection: close\r\n\r\n")
@@ -222,7 +222,7 @@ struct RequestedFaultTests {
             #expect(answer.hasSuffix(isChunked ? "\(body)\r\n0\r\n\r\n" : body))
             return (answer, time)
         }
-        let open = try TestProxy(to: [backend.port]) {
+        let open = try PolicyProxy([], to: [backend.port]) {
             $0.fault = HTTPFault(responseRateLimit: .init(kibibytesPerSecond: nil))
         }
         // 39 KiB, of which a sixteenth of a second's are free.
@@ -231,19 +231,28 @@ struct RequestedFaultTests {
         let quick = get(open, "x-envoy-fault-throughput-response: 100000\r\n").time
         let spared = "x-envoy-fault-throughput-response: 64\r\nx-envoy-fault-throughput-response-percentage: 0\r\n"
         for time in [get(open).time, get(open, spared).time, quick] { #expect(time < slow.time / 2, "\(time)") }
-        #expect(open.counter(.faultsInjected) == 2)
+        #expect(open.engine.statistics.reduce(0) { $0 + $1.value(.faultsInjected) } == 2)
         // Where the rule does not say so, the field means nothing.
-        let closed = try TestProxy(to: [backend.port]) {
+        let closed = try PolicyProxy([], to: [backend.port]) {
             $0.fault = HTTPFault(delay: .init(milliseconds: nil), abort: .init(status: nil))
         }
         #expect(get(closed, "x-envoy-fault-throughput-response: 64\r\n").time < slow.time / 2)
         // A deadline ends it as it ends others.
-        let late = try TestProxy(to: [backend.port]) {
+        let late = try PolicyProxy([], to: [backend.port]) {
             $0.fault = HTTPFault(responseRateLimit: .init(kibibytesPerSecond: 8))
             $0.timeouts.request = 300
         }
         let cut = late.exchange("GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")
         #expect(cut.hasPrefix("HTTP/1.1 200 OK") && cut.utf8.count < 10_000)
+    }
+
+    @Test func onlyAWorkloadOfTheMeshMayAskForFaults() throws {
+        let backend = TestBackend(answering: { _ in "HTTP/1.1 204 No Content\r\n\r\n" })
+        let proxy = try PolicyProxy([], to: [backend.port]) { $0.fault = HTTPFault(abort: .init(status: nil)) }
+        let wish = "x-envoy-fault-abort-request: 418\r\n"
+        #expect(proxy.get("/", wish).hasPrefix("HTTP/1.1 418 "))
+        proxy.become(nil)
+        #expect(proxy.get("/", wish).hasPrefix("HTTP/1.1 204 "))
     }
 
     @Test func aThrottleGivesNoMoreThanItsRate() {
@@ -275,10 +284,10 @@ struct RequestedFaultTests {
 
     @Test func aRequestIsAbortedAndDelayedOnlyWhereTheRuleLetsIt() throws {
         let backend = TestBackend(answering: { _ in "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" })
-        func get(_ proxy: TestProxy, _ fields: String) -> String {
+        func get(_ proxy: PolicyProxy, _ fields: String) -> String {
             proxy.exchange("GET / HTTP/1.1\r\nHost: web\r\n\(fields)Connection: close\r\n\r\n")
         }
-        let open = try TestProxy(to: [backend.port]) {
+        let open = try PolicyProxy([], to: [backend.port]) {
             $0.fault = HTTPFault(delay: .init(milliseconds: nil), abort: .init(status: nil))
         }
         #expect(get(open, "").hasPrefix("HTTP/1.1 200 "))
@@ -292,7 +301,7 @@ struct RequestedFaultTests {
             #expect(get(open, "x-envoy-fault-delay-request: 200\r\n").hasPrefix("HTTP/1.1 200 "))
         }
         #expect(taken >= .milliseconds(200))
-        let closed = try TestProxy(to: [backend.port]) {
+        let closed = try PolicyProxy([], to: [backend.port]) {
             $0.fault = HTTPFault(delay: .init(milliseconds: 1, partsPerMillion: 0))
         }
         #expect(get(closed, "x-envoy-fault-abort-request: 429\r\n").hasPrefix("HTTP/1.1 200 "))
