@@ -177,15 +177,20 @@ extension NodeTests {
                 let node = try Node(sandbox)
                 try node.start(Manifest.service("web", address: "127.96.0.10", endpoints: ["127.0.0.1"]))
                 let labels = ["reporter": "source", "destination_service": "web.shop.svc.cluster.local"]
-                // The generator opens 200 more to warm up.
-                let count = 60_000 + 200
-                let flood = try sandbox.start(
-                    [generator, "time", "127.96.0.10", "80", "\(count - 200)"], in: "client", namespace: namespace)
+                // Each generator opens 200 more to warm up. They reset each connection, so no port is kept for long.
+                let (generators, each) = (4, 15_000)
+                let count = generators * (each + 200)
+                let floods = try (0..<generators).map { _ in
+                    try sandbox.start(
+                        [generator, "time", "127.96.0.10", "80", "\(each)"], in: "client", namespace: namespace)
+                }
                 // Longer than the ring lasts, whatever the machine does meanwhile.
                 node.agent?.signal(SIGSTOP)
-                let result = try flood.wait(timeout: 60)
+                let results = try floods.map { try $0.wait(timeout: 60) }
                 node.agent?.signal(SIGCONT)
-                #expect(result.succeeded, "a connection failed: \(result.errors)")
+                for result in results { #expect(result.succeeded, "a connection failed: \(result.errors)") }
+                let rate = results.compactMap { try? JSON($0.output)["per_second"].double }.reduce(0, +)
+                print("the flood: \(Int(rate)) connections a second")
                 try node.waitForMetrics("every connection is counted") {
                     $0.sum("istio_tcp_connections_closed_total", labels) == Double(count)
                 }

@@ -54,7 +54,7 @@ extension NodeTests {
         private static let mayBeEmpty: Set = [
             "Denied, failed and without backend", "Decisions that denied, by policy",
             "First certificate to expire, by node",
-            "Programs' run time, cores", "Round trip, p95",
+            "Programs' run time, cores", "Round trip, p95", "Mean wait to be accepted",
         ]
 
         private func panels(_ prometheus: Prometheus) throws {

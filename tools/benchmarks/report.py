@@ -8,7 +8,7 @@ import statistics
 
 def figure(name, value, unit, target=None, relation=None):
     """One figure; `relation` says on which side of `target` it has to lie, if it has one."""
-    met = target is None or value <= target if relation == "<=" else value >= target
+    met = target is None or (value <= target if relation == "<=" else value >= target)
     return {"name": name, "value": round(value, 4), "unit": unit, "target": target, "relation": relation, "met": met}
 
 

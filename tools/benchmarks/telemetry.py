@@ -210,14 +210,19 @@ class Telemetry:
     def measure_scrapes(self, services, statuses):
         """Milliseconds of the agent's CPU for a scrape after which all these pairs' series have changed, and its text."""
         agent, times = self.read.agent, []
+        # What came when the kernel had no memory at hand for a new entry was counted in the overflow series.
+        for _ in range(20):
+            self.make_live(self.services[:services], statuses)
+            pairs = agent.get(agent.metrics_port, "/metrics")[1].count("\nistio_requests_total{")
+            if pairs >= 2 * services * statuses:
+                break
+        else:
+            raise CannotMeasure(f"{pairs} sets of labels are live, not {2 * services * statuses}")
         for _ in range(self.scrapes):
             self.make_live(self.services[:services], statuses)
             before = cpu_seconds(agent.pid)
             text = agent.get(agent.metrics_port, "/metrics")[1]
             times.append((cpu_seconds(agent.pid) - before) * 1000)
-        pairs = text.count("\nistio_requests_total{")
-        if pairs < 2 * services * statuses:
-            raise CannotMeasure(f"{pairs} sets of labels are live, not {2 * services * statuses}")
         return report.median(times), times, text
 
     def measure_all_scrapes(self):
