@@ -487,6 +487,29 @@ WEFT_HTTP_ALONE int weft_shortcut_meets(const struct weft_shortcut_rule *rule, c
 	return 1;
 }
 
+/*
+ * The place of the first rule from `from` on whose methods, and the first bytes of whose path, are the request's: most
+ * are told apart by them. What is behind the table's rules is none.
+ */
+WEFT_HTTP_ALONE __u32 weft_shortcut_next(const struct weft_shortcut_table *table, const struct weft_shortcut_head *head,
+                                         __u32 from)
+{
+	__u64 first;
+	__u32 method, i;
+
+	if (!table || !head)
+		return WEFT_SHORTCUT_RULES;
+	first = head->path[0];
+	method = head->method;
+	for (i = 0; i < WEFT_SHORTCUT_RULES; i++) {
+		const struct weft_shortcut_rule *rule = &table->rules[i];
+
+		if (i >= from && rule->methods & method && !weft_shortcut_cut(rule->path[0] ^ first, rule->length))
+			break;
+	}
+	return i;
+}
+
 /* What has been decided about a request. */
 struct weft_shortcut_choice {
 	__u8 cluster;
@@ -498,21 +521,21 @@ struct weft_shortcut_choice {
 WEFT_HTTP_ALONE int weft_shortcut_decide(const struct weft_shortcut_table *table, const struct weft_shortcut_head *head,
                                          struct weft_shortcut_choice *choice, __u32 random)
 {
-	__u8 route = WEFT_SHORTCUT_AGENT;
-	__u32 count;
+	__u32 count, from = 0, route = WEFT_SHORTCUT_AGENT;
 
 	if (!table || !head || !choice)
 		return WEFT_SHORTCUT_RULE;
 	choice->allow = 0;
 	count = table->rule_count;
-	for (__u32 i = 0; i < WEFT_SHORTCUT_RULES; i++) {
-		const struct weft_shortcut_rule *rule = &table->rules[i];
+	for (__u32 steps = 0; steps < WEFT_SHORTCUT_RULES; steps++) {
+		__u32 i = weft_shortcut_next(table, head, from);
+		const struct weft_shortcut_rule *rule;
 
-		if (i >= count)
+		if (i >= count || i >= WEFT_SHORTCUT_RULES)
 			break;
-		/* Most rules are told apart by their first bytes. */
-		if (!(rule->methods & head->method) || weft_shortcut_cut(rule->path[0] ^ head->path[0], rule->length) ||
-		    !weft_shortcut_meets(rule, head))
+		from = i + 1;
+		rule = &table->rules[i];
+		if (!weft_shortcut_meets(rule, head))
 			continue;
 		if (rule->kind == WEFT_SHORTCUT_DENY)
 			return WEFT_SHORTCUT_DENIED;
@@ -526,6 +549,10 @@ WEFT_HTTP_ALONE int weft_shortcut_decide(const struct weft_shortcut_table *table
 	}
 	if (table->needs_allow && !choice->allow)
 		return WEFT_SHORTCUT_DENIED;
+#ifdef __bpf__
+	/* What is compared is what is used: kernels before 6.7 see it only then. */
+	asm volatile("" : "+r"(route));
+#endif
 	if (route >= WEFT_SHORTCUT_ROUTES)
 		return WEFT_SHORTCUT_RULE;
 	for (__u32 i = 0; i < WEFT_SHORTCUT_TARGETS; i++) {
