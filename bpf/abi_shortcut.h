@@ -75,7 +75,8 @@ enum weft_shortcut_reason {
 	WEFT_SHORTCUT_NO_LEG = 6,    /* the connection has no leg to the endpoint that was chosen */
 	WEFT_SHORTCUT_CONGESTED = 7, /* the backend has not taken what came before, or may not be redirected to */
 	WEFT_SHORTCUT_WATCHED = 8,   /* somebody taps the service */
-	WEFT_SHORTCUT_ANSWER = 9,    /* a response: it is long, chunked, an error, or ends its connection */
+	WEFT_SHORTCUT_ANSWER = 9,    /* a response: it is long, in chunks that come one by one, an error, or ends
+	                                its connection */
 	WEFT_SHORTCUT_REASONS = 10,
 };
 
@@ -183,7 +184,7 @@ struct weft_shortcut_table {
 	__u8 endpoints[WEFT_SHORTCUT_CLUSTERS]; /* of each cluster, that requests are spread over */
 	struct weft_shortcut_rule rules[WEFT_SHORTCUT_RULES];
 	struct weft_shortcut_target routes[WEFT_SHORTCUT_ROUTES][WEFT_SHORTCUT_TARGETS];
-	__u64 hits[WEFT_SHORTCUT_RULES]; /* requests that met it and were taken; by the programs */
+	__u64 hits[WEFT_SHORTCUT_RULES]; /* requests that it has allowed and were taken; by the programs */
 };
 
 /* `shortcut_node`, one entry. */

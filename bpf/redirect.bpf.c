@@ -82,11 +82,12 @@ static __always_inline int is_empty(__u64 list)
 	return first == list;
 }
 
-/* Whether an end has read all that the other has written to TCP, up to that sequence number. */
-static __always_inline int has_read_tcp(__u64 reader, __u32 written)
+/* Whether an end has read all that the other has written to TCP. */
+static __always_inline int has_read_tcp(__u64 reader, __u64 writer)
 {
-	__u32 received = 0, copied = 0;
+	__u32 written = 0, received = 0, copied = 0;
 
+	FIELD(struct tcp_sock, writer, write_seq, &written);
 	FIELD(struct tcp_sock, reader, rcv_nxt, &received);
 	FIELD(struct tcp_sock, reader, copied_seq, &copied);
 	return received == written && copied == received;
@@ -213,10 +214,10 @@ static __always_inline __u32 sender_reason(struct weft_pair *pair, struct tcp_so
 }
 
 /*
- * Why `size` bytes may not be redirected to an end's reader: enum weft_slow_reason. `written`: where the end has
- * stopped writing to TCP.
+ * Why `size` bytes may not be redirected to an end's reader: enum weft_slow_reason. `writer`: the end's socket, if it
+ * is not the sender's.
  */
-static __always_inline __u32 reader_reason(struct weft_pair *pair, struct weft_direction *direction, __u32 written,
+static __always_inline __u32 reader_reason(struct weft_pair *pair, struct weft_direction *direction, __u64 writer,
                                            struct tcp_sock *sender, __u32 end, __u32 size,
                                            const struct weft_settings *node)
 {
@@ -251,7 +252,7 @@ static __always_inline __u32 reader_reason(struct weft_pair *pair, struct weft_d
 		return WEFT_SLOW_NONE;
 
 	/* In this order: what is redirected meanwhile is the sender's, who is here. */
-	if (!taken || !has_read_tcp(reader, written)) {
+	if (!taken || !has_read_tcp(reader, writer)) {
 		if (direction->calm > 1)
 			direction->calm = 1;
 		return WEFT_SLOW_UNDRAINED;
@@ -274,7 +275,7 @@ static __always_inline __u32 slow_reason(struct weft_pair *pair, struct weft_dir
 	if (!node)
 		return WEFT_SLOW_PAUSED;
 	reason = sender_reason(pair, sender, end, node);
-	return reason ? reason : reader_reason(pair, direction, sender->write_seq, sender, end, size, node);
+	return reason ? reason : reader_reason(pair, direction, (__u64)sender, sender, end, size, node);
 }
 
 /* Notes that bytes have been redirected. */

@@ -7,7 +7,8 @@
  * is sent on behalf of U, and what B sends to C on behalf of P: by the guard of the pair that has the reader, so that
  * the order with what the agent sends is kept, and what waits for a reader is bounded, whoever has sent it.
  *
- * A response is only begun straight if all of it has room at its reader; so none has to be cut short later.
+ * A response is only begun straight if all of it has room at its reader; so none has to be cut short later. How long
+ * one in chunks is can only be known when it has been sent as a whole: others are the agent's.
  *
  * Included by redirect.bpf.c, which has the guard.
  */
@@ -21,7 +22,6 @@ struct shortcut_head {
 	struct weft_http_scan *scan;
 	struct weft_shortcut_head head;
 	__u32 response;
-	__u32 accepted;
 };
 
 /* Bytes that an end has sent to the other end of its pair, by TCP or not; modulo 2^32. */
@@ -39,14 +39,6 @@ static __always_inline int is_established(__u64 sock)
 	return state == TCP_ESTABLISHED_STATE;
 }
 
-static __always_inline __u32 write_sequence(__u64 sock)
-{
-	__u32 sequence = 0;
-
-	FIELD(struct tcp_sock, sock, write_seq, &sequence);
-	return sequence;
-}
-
 /* Leaves a request or response to the agent. */
 static __always_inline int leave(struct weft_shortcut *shortcut, __u32 reason)
 {
@@ -57,16 +49,6 @@ static __always_inline int leave(struct weft_shortcut *shortcut, __u32 reason)
 	return 0;
 }
 
-static long line_step(__u32 index, struct shortcut_head *reading)
-{
-	if (!weft_shortcut_line(&reading->head, reading->scan, reading->response))
-		return 1;
-	if (!(reading->head.seen & WEFT_SHORTCUT_COMPLETE))
-		return 0;
-	reading->accepted = 1;
-	return 1;
-}
-
 /* Reads the head that a message begins with; returns 0 if it is the agent's to judge. */
 static __noinline int read_head(struct sk_msg_md *message, struct shortcut_head *reading)
 {
@@ -74,7 +56,6 @@ static __noinline int read_head(struct sk_msg_md *message, struct shortcut_head 
 	__u32 size = message->size, wanted = size < WEFT_HTTP_ROOM ? size : WEFT_HTTP_ROOM;
 	int begun;
 
-	reading->accepted = 0;
 	if (message->data + wanted > message->data_end && bpf_msg_pull_data(message, 0, wanted, 0))
 		return 0;
 	/* This changes nothing; kernels before 6.7 want to see that it is not 0. */
@@ -84,9 +65,47 @@ static __noinline int read_head(struct sk_msg_md *message, struct shortcut_head 
 		return 0;
 	begun = reading->response ? weft_shortcut_status_line(&reading->head, scan, wanted)
 	                          : weft_shortcut_request_line(&reading->head, scan, wanted);
-	if (begun)
-		bpf_loop(WEFT_SHORTCUT_LINES, line_step, reading, 0);
-	return reading->accepted;
+	if (!begun)
+		return 0;
+	for (__u32 i = 0; i < WEFT_SHORTCUT_LINES; i++) {
+		if (!weft_shortcut_line(&reading->head, scan, reading->response))
+			return 0;
+		if (reading->head.seen & WEFT_SHORTCUT_COMPLETE)
+			return 1;
+	}
+	return 0;
+}
+
+/* Whether a response whose head has been read is in this message to the end of its chunks; how much is in them. */
+static __noinline int read_chunks(struct sk_msg_md *message, struct shortcut_head *reading)
+{
+	struct weft_http_scan *scan = reading->scan;
+	__u32 size = message->size, place = reading->head.line;
+
+	for (__u32 i = 0; i < WEFT_SHORTCUT_CHUNKS; i++) {
+		__u32 wanted = size - place, length;
+
+		if (place >= size)
+			return 0;
+		if (wanted > WEFT_SHORTCUT_CHUNK_LINE)
+			wanted = WEFT_SHORTCUT_CHUNK_LINE;
+		if (bpf_msg_pull_data(message, place, place + wanted, 0))
+			return 0;
+		/* As above. */
+		barrier_var(wanted);
+		wanted = ((wanted - 1) & (WEFT_SHORTCUT_CHUNK_LINE - 1)) + 1;
+		if (bpf_probe_read_kernel(scan->window, wanted, message->data))
+			return 0;
+		length = weft_shortcut_chunk(&reading->head, scan, wanted, !i);
+		if (!length)
+			return 0;
+		place += length;
+		if (!reading->head.chunk)
+			return place == size;
+		place += reading->head.chunk;
+		reading->head.content_length += reading->head.chunk;
+	}
+	return 0;
 }
 
 /* Whether somebody watches requests one by one. */
@@ -178,18 +197,14 @@ static __noinline int decide_request(struct sk_msg_md *message, struct weft_shor
 	return reason;
 }
 
-/* Counts a request at the rules that it has met. */
-static __always_inline void count_hits(__u32 place, const struct weft_shortcut_choice *choice)
+/* Counts a request at the rule that has allowed it. */
+static __always_inline void count_hit(__u32 place, const struct weft_shortcut_choice *choice)
 {
 	struct weft_shortcut_table *table = bpf_map_lookup_elem(&shortcut_tables, &place);
-	__u32 allow = choice->allow - 1, route = choice->route;
+	__u32 allow = choice->allow - 1;
 
-	if (!table)
-		return;
-	if (allow < WEFT_SHORTCUT_RULES)
+	if (table && allow < WEFT_SHORTCUT_RULES)
 		__sync_fetch_and_add(&table->hits[allow], 1);
-	if (route < WEFT_SHORTCUT_RULES)
-		__sync_fetch_and_add(&table->hits[route], 1);
 }
 
 /* Sends a request to a leg's backend. Returns 1 when that was done. */
@@ -208,8 +223,7 @@ static __noinline int send_request(struct sk_msg_md *message, struct weft_shortc
 	if (!pair->socks[WEFT_END_CLIENT] || !is_established(pair->socks[WEFT_END_SERVER]))
 		return leave(shortcut, WEFT_SHORTCUT_NO_LEG);
 	direction = &pair->from[WEFT_END_CLIENT];
-	if (reader_reason(pair, direction, write_sequence(pair->socks[WEFT_END_CLIENT]), sender, WEFT_END_CLIENT, size,
-	                  node))
+	if (reader_reason(pair, direction, pair->socks[WEFT_END_CLIENT], sender, WEFT_END_CLIENT, size, node))
 		return leave(shortcut, WEFT_SHORTCUT_CONGESTED);
 	shortcut->leg = way->leg->number;
 	shortcut->started_ns = bpf_ktime_get_ns();
@@ -225,7 +239,7 @@ static __noinline int send_request(struct sk_msg_md *message, struct weft_shortc
 	count_fast(direction, size);
 	shortcut->sent_bytes += size;
 	shortcut->requests++;
-	count_hits(shortcut->table, &way->choice);
+	count_hit(shortcut->table, &way->choice);
 	return 1;
 }
 
@@ -326,12 +340,16 @@ static __noinline __u64 read_response(struct sk_msg_md *message, const struct we
 	if (!reading.scan)
 		return 0;
 	if (read_head(message, &reading) && reading.head.status < 500) {
+		__u32 chunked = reading.head.seen & WEFT_SHORTCUT_CHUNKED;
+
 		leg->status = reading.head.status;
 		if (shortcut->is_head || reading.head.status == 204 || reading.head.status == 304)
-			leg->response_body = 0, length = reading.head.line;
+			leg->response_body = 0, length = chunked ? 0 : reading.head.line;
 		else if (reading.head.seen & WEFT_SHORTCUT_HAS_LENGTH)
 			leg->response_body = reading.head.content_length,
 			length = reading.head.line + reading.head.content_length;
+		else if (chunked && read_chunks(message, &reading))
+			leg->response_body = reading.head.content_length, length = message->size;
 	}
 	*(volatile __u32 *)busy = 0;
 	return length;
@@ -355,8 +373,7 @@ static __noinline int may_answer(struct weft_pair *pair, struct tcp_sock *sender
 
 	if (!node || !node->acceleration || !agents || length > node->redirect_cap)
 		return 0;
-	return !reader_reason(pair, &pair->from[WEFT_END_SERVER], write_sequence(agents), sender, WEFT_END_SERVER,
-	                      length, node);
+	return !reader_reason(pair, &pair->from[WEFT_END_SERVER], agents, sender, WEFT_END_SERVER, length, node);
 }
 
 /* Whether a backend's socket does what a member must not; then its pair is slow for good. */

@@ -20,10 +20,16 @@
 #define WEFT_SHORTCUT_NAME 32
 #define WEFT_SHORTCUT_VALUE 512
 
+/* Chunks of a response, digits of a chunk's size, and bytes between two chunks' contents, that are read. */
+#define WEFT_SHORTCUT_CHUNKS 64
+#define WEFT_SHORTCUT_CHUNK_DIGITS 7
+#define WEFT_SHORTCUT_CHUNK_LINE 16
+
 enum weft_shortcut_seen {
 	WEFT_SHORTCUT_HAS_HOST = 1,
 	WEFT_SHORTCUT_HAS_LENGTH = 2,
 	WEFT_SHORTCUT_COMPLETE = 4, /* the empty line */
+	WEFT_SHORTCUT_CHUNKED = 8,  /* a response's content is in chunks */
 };
 
 /* What a head says. */
@@ -38,6 +44,7 @@ struct weft_shortcut_head {
 	__u32 status; /* of a response */
 	__u32 host;   /* place of Host's value */
 	__u32 host_length;
+	__u32 chunk; /* size of the chunk whose line was read last */
 };
 
 /* ------------------------------------------------------------------------------------------------------------ words */
@@ -277,9 +284,24 @@ weft_shortcut_length(struct weft_shortcut_head *head, const struct weft_http_sca
 	return 1;
 }
 
+/* Transfer-Encoding, or what has a name as long that begins like it. Returns 0 if it is anything else than chunked. */
+static inline __attribute__((always_inline)) int weft_shortcut_coding(struct weft_shortcut_head *head,
+                                                                      const struct weft_http_scan *scan, __u32 line,
+                                                                      __u64 second, __u32 value, __u32 end)
+{
+	__u64 coding = (weft_http_word(weft_http_at(scan, value)) | WEFT_HTTP_EACH(0x20)) & 0xffffffffffffff;
+
+	if (second != WEFT_HTTP_WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') ||
+	    (*weft_http_at(scan, line + 16) | 0x20) != 'g' || end - value != 7 ||
+	    coding != WEFT_HTTP_WORD('c', 'h', 'u', 'n', 'k', 'e', 'd', 0) || head->seen & WEFT_SHORTCUT_CHUNKED)
+		return 0;
+	head->seen |= WEFT_SHORTCUT_CHUNKED;
+	return 1;
+}
+
 /*
  * Judges a field whose name has `length` bytes: 0 for one that is about the connection or is the agent's to understand,
- * and for one that frames the message in any other way than by its length.
+ * and for one that frames the message in any other way than by its length, or a response by its chunks.
  */
 static inline __attribute__((always_inline)) int weft_shortcut_judge(struct weft_shortcut_head *head,
                                                                      const struct weft_http_scan *scan, __u32 line,
@@ -332,7 +354,9 @@ static inline __attribute__((always_inline)) int weft_shortcut_judge(struct weft
 	case 16:
 		return first != WEFT_HTTP_WORD('p', 'r', 'o', 'x', 'y', '-', 'c', 'o');
 	case 17:
-		return first != WEFT_HTTP_WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r');
+		if (first != WEFT_HTTP_WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r'))
+			return 1;
+		return response && weft_shortcut_coding(head, scan, line, second, value, end);
 	}
 	return 1;
 }
@@ -364,6 +388,10 @@ WEFT_HTTP_ALONE int weft_shortcut_line(struct weft_shortcut_head *head, const st
 		/* A length of what has no content (RFC 9110 section 8.6) is taken out on the way. */
 		if (response && head->status == 204 && head->seen & WEFT_SHORTCUT_HAS_LENGTH)
 			return 0;
+		/* Who reads both may understand either, and what has no content has no chunks. */
+		if (head->seen & WEFT_SHORTCUT_CHUNKED &&
+		    (head->seen & WEFT_SHORTCUT_HAS_LENGTH || head->status == 204 || head->status == 304))
+			return 0;
 		head->seen |= WEFT_SHORTCUT_COMPLETE;
 		head->line = line + 2;
 		return 1;
@@ -384,6 +412,45 @@ WEFT_HTTP_ALONE int weft_shortcut_line(struct weft_shortcut_head *head, const st
 		return 0;
 	head->line = place + 2;
 	return weft_shortcut_judge(head, scan, line, length, value, place, response);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ chunks
+ */
+
+/*
+ * Reads what is between two chunks' contents, which is at the beginning of the window, `end` bytes of it and what is
+ * behind it: the end of the chunk before, unless there is none, and the next one's size, which is left in the head.
+ * With the last one, whose size is 0, comes the end of a trailer section without fields. Returns how long that is; 0:
+ * it has anything else, and is the agent's to judge.
+ */
+WEFT_HTTP_ALONE __u32 weft_shortcut_chunk(struct weft_shortcut_head *head, const struct weft_http_scan *scan, __u32 end,
+                                          int is_first)
+{
+	__u32 place = is_first ? 0 : 2, size = 0, i;
+
+	if (!head || !scan || (!is_first && (*weft_http_at(scan, 0) != '\r' || *weft_http_at(scan, 1) != '\n')))
+		return 0;
+	for (i = 0; i < WEFT_SHORTCUT_CHUNK_DIGITS; i++) {
+		__u8 byte = *weft_http_at(scan, place), letter = byte | 0x20;
+
+		if (weft_http_is_digit(byte))
+			size = size << 4 | (byte - '0');
+		else if (letter >= 'a' && letter <= 'f')
+			size = size << 4 | (letter - 'a' + 10);
+		else
+			break;
+		place++;
+	}
+	if (!i || *weft_http_at(scan, place) != '\r' || *weft_http_at(scan, place + 1) != '\n')
+		return 0;
+	place += 2;
+	if (!size) {
+		if (*weft_http_at(scan, place) != '\r' || *weft_http_at(scan, place + 1) != '\n')
+			return 0;
+		place += 2;
+	}
+	head->chunk = size;
+	return place <= end ? place : 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- decision
@@ -420,6 +487,29 @@ WEFT_HTTP_ALONE int weft_shortcut_meets(const struct weft_shortcut_rule *rule, c
 	return 1;
 }
 
+/*
+ * The place of the first rule from `from` on whose methods, and the first bytes of whose path, are the request's: most
+ * are told apart by them. What is behind the table's rules is none.
+ */
+WEFT_HTTP_ALONE __u32 weft_shortcut_next(const struct weft_shortcut_table *table, const struct weft_shortcut_head *head,
+                                         __u32 from)
+{
+	__u64 first;
+	__u32 method, i;
+
+	if (!table || !head)
+		return WEFT_SHORTCUT_RULES;
+	first = head->path[0];
+	method = head->method;
+	for (i = 0; i < WEFT_SHORTCUT_RULES; i++) {
+		const struct weft_shortcut_rule *rule = &table->rules[i];
+
+		if (i >= from && rule->methods & method && !weft_shortcut_cut(rule->path[0] ^ first, rule->length))
+			break;
+	}
+	return i;
+}
+
 /* What has been decided about a request. */
 struct weft_shortcut_choice {
 	__u8 cluster;
@@ -431,18 +521,20 @@ struct weft_shortcut_choice {
 WEFT_HTTP_ALONE int weft_shortcut_decide(const struct weft_shortcut_table *table, const struct weft_shortcut_head *head,
                                          struct weft_shortcut_choice *choice, __u32 random)
 {
-	__u8 route = WEFT_SHORTCUT_AGENT;
-	__u32 count;
+	__u32 count, from = 0, route = WEFT_SHORTCUT_AGENT;
 
 	if (!table || !head || !choice)
 		return WEFT_SHORTCUT_RULE;
 	choice->allow = 0;
 	count = table->rule_count;
-	for (__u32 i = 0; i < WEFT_SHORTCUT_RULES; i++) {
-		const struct weft_shortcut_rule *rule = &table->rules[i];
+	for (__u32 steps = 0; steps < WEFT_SHORTCUT_RULES; steps++) {
+		__u32 i = weft_shortcut_next(table, head, from);
+		const struct weft_shortcut_rule *rule;
 
-		if (i >= count)
+		if (i >= count || i >= WEFT_SHORTCUT_RULES)
 			break;
+		from = i + 1;
+		rule = &table->rules[i];
 		if (!weft_shortcut_meets(rule, head))
 			continue;
 		if (rule->kind == WEFT_SHORTCUT_DENY)
@@ -457,6 +549,10 @@ WEFT_HTTP_ALONE int weft_shortcut_decide(const struct weft_shortcut_table *table
 	}
 	if (table->needs_allow && !choice->allow)
 		return WEFT_SHORTCUT_DENIED;
+#ifdef __bpf__
+	/* What is compared is what is used: kernels before 6.7 see it only then. */
+	asm volatile("" : "+r"(route));
+#endif
 	if (route >= WEFT_SHORTCUT_ROUTES)
 		return WEFT_SHORTCUT_RULE;
 	for (__u32 i = 0; i < WEFT_SHORTCUT_TARGETS; i++) {

@@ -187,6 +187,39 @@ soak() {
     return "$status"
 }
 
+# A server of HTTP/1.1 that keeps its connections, and answers each request with its path.
+serve_pages() {
+    mkdir -p "$mesh/pages"
+    cat >/tmp/pages.cfg <<'CONFIGURATION'
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+frontend pages
+  bind 127.96.0.14:8080
+  bind fd00:96::14:8080
+  http-request return status 200 content-type text/plain lf-string "%[path]\n"
+CONFIGURATION
+    in_cgroup "$mesh/pages" haproxy -db -f /tmp/pages.cfg >/tmp/pages.log 2>&1 &
+}
+
+# pages COUNT URL: requests on one connection, each answered with its own page.
+pages() {
+    seq 1 "$1" | sed 's,^,/page/,' >/tmp/pages.wanted
+    in_cgroup "$mesh/soaker" curl -sS -m 120 -g "$2/page/[1-$1]" >/tmp/pages.found || return 1
+    cmp /tmp/pages.wanted /tmp/pages.found
+}
+
+# straight ALL COUNT: so many requests are counted, once each, and at least COUNT of them have gone past the agent.
+straight() {
+    curl -sS -m 20 http://127.0.0.1:15020/metrics | grep '^istio_requests_total{' |
+        grep 'destination_service_name="pages"' | grep 'response_code="200"' | grep 'reporter="source"' >/tmp/requests
+    cat /tmp/requests
+    awk -v all="$1" -v wanted="$2" '{ sum += $NF } /weft_lane="shortcut"/ { straight += $NF }
+        END { exit !(sum == all && straight >= wanted) }' /tmp/requests
+}
+
 # redirected BYTES: that many, at least, have gone from socket to socket, and directions have turned slow and fast again.
 redirected() {
     weft map dump acceleration -o json | tee /dev/stderr | jq -e "map(.redirectedBytes) | add >= $1" &&
@@ -213,7 +246,7 @@ no_map_is_there() { ! ls /sys/fs/bpf/weft 2>/dev/null; }
 echo "TAP version 13"
 echo "# $(uname -srv)"
 mkdir -p "$mesh/frontend" "$mesh/batch" "$mesh/soak" "$mesh/soaker"
-for address in 11 12 13; do ip -6 addr add "fd00:96::$address/128" dev lo; done
+for address in 11 12 13 14; do ip -6 addr add "fd00:96::$address/128" dev lo; done
 serve 1
 serve 2
 
@@ -259,6 +292,14 @@ check "accelerated connections lose no byte (poll to io_uring)" soak uring 127.9
 check "accelerated connections lose no byte (IPv6, io_uring to poll)" soak poll fd00:96::13 uring fd00:96::30
 check "some of their bytes have gone from socket to socket" within 10 redirected 1000000
 check "blocking ones lose no byte either" soak blocking 127.96.0.13 blocking 127.96.0.30
+
+serve_pages
+check "a service with rules about requests answers" within 20 pages 1 http://127.96.0.40
+check "1,000 requests of one connection get their answers (IPv4)" pages 1000 http://127.96.0.40
+check "1,000 requests of one connection get their answers (IPv6)" pages 1000 "http://[fd00:96::40]"
+check "the kernel has decided most of them" within 20 straight 2001 1500
+check "a path that no rule allows is refused" equal status 403 \
+    "$(in_cgroup "$mesh/soaker" curl -sS -m 20 -o /dev/null -w '%{http_code}' http://127.96.0.40/page)"
 
 # An open connection, whose input stays open.
 { echo hello && sleep 600; } | {

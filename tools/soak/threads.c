@@ -15,6 +15,7 @@ struct pair {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct pair *next;
+	bool is_sending; /* a send has not been noted yet */
 	bool is_finished;
 };
 
@@ -75,6 +76,9 @@ static void *receive_all(void *argument)
 		result = recv(c->fd, operation.bytes, operation.size, operation.flags);
 		result = result < 0 ? -errno : result;
 		pthread_mutex_lock(&pair->lock);
+		/* The other end may have ended the connection because it has what is being sent. */
+		while (result == 0 && pair->is_sending)
+			pthread_cond_wait(&pair->changed, &pair->lock);
 		connection_received(c, &operation, result);
 		settle(pair);
 	}
@@ -106,9 +110,11 @@ static void *send_all(void *argument)
 				wait_for(pair, c->tx.done < c->tx.total ? c->tx.due : 0);
 			continue;
 		}
+		pair->is_sending = true;
 		pthread_mutex_unlock(&pair->lock);
 		result = connection_perform_send(c, &operation);
 		pthread_mutex_lock(&pair->lock);
+		pair->is_sending = false;
 		if (result == -EAGAIN)
 			fail("a send that waits did not wait: EAGAIN");
 		connection_sent(c, &operation, result);

@@ -154,7 +154,12 @@ struct ShortcutCompiler {
         let targets = shares.map { share in
             CompiledShortcuts.Target(threshold: share.threshold, cluster: target(share.cluster))
         }
-        guard targets.contains(where: { $0.cluster != agent }) else { return agent }
+        // What the programs left of a share the worker would draw anew, and the others would have more than theirs.
+        var before: UInt64 = 0
+        for target in targets {
+            guard target.cluster != agent || target.threshold == before else { return agent }
+            before = target.threshold
+        }
         routes.append(targets)
         return UInt8(routes.count - 1)
     }

@@ -56,6 +56,9 @@ struct HostileHeads {
         "Content-Length: 0", "Content-Length: 5", "content-length:17", "CONTENT-LENGTH: 1234567890",
         "Content-Length: 0000000005",
     ])
+    private static let codings = bytes([
+        "Transfer-Encoding: chunked", "transfer-encoding:chunked", "TRANSFER-ENCODING: Chunked",
+    ])
     private static let oddFields = bytes([
         "Content-Length: 5", "Content-Length: 6", "Content-Length: 5, 5", "Content-Length: +5", "Content-Length: -1",
         "Content-Length: 0x5", "Content-Length: 5 ", "Content-Length:  5", "Content-Length: \t5", "Content-Length: 5\t",
@@ -109,7 +112,9 @@ struct HostileHeads {
         head.append(0x20)
         head.append(contentsOf: one(odd(&self) ? Self.oddStatuses : Self.statuses))
         var lines: [[UInt8]] = []
-        addFields(&lines, isPlain: isPlain, hasLength: random(4) != 0)
+        let isChunked = random(4) == 0
+        if isChunked { lines.append(one(Self.codings)) }
+        addFields(&lines, isPlain: isPlain, hasLength: !isChunked && random(4) != 0)
         return finish(head, lines)
     }
 
@@ -130,6 +135,24 @@ struct HostileHeads {
         }
         head.append(contentsOf: [13, 10])
         return head
+    }
+
+    // MARK: Chunks
+
+    private static let lastChunks = bytes(["0\r\n\r\n", "000\r\n\r\n", "0\r\nX: y\r\n\r\n", "0;a\r\n\r\n", "0\r\n", ""])
+
+    /// A body in chunks; nine of ten are plain.
+    mutating func chunks() -> [UInt8] {
+        let isPlain = random(10) < 9
+        var body: [UInt8] = []
+        for _ in 0..<random(random(40) == 0 ? 70 : 5) {
+            let size = 1 + random(random(4) == 0 ? 600 : 20)
+            var line = String(size, radix: 16, uppercase: random(2) == 0)
+            if random(8) == 0 { line = String(repeating: "0", count: random(8)) + line }
+            if !isPlain, random(3) == 0 { line += ["; a=b", " ", ";", "x", "\t", "\r"][random(6)] }
+            body += Array((line + "\r\n").utf8) + (0..<size).map { _ in UInt8(random(256)) } + [13, 10]
+        }
+        return body + (isPlain ? Self.lastChunks[random(2)] : one(Self.lastChunks))
     }
 
     // MARK: Changes

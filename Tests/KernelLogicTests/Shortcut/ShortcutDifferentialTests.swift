@@ -55,6 +55,27 @@ struct ShortcutDifferentialTests {
         #expect(changed > Self.bases * Self.changesOfEach / 16)
     }
 
+    @Test("Chunks: 100,000 bodies", arguments: [7, 8]) func chunks(seed: UInt64) {
+        var bodies = HostileHeads(seed: seed)
+        let reader = ShortcutReader()
+        let proxy = ProxyReading()
+        var taken = 0
+        for _ in 0..<Self.bases / 2 {
+            let base = bodies.chunks()
+            for _ in 0..<Self.changesOfEach {
+                var bytes = bodies.mutated(base)
+                if bodies.random(8) == 0 { bytes.removeLast(min(bytes.count, bodies.random(5))) }
+                guard let content = reader.content(ofChunks: bytes, from: 0) else { continue }
+                taken += 1
+                if let fault = proxy.fault(bytes, content: content) {
+                    Issue.record("\(fault): \(String(decoding: bytes, as: UTF8.self).debugDescription)")
+                    return
+                }
+            }
+        }
+        #expect(taken > Self.bases * Self.changesOfEach / 10)
+    }
+
     /// What a message has of these bytes: all, with a body or another request behind them; or their beginning, with the
     /// rest of them in the window all the same, from an earlier message.
     private func message(_ head: [UInt8], _ heads: inout HostileHeads) -> (bytes: [UInt8], count: Int) {
@@ -75,13 +96,23 @@ struct ShortcutDifferentialTests {
             "POST /a/b?c=d HTTP/1.1\r\nHost: web:80\r\nConnection: keep-alive\r\nX-A: b c\r\nContent-Length: 5\r\n\r\nhello"
                 .utf8)
         let response = Array("HTTP/1.1 200 OK\r\nServer: a b\r\nETag: \"x\"\r\nContent-Length: 5\r\n\r\nhello".utf8)
+        let chunks = Array("5\r\nhello\r\n0B\r\n, again: yo\r\n0\r\n\r\n".utf8)
         #expect(reader.reads(request, .request) && reader.reads(response, .response))
+        #expect(reader.content(ofChunks: chunks, from: 0) == 16)
         for byte in UInt8.min...UInt8.max {
             for place in request.indices {
                 var bytes = request
                 bytes[place] = byte
                 guard reader.reads(bytes, .request), let fault = proxy.fault(bytes, ofRequest: reader) else { continue }
                 Issue.record("\(byte) at \(place) of the request: \(fault)")
+            }
+            for place in chunks.indices {
+                var bytes = chunks
+                bytes[place] = byte
+                guard let content = reader.content(ofChunks: bytes, from: 0),
+                    let fault = proxy.fault(bytes, content: content)
+                else { continue }
+                Issue.record("\(byte) at \(place) of the chunks: \(fault)")
             }
             for place in response.indices {
                 var bytes = response

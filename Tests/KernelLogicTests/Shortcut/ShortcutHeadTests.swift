@@ -118,12 +118,55 @@ struct ShortcutHeadTests {
         "Responses that are the agent's to understand",
         arguments: [
             "HTTP/1.1 100 Continue\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: a\r\n", "HTTP/1.0 200 OK\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunkec\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encodinh: chunked\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n",
+            "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n",
             "HTTP/1.1 200 OK\r\nTrailer: a\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
             "HTTP/1.1 200\r\n", "HTTP/1.1 600 OK\r\n", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n",
         ]
     ) func agentsResponse(head: String) {
         #expect(!ShortcutReader().reads(head + "\r\n", .response))
+    }
+
+    /// As Node and Go send them, in one write.
+    @Test("Responses in chunks") func chunkedResponse() {
+        let reader = ShortcutReader()
+        let head = "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 04:20:02 GMT\r\nTransfer-Encoding: chunked\r\n\r\n"
+        let long = String(repeating: "y", count: 3000)
+        for (chunks, content) in [
+            ("0\r\n\r\n", 0), ("5\r\nhello\r\n0\r\n\r\n", 5), ("bb8\r\n\(long)\r\n2\r\nab\r\n0\r\n\r\n", 3002),
+            ("00003\r\nabc\r\n000\r\n\r\n", 3),
+        ] {
+            let bytes = Array((head + chunks).utf8)
+            #expect(reader.reads(bytes, .response) && reader.isChunked && !reader.hasLength)
+            var proxy = ProxyReading()
+            let fault = proxy.fault(bytes, ofResponse: reader, to: .get)
+            #expect(fault == nil)
+            let start = reader.headLength
+            #expect(start == head.utf8.count && reader.content(ofChunks: bytes, from: start) == content)
+            for count in start..<bytes.count {
+                #expect(reader.content(ofChunks: Array(bytes[..<count]), from: start) == nil)
+            }
+            #expect(reader.content(ofChunks: bytes + [13], from: start) == nil)
+        }
+        for chunks in [
+            "5;a\r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n",
+            "5\r\nhello\r\n0\r\nX: y\r\n\r\n", "\r\n0\r\n\r\n",
+            "5\r\nhello\r\n00000000\r\n\r\n", "-0\r\n\r\n", "0x0\r\n\r\n", " 0\r\n\r\n", "ffffffff\r\n0\r\n\r\n",
+        ] { #expect(reader.content(ofChunks: Array(chunks.utf8), from: 0) == nil, "\(chunks.debugDescription)") }
+        let one = Array("1\r\na\r\n".utf8)
+        let most = Int(WEFT_SHORTCUT_CHUNKS) - 1
+        func many(_ count: Int) -> [UInt8] {
+            Array([[UInt8]](repeating: one, count: count).joined()) + Array("0\r\n\r\n".utf8)
+        }
+        #expect(reader.content(ofChunks: many(most), from: 0) == most)
+        #expect(reader.content(ofChunks: many(most + 1), from: 0) == nil)
     }
 
     @Test("A head of exactly the window's size, and one byte more") func windowSize() {

@@ -26,6 +26,7 @@ import WeftABI
     var head: weft_shortcut_head { unsafe place.pointee }
     var hasHost: Bool { head.seen & WEFT_SHORTCUT_HAS_HOST.rawValue != 0 }
     var hasLength: Bool { head.seen & WEFT_SHORTCUT_HAS_LENGTH.rawValue != 0 }
+    var isChunked: Bool { head.seen & WEFT_SHORTCUT_CHUNKED.rawValue != 0 }
     var headLength: Int { Int(head.line) }
     var host: Range<Int> { Int(head.host)..<Int(head.host) + Int(head.host_length) }
     /// As much of it as is compared.
@@ -59,6 +60,27 @@ import WeftABI
             if head.seen & WEFT_SHORTCUT_COMPLETE.rawValue != 0 { return true }
         }
         return false
+    }
+
+    /// How much is in the chunks that the bytes are from `start` to their end; nil: the program does not take them.
+    func content(ofChunks bytes: [UInt8], from start: Int) -> Int? {
+        var place = start
+        var content = 0
+        for number in 0..<Int(WEFT_SHORTCUT_CHUNKS) {
+            let line = bytes.dropFirst(place).prefix(Int(WEFT_SHORTCUT_CHUNK_LINE))
+            guard !line.isEmpty else { return nil }
+            unsafe line.withUnsafeBytes { buffer in
+                guard let base = buffer.baseAddress else { return }
+                unsafe window.copyMemory(from: base, byteCount: buffer.count)
+            }
+            let length = unsafe weft_shortcut_chunk(self.place, scan, UInt32(line.count), number == 0 ? 1 : 0)
+            guard length > 0 else { return nil }
+            place += Int(length)
+            if head.chunk == 0 { return place == bytes.count ? content : nil }
+            place += Int(head.chunk)
+            content += Int(head.chunk)
+        }
+        return nil
     }
 
     /// What is in the window, margin included, before the next head is read into it.

@@ -121,21 +121,41 @@ struct ShortcutRuleTests {
         }
     }
 
-    /// A share without a valid backend is answered by the agent, with 500.
-    @Test("Shares that lead nowhere, or are changed, are the agent's") func shares() throws {
-        let fixture = ShortcutFixture([
-            .to("a", "b", "c") { rule in
-                guard case .forward(var backends) = rule.action else { return }
+    /// The agent answers a share without a valid backend with 500. It draws for itself: were only that share left to it, it
+    /// would have a part of that part.
+    @Test("Requests that are spread are the agent's if a share leads nowhere, or is changed", arguments: [1, 2])
+    func shares(place: Int) throws {
+        let rule = HTTPRule.to("a", "b", "c") { rule in
+            guard case .forward(var backends) = rule.action else { return }
+            if place == 1 {
                 backends[1].target = .invalid("gone")
+            } else {
                 backends[2].requestHeaders.set = [.init(name: "a", value: "b")]
-                rule.action = .forward(backends)
             }
-        ])
-        let decider = ShortcutDecider(try fixture.compile())
+            rule.action = .forward(backends)
+        }
+        let other = HTTPRule.to("a") { rule in
+            rule.matches = [HTTPMatch()]
+            rule.matches[0].path = .exact("/other")
+        }
+        let decider = ShortcutDecider(try ShortcutFixture([rule, other]).compile())
+        #expect(decider.decide(SyntheticRequest(target: "/other", host: "x.y"), random: 0) == WEFT_SHORTCUT_TAKEN)
+        #expect(decider.decide(SyntheticRequest(host: "x.y"), random: 0) == WEFT_SHORTCUT_RULE)
+        for random in [UInt32.max / 3 - 1, .max / 3 + 1, .max / 3 * 2 + 2, .max] {
+            #expect(decider.decideAgain(random: random) == WEFT_SHORTCUT_RULE)
+        }
+    }
+
+    @Test("A share of nothing does no harm") func nothing() throws {
+        let rule = HTTPRule.to("a", "b") { rule in
+            guard case .forward(var backends) = rule.action else { return }
+            backends[1].target = .invalid("gone")
+            backends[1].weight = 0
+            rule.action = .forward(backends)
+        }
+        let decider = ShortcutDecider(try ShortcutFixture([rule]).compile())
         #expect(decider.decide(SyntheticRequest(host: "x.y"), random: 0) == WEFT_SHORTCUT_TAKEN)
-        #expect(decider.decideAgain(random: .max / 3 - 1) == WEFT_SHORTCUT_TAKEN)
-        #expect(decider.decideAgain(random: .max / 3 + 1) == WEFT_SHORTCUT_RULE)
-        #expect(decider.decideAgain(random: .max) == WEFT_SHORTCUT_RULE)
+        #expect(decider.decideAgain(random: .max) == WEFT_SHORTCUT_TAKEN)
     }
 
     @Test("Paths are told apart up to the last byte that is compared", arguments: [1, 7, 8, 9, 55, 56, 57, 62, 63])

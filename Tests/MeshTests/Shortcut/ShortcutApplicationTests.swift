@@ -110,16 +110,21 @@ extension NodeTests {
                             + (1...100).map { Answer(200, $0) })
                     return 600...600
                 }
-                try books.expect("curl, and what only the agent does: chunks, large answers; and errors") {
+                try books.expect("curl, with answers in chunks", share: 0.5) {
+                    let answers = try curl(mesh, [["\(Self.url)/chunks/[3000-3399]"]])
+                    #expect(answers == (3000...3399).map { Answer(200, $0) })
+                    return 400...400
+                }
+                try books.expect("curl, and what only the agent does: many chunks, large answers; and errors") {
                     let answers = try curl(
                         mesh,
                         [
-                            ["\(Self.url)/length/[1-20]"], ["\(Self.url)/chunks/[3000-3019]"],
+                            ["\(Self.url)/length/[1-20]"], ["\(Self.url)/chunks/[90000-90019]"],
                             ["\(Self.url)/length/[700000-700009]"], ["\(Self.url)/none/[1-20]"],
                             ["\(Self.url)/denied/[1-3]"], ["\(Self.url)/length/[1-20]"],
                         ])
                     #expect(answers.prefix(20) == (1...20).map { Answer(200, $0) }[...])
-                    #expect(answers.dropFirst(20).prefix(20) == (3000...3019).map { Answer(200, $0) }[...])
+                    #expect(answers.dropFirst(20).prefix(20) == (90_000...90_019).map { Answer(200, $0) }[...])
                     #expect(answers.dropFirst(40).prefix(10) == (700_000...700_009).map { Answer(200, $0) }[...])
                     #expect(answers.dropFirst(50).prefix(20) == (1...20).map { Answer(404, $0) }[...])
                     #expect(answers.dropFirst(70).prefix(3).allSatisfy { $0.status == 403 })
