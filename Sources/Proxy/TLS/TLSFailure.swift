@@ -23,6 +23,8 @@ enum TLSFailure: UInt8, Error, Sendable, CaseIterable {
     case unknownTrustDomain
     /// No chain from the certificate to a root of its own trust domain's bundle.
     case untrusted
+    /// Above it is an authority that may not sign this name (RFC 5280 §4.2.1.10).
+    case nameConstraint
     /// Not exactly one URI among the subject's alternative names.
     case notOneURISAN
     /// That URI is not the SPIFFE id of a workload.
@@ -71,6 +73,7 @@ enum TLSFailure: UInt8, Error, Sendable, CaseIterable {
         case .badRevocationList: "bad_revocation_list"
         case .unknownTrustDomain: "unknown_trust_domain"
         case .untrusted: "untrusted"
+        case .nameConstraint: "name_constraint"
         case .notOneURISAN: "not_one_uri_san"
         case .badSPIFFEID: "bad_spiffe_id"
         case .isCA: "is_ca"
@@ -108,6 +111,10 @@ extension TLSFailure {
                 X509_V_ERR_KEYUSAGE_NO_CRL_SIGN, X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
                 .badRevocationList
             case X509_V_ERR_CERT_SIGNATURE_FAILURE, X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE: .badSignature
+            case X509_V_ERR_PERMITTED_VIOLATION, X509_V_ERR_EXCLUDED_VIOLATION, X509_V_ERR_SUBTREE_MINMAX,
+                X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE, X509_V_ERR_UNSUPPORTED_CONSTRAINT_SYNTAX,
+                X509_V_ERR_UNSUPPORTED_NAME_SYNTAX:
+                .nameConstraint
             case X509_V_ERR_EE_KEY_TOO_SMALL, X509_V_ERR_CA_KEY_TOO_SMALL, X509_V_ERR_CA_MD_TOO_WEAK: .weakKey
             default: .untrusted
             }

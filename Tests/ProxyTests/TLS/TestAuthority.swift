@@ -68,7 +68,8 @@ func der(_ write: (UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>?) -> CInt)
     /// - Parameters:
     ///   - issuer: nil for a root.
     ///   - isCA: false for one that only behaves as if it were an authority.
-    init(_ name: String, issuer: TestAuthority? = nil, isCA: Bool = true) throws {
+    ///   - nameConstraints: what it may sign, as OpenSSL writes it.
+    init(_ name: String, issuer: TestAuthority? = nil, isCA: Bool = true, nameConstraints: String? = nil) throws {
         key = try TestKey()
         self.issuer = issuer
         let certificate = try unsafe #require(X509_new())
@@ -79,6 +80,7 @@ func der(_ write: (UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>?) -> CInt)
         unsafe add(isCA ? "critical,CA:TRUE" : "critical,CA:FALSE", NID_basic_constraints, to: certificate)
         unsafe add(isCA ? "critical,keyCertSign,cRLSign" : "digitalSignature", NID_key_usage, to: certificate)
         unsafe add("hash", NID_subject_key_identifier, to: certificate)
+        if let nameConstraints { unsafe add(nameConstraints, NID_name_constraints, to: certificate) }
         unsafe (issuer ?? self).sign(certificate)
     }
 
