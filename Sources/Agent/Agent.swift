@@ -107,7 +107,7 @@ public final class Agent {
             stateDirectory: options.stateDirectory, mount: mount, seconds: options.acceleration.watchTime / .seconds(1),
             reactor: reactor)
         behaviour = BehaviourService(runDirectory: options.runDirectory, reactor: reactor)
-        proxy = try ProxyLane(options, mount: mount)
+        proxy = try ProxyLane(options, mount: mount, features: features)
         do throws(BPFError) {
             plane = try KernelPlane(
                 .init(

@@ -45,6 +45,15 @@ public struct AgentOptions: Sendable {
     public var identityDirectory: String?
     /// Of workloads' certificates: seconds.
     public var certificateLifetime: Int64 = 86400
+    /// Whether the kernel encrypts the records of tunnels.
+    public enum KernelTLSUse: String, Sendable {
+        /// If it can change their keys.
+        case auto
+        /// If it can.
+        case on
+        case off
+    }
+    public var kernelTLS = KernelTLSUse.auto
     /// Threads of the proxy; 0: one for each core.
     public var workers = 0
     /// Proxies in front of the mesh whose X-Forwarded-For is believed.

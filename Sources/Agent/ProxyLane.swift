@@ -45,7 +45,7 @@ final class ProxyLane {
     private var reports = LogLimiter()
 
     /// Makes the workers and moves the process into a cgroup of its own. Nothing listens yet.
-    init(_ options: AgentOptions, mount: String) throws(AgentError) {
+    init(_ options: AgentOptions, mount: String, features: KernelFeatures) throws(AgentError) {
         let outbound = try Self.place(options.outboundListen, "--outbound-listen")
         let inboundPlace = try Self.place(options.inboundListen, "--inbound-listen")
         let tunnel = try Self.place(options.tunnelListen, "--tunnel-listen")
@@ -60,6 +60,7 @@ final class ProxyLane {
         var engineOptions = ProxyOptions()
         engineOptions.workers = options.workers > 0 ? options.workers : max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
         engineOptions.readsTunnels = options.readsHTTP
+        engineOptions.kernelTLS = Self.kernelTLS(options.kernelTLS, features)
         engineOptions.tracing = options.otlp == nil ? nil : options.tracing
         // A failure shows when something is written there.
         _ = unsafe mkdir(options.stateDirectory, 0o700)
@@ -83,6 +84,13 @@ final class ProxyLane {
         } catch {
             throw AgentError("\(error)")
         }
+    }
+
+    /// Connections whose keys cannot be changed end after a while, which nobody should meet who has not asked for it.
+    private static func kernelTLS(_ use: AgentOptions.KernelTLSUse, _ features: KernelFeatures) -> KernelTLS {
+        if use == .off { return .none }
+        if features.has("kernel_tls_key_update") { return .updates }
+        return use == .on && features.has("kernel_tls") ? .records : .none
     }
 
     private static func place(_ text: String, _ flag: String) throws(AgentError) -> ProxyAddresses.Place {

@@ -1,4 +1,5 @@
 import CLibbpf
+import CLinux
 
 /// One thing that Weft can use of the kernel.
 public struct KernelFeature: Sendable, Hashable {
@@ -41,6 +42,13 @@ public struct KernelFeatures: Sendable {
         add(
             "socket_destroy", "ending connections that a policy or a drain forbids", required: false,
             KernelProbe.canDestroySockets)
+        let tls = weft_probe_kernel_tls()
+        add(
+            "kernel_tls", "records of tunnels that the kernel encrypts (the module tls)", required: false,
+            tls != WEFT_KERNEL_TLS_NONE)
+        add(
+            "kernel_tls_key_update", "changing the keys of such tunnels, which are replaced by new ones without it",
+            required: false, tls == WEFT_KERNEL_TLS_UPDATES)
         return KernelFeatures(all: features)
     }
 

@@ -42,14 +42,11 @@ static inline int weft_ssl_set_server_name(SSL *connection, const char *name)
 }
 
 // Options have 64 bits, which the macros make by casts.
-static inline void weft_ssl_ctx_set_options(SSL_CTX *context, int kernel_tls)
+static inline void weft_ssl_ctx_set_options(SSL_CTX *context)
 {
     SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION
-                                     | SSL_OP_CIPHER_SERVER_PREFERENCE | (kernel_tls ? SSL_OP_ENABLE_KTLS : 0));
+                                     | SSL_OP_CIPHER_SERVER_PREFERENCE);
 }
-
-// bio.h
-static inline int weft_bio_get_ktls_send(BIO *bio) { return BIO_get_ktls_send(bio) != 0; }
 
 // ec.h
 

@@ -25,6 +25,13 @@ struct LaneOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Inbound tunnels (HBONE); 0.0.0.0 and [::]: every address.", valueName: "ip:port"))
     var tunnelListen = Environment.value("TUNNEL_LISTEN") ?? "0.0.0.0:15008"
 
+    @Option(
+        name: .customLong("kernel-tls"),
+        help: ArgumentHelp(
+            "Whether the kernel encrypts what tunnels send: auto (from Linux 6.14, where it has TLS and can change"
+                + " keys), on (where it has TLS) or off.", valueName: "auto|on|off"))
+    var kernelTLS = Environment.value("KERNEL_TLS") ?? "auto"
+
     @Option(help: ArgumentHelp("DNS for mesh names.", valueName: "ip:port"))
     var dnsListen = Environment.value("DNS_LISTEN") ?? "127.0.0.1:15053"
 
@@ -89,6 +96,9 @@ struct LaneOptions: ParsableArguments {
         guard ["on", "off"].contains(httpReading) else {
             throw ValidationError("--http-reading: \(httpReading) is not on or off")
         }
+        guard AgentOptions.KernelTLSUse(rawValue: kernelTLS) != nil else {
+            throw ValidationError("--kernel-tls: \(kernelTLS) is not auto, on or off")
+        }
         guard AccessLogOptions.policy(accessLog) != nil else {
             throw ValidationError("--access-log: \(accessLog) is not off, errors, sampled, sampled=PERCENT or all")
         }
@@ -110,6 +120,7 @@ struct LaneOptions: ParsableArguments {
         options.tunnelListen = tunnelListen
         options.workloadAPIListen = workloadAPIListen
         options.readsHTTP = httpReading == "on"
+        options.kernelTLS = AgentOptions.KernelTLSUse(rawValue: kernelTLS) ?? .auto
         if let policy = AccessLogOptions.policy(accessLog) { options.accessLog.policy = policy }
         options.accessLog.format = AccessLogOptions.Format(rawValue: accessLogFormat) ?? .json
         options.accessLog.file = accessLogFile

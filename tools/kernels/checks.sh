@@ -332,6 +332,10 @@ stop_agent TERM
 check "weft uninstall removes everything" weft uninstall
 check "no pin is left" no_map_is_there
 check "the service is gone" refused "Connection refused" "$mesh/frontend" http://127.96.0.10/
+
+# shellcheck source=tools/kernels/tunnel.sh
+. /weft/tunnel.sh
+
 check "the kernel has nothing to complain about" sh -c "! dmesg | grep -E 'WARNING:|BUG:|Oops|lockup|rcu: INFO'"
 
 echo "1..$((passed + failed))"

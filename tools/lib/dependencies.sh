@@ -18,7 +18,7 @@ test_packages=(
 # To check the models of its protocols.
 model_packages=(spin gcc libc6-dev)
 # To try it on another kernel.
-virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq haproxy gcc libc6-dev)
+virtual_machine_packages=(qemu-system-x86 busybox-static cpio gzip binutils kmod curl socat jq haproxy iproute2 gcc libc6-dev)
 # To measure it.
 bench_packages=(wrk iptables nftables python3 kmod haproxy nghttp2-client python3-pip unzip)
 

@@ -4,6 +4,7 @@
 
 #include "calls.h"
 #include "descriptors.h"
+#include "kerneltls.h"
 #include "listener.h"
 #include "peer.h"
 #include "scan.h"

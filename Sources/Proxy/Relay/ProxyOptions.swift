@@ -9,6 +9,8 @@ public struct ProxyOptions: Sendable {
     /// Connections to other agents of one worker, in both directions; each carries many clients' connections.
     public var tunnelsPerWorker: UInt32 = 8_192
     public var tunnelTiming = TunnelTiming()
+    /// What the kernel does of the records of tunnels.
+    public var kernelTLS = KernelTLS.none
     /// Bytes in flight of one worker, in chunks of 8 KiB and of 64 KiB.
     public var smallBuffersPerWorker: UInt32 = 32_768
     public var largeBuffersPerWorker: UInt32 = 4_096

@@ -8,13 +8,9 @@ import Mesh
     /// When it was last used, by the count of connections.
     var lastUse: UInt64 = 0
 
-    /// Four of the largest records (RFC 8446 §5.2), which one recv(2) fetches once the handshake is done and if libssl goes on
-    /// reading then.
-    private static let readBufferSize = 4 * (5 + (16 << 10) + 256)
-
     /// - Parameter verifier: outlives every connection of this context, since they hold it.
-    init(_ certificate: WorkloadCertificate, verifier: PeerVerifier, usesKernelTLS: Bool) throws(TLSFailure) {
-        unsafe context = try Self.make(certificate, verifier: verifier, usesKernelTLS: usesKernelTLS)
+    init(_ certificate: WorkloadCertificate, verifier: PeerVerifier) throws(TLSFailure) {
+        unsafe context = try Self.make(certificate, verifier: verifier)
         self.certificate = certificate
     }
 
@@ -36,7 +32,7 @@ import Mesh
     }
 
     private static func make(
-        _ certificate: WorkloadCertificate, verifier: PeerVerifier, usesKernelTLS: Bool
+        _ certificate: WorkloadCertificate, verifier: PeerVerifier
     ) throws(TLSFailure) -> OpaquePointer {
         guard let context = unsafe SSL_CTX_new_ex(verifier.library.context, nil, TLS_method()) else {
             throw .badOwnCertificate
@@ -47,10 +43,9 @@ import Mesh
             throw .badOwnCertificate
         }
         unsafe setCallbacks(context, verifier: verifier)
-        unsafe weft_ssl_ctx_set_options(context, usesKernelTLS ? 1 : 0)
+        unsafe weft_ssl_ctx_set_options(context)
         // Buffers are not given back after every record, which would cost an allocation for the next.
         unsafe weft_ssl_ctx_set_mode(context, Int(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER))
-        unsafe SSL_CTX_set_default_read_buffer_len(context, usesKernelTLS ? readBufferSize : 0)
         return unsafe context
     }
 

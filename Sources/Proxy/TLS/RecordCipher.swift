@@ -10,6 +10,7 @@ import Glibc
 
     static let headerSize = 5
     static let tagSize = Int(WEFT_GCM_TAG)
+    static let nonceSize = Int(WEFT_GCM_NONCE)
     /// Of what a record carries; and beyond it the kind, padding and the tag (RFC 8446 §5.1, §5.2).
     static let largestPlain = 1 << 14
     static let largestBody = largestPlain + 256
@@ -28,7 +29,7 @@ import Glibc
         isPortable: Bool = false
     ) {
         guard var bytes = secret.expand("key", suite.keySize, suite, library),
-            let nonce = secret.expand("iv", Int(WEFT_GCM_NONCE), suite, library)
+            let nonce = secret.expand("iv", Self.nonceSize, suite, library)
         else { return nil }
         defer { unsafe bytes.withUnsafeMutableBytes { unsafe OPENSSL_cleanse($0.baseAddress, $0.count) } }
         let key = unsafe isPortable ? nil : weft_gcm_key_create(bytes, bytes.count)

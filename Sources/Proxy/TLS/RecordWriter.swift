@@ -12,7 +12,7 @@ import Glibc
     private static let keyUpdateSize = keyUpdate.count + overhead
     private static let capacity = recordsAtOnce * (overhead + RecordCipher.largestPlain + keyUpdateSize)
     /// A KeyUpdate that asks for none in return.
-    private static let keyUpdate: [UInt8] = [24, 0, 0, 1, 0]
+    static let keyUpdate: [UInt8] = [24, 0, 0, 1, 0]
 
     private let suite: RecordSuite
     private let library: TLSLibrary

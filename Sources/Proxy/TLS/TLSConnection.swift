@@ -4,10 +4,9 @@ import Glibc
 
 /// A TLS 1.3 connection over a non-blocking socket, which it does not own. Of the thread of its `TLSContexts`.
 ///
-/// The handshake is libssl's. The records that follow are the kernel's, with libssl in front of it, where it has TLS, and
-/// `RecordReader`'s and `RecordWriter`'s elsewhere: libssl 3.0 allocates four times for each record, copies its bytes once
-/// more and needs a system call for each. A read or a write allocates nothing in steady state. One of the few files with
-/// unsafe code.
+/// The handshake is libssl's. The records that follow are read by `RecordReader`, and made by the kernel or by `RecordWriter`:
+/// libssl 3.0 allocates four times for each record, copies its bytes once more and needs a system call for each. A read or a
+/// write allocates nothing in steady state. One of the few files with unsafe code.
 @safe struct TLSConnection: ~Copyable {
     private let connection: OpaquePointer
     private let outcome: HandshakeOutcome
@@ -17,20 +16,23 @@ import Glibc
     private var failure: TLSFailure?
     private var isEstablished = false
     private let descriptor: CInt
-    /// nil: the kernel's.
+    private let kernel: KernelTLS
+    /// Once the handshake is complete; and one of the writers then.
     private var reader: RecordReader?
     private var writer: RecordWriter?
+    private var kernelWriter: KernelRecordWriter?
     private var isDrained = false
     /// The peer's records end at a FIN of which no event will tell: `hasMore` is true until it is found.
     var hasEnding = false
 
-    /// After so many the key is changed: an AES-GCM key is good for 2^24.5 full records (RFC 8446 §5.5). The kernel's cannot
-    /// be changed by this libssl.
+    /// After so many the key is changed: an AES-GCM key is good for 2^24.5 full records (RFC 8446 §5.5). Where the kernel
+    /// has it and cannot change it, the connection is `isWorn` then, and fails after twice as many.
     var recordsPerKey: UInt64 = 1 << 23
 
     /// - Parameter connection: becomes owned.
-    init(_ connection: OpaquePointer, verifier: PeerVerifier, descriptor: CInt) {
+    init(_ connection: OpaquePointer, verifier: PeerVerifier, descriptor: CInt, kernel: KernelTLS = .none) {
         unsafe self.connection = connection
+        self.kernel = kernel
         self.verifier = verifier
         self.descriptor = descriptor
         outcome = HandshakeOutcome()
@@ -51,7 +53,10 @@ import Glibc
     var isResumed: Bool { unsafe SSL_session_reused(connection) == 1 }
 
     /// Whether the kernel encrypts what is written.
-    var usesKernelTLS: Bool { unsafe weft_bio_get_ktls_send(SSL_get_wbio(connection)) == 1 }
+    var usesKernelTLS: Bool { kernelWriter != nil }
+
+    /// Nothing new should be begun on it: its key is used up before long.
+    var isWorn: Bool { kernelWriter?.isWorn(recordsPerKey) ?? false }
 
     /// Goes on with the handshake, to be called until it is complete or has failed.
     ///
@@ -62,12 +67,7 @@ import Glibc
         let result = unsafe SSL_do_handshake(connection)
         if result == 1 {
             guard outcome.peer != nil, isSpeakingHTTP2 else { return .failed(fail(.noALPN)) }
-            if usesKernelTLS {
-                // One read(2) for several records, from here on.
-                unsafe SSL_set_read_ahead(connection, 1)
-            } else {
-                guard takeRecords() else { return .failed(fail(.io)) }
-            }
+            guard takeRecords() else { return .failed(fail(.io)) }
             outcome.clearSecrets()
             isEstablished = true
             return .complete
@@ -90,9 +90,10 @@ import Glibc
         let (ours, theirs) =
             isServer ? (outcome.serverSecret, outcome.clientSecret) : (outcome.clientSecret, outcome.serverSecret)
         reader = RecordReader(isServer: isServer, suite, theirs, verifier.library)
-        writer = RecordWriter(suite, ours, verifier.library)
+        kernelWriter = KernelRecordWriter(descriptor, suite, ours, verifier.library, kernel)
+        if kernelWriter == nil { writer = RecordWriter(suite, ours, verifier.library) }
         unsafe SSL_free_buffers(connection)
-        return reader != nil && writer != nil
+        return reader != nil && (writer != nil || kernelWriter != nil)
     }
 
     /// Decrypted bytes, of as many records as have arrived and `target` has room for.
@@ -101,21 +102,10 @@ import Glibc
     /// `hasMore`.
     /// - Parameter target: not empty.
     mutating func read(into target: UnsafeMutableRawBufferPointer) -> TLSResult {
-        guard failure == nil, isEstablished, let base = target.baseAddress else {
+        guard failure == nil, let outcome = unsafe reader?.read(descriptor, into: target) else {
             return .failed(failure ?? .protocolError)
         }
-        if let outcome = unsafe reader?.read(descriptor, into: target) { return result(outcome) }
-        var count = 0
-        repeat {
-            let room = CInt(clamping: target.count - count)
-            let result = unsafe SSL_read(connection, base + count, room)
-            guard result > 0 else {
-                let reason = stop(result)
-                return count > 0 ? .bytes(count) : reason
-            }
-            count += Int(result)
-        } while unsafe count < target.count && SSL_has_pending(connection) == 1
-        return .bytes(count)
+        return result(outcome)
     }
 
     /// Whether another read may give something before the socket's next event.
@@ -126,6 +116,7 @@ import Glibc
         if reader?.isUpdateRequested == true {
             reader?.isUpdateRequested = false
             writer?.mustUpdate = true
+            kernelWriter?.mustUpdate = true
         }
         switch outcome {
         case .bytes(let count): return .bytes(count)
@@ -133,7 +124,7 @@ import Glibc
         case .closed: return .closed
         case .alert(let number): return .failed(fail(TLSFailure(alert: number)))
         case .fault(let fault):
-            writer?.alert(fault.rawValue, isFatal: true, descriptor)
+            alert(fault.rawValue, isFatal: true)
             return .failed(fail(fault.failure))
         case .ended: return .failed(fail(.peerClosed))
         case .failed(let error): return .failed(fail(TLSFailure(socket: error)))
@@ -148,22 +139,14 @@ import Glibc
     ///   - source: not empty.
     ///   - isLast: false: they may wait for others, that go out with the same call; `flush` has to follow.
     mutating func write(_ source: UnsafeRawBufferPointer, isLast: Bool = true) -> TLSResult {
-        guard failure == nil, isEstablished, let base = source.baseAddress else {
-            return .failed(failure ?? .protocolError)
-        }
+        guard failure == nil else { return .failed(failure ?? .protocolError) }
         if let transfer = unsafe writer?.write(source, descriptor, isLast: isLast, recordsPerKey: recordsPerKey) {
             return result(transfer)
         }
-        var count = 0
-        repeat {
-            let result = unsafe SSL_write(connection, base + count, CInt(clamping: source.count - count))
-            guard result > 0 else {
-                let reason = stop(result)
-                return count > 0 ? .bytes(count) : reason
-            }
-            count += Int(result)
-        } while count < source.count
-        return .bytes(count)
+        if let transfer = unsafe kernelWriter?.write(source, descriptor, recordsPerKey: recordsPerKey) {
+            return result(transfer)
+        }
+        return .failed(.protocolError)
     }
 
     private mutating func result(_ transfer: Transfer) -> TLSResult {
@@ -184,18 +167,18 @@ import Glibc
     /// Says that nothing more will be written, if the socket takes it; reads go on.
     mutating func shutdown() {
         guard failure == nil, isEstablished else { return }
-        if writer != nil {
-            writer?.alert(0, isFatal: false, descriptor)
-        } else if unsafe SSL_shutdown(connection) < 0 {
-            ERR_clear_error()
-        }
+        alert(0, isFatal: false)
+    }
+
+    private mutating func alert(_ number: UInt8, isFatal: Bool) {
+        writer?.alert(number, isFatal: isFatal, descriptor)
+        kernelWriter?.alert(number, isFatal: isFatal, descriptor)
     }
 
     /// Gives the buffers of a connection that is idle back; the next read and write make new ones.
     mutating func releaseBuffers() {
         reader?.releaseBuffer()
         writer?.releaseBuffer()
-        if reader == nil { unsafe SSL_free_buffers(connection) }
     }
 
     func stillAccepted(by verifier: PeerVerifier, now: Int64) -> TLSFailure? {

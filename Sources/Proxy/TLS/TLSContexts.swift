@@ -6,16 +6,18 @@ import Mesh
 /// are too many, so that a node with very many identities holds few.
 struct TLSContexts: ~Copyable {
     private let verifier: PeerVerifier
-    private let usesKernelTLS: Bool
+    private let kernel: KernelTLS
     private var material = TrustMaterial(TrustSnapshot())
     private var places: [String: Int] = [:]
     private var contexts: FixedArray<IdentityContext?>
     private var uses: UInt64 = 0
 
-    /// - Parameter capacity: identities whose certificates are kept ready.
-    init(capacity: Int = 256, usesKernelTLS: Bool = KernelTLS.isAvailable) {
+    /// - Parameters:
+    ///   - capacity: identities whose certificates are kept ready.
+    ///   - kernel: what it does of connections' records.
+    init(capacity: Int = 256, kernel: KernelTLS = .none) {
         verifier = PeerVerifier(library: TLSLibrary())
-        self.usesKernelTLS = usesKernelTLS
+        self.kernel = kernel
         contexts = FixedArray(count: capacity) { _ in nil }
     }
 
@@ -42,7 +44,7 @@ struct TLSContexts: ~Copyable {
         uses += 1
         contexts[place]?.lastUse = uses
         guard let connection = unsafe contexts[place]?.connection(role: role, descriptor: descriptor) else { throw .io }
-        return unsafe TLSConnection(connection, verifier: verifier, descriptor: descriptor)
+        return unsafe TLSConnection(connection, verifier: verifier, descriptor: descriptor, kernel: kernel)
     }
 
     /// Whether a peer that was accepted before still would be: nil, or what speaks against it (its bundle is gone, it
@@ -57,7 +59,7 @@ struct TLSContexts: ~Copyable {
     private mutating func place(_ identity: String) throws(TLSFailure) -> Int {
         if let place = places[identity] { return place }
         guard let certificate = material.snapshot.identities[identity] else { throw .noOwnCertificate }
-        let context = try IdentityContext(certificate, verifier: verifier, usesKernelTLS: usesKernelTLS)
+        let context = try IdentityContext(certificate, verifier: verifier)
         let place = freePlace()
         contexts[place] = consume context
         places[identity] = place

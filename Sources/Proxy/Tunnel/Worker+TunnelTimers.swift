@@ -48,7 +48,7 @@ extension Worker {
     mutating func adopt(_ material: TrustMaterial) {
         let old = tunnels.material?.snapshot
         tunnels.material = material
-        if tunnels.contexts == nil { tunnels.contexts = TLSContexts() }
+        if tunnels.contexts == nil { tunnels.contexts = TLSContexts(kernel: options.kernelTLS) }
         tunnels.contexts?.adopt(material)
         let seconds = WallClock.now()
         for index in 0..<tunnels.sessions.limit where tunnels.sessions.isLive(index) {

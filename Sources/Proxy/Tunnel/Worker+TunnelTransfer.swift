@@ -79,6 +79,7 @@ extension Worker {
             return
         }
         giveOutput(index)
+        if tunnels.sessions[index].tls.isWorn { retireTunnel(index) }
         if tunnels.sessions[index].http.isFinished {
             closeTunnel(index)
         } else if tunnels.sessions[index].isRetired, tunnels.sessions[index].streams == 0 {

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Mesh
 import Testing
@@ -16,9 +17,9 @@ import Testing
             ["cluster.local": TrustBundle(roots: [root.bytes])])
     }
 
-    @Test(arguments: [false, true]) func bothProveWhoTheyAre(kernelTLS: Bool) throws {
+    @Test(arguments: [KernelTLS.none, .records]) func bothProveWhoTheyAre(kernel: KernelTLS) throws {
         let pair = try TLSPair(
-            client: good, as: webID, server: good, as: cartID, over: try loopbackPair(), usesKernelTLS: kernelTLS)
+            client: good, as: webID, server: good, as: cartID, over: try loopbackPair(), kernel: kernel)
         #expect(pair.client.peer == nil)
         pair.handshake()
         #expect(pair.isComplete)
@@ -30,7 +31,7 @@ import Testing
         #expect(!isResumed)
         // Where the kernel has no TLS, asking it for it must not matter.
         let usesKernelTLS = pair.client.connection.usesKernelTLS
-        #expect(usesKernelTLS == (kernelTLS && KernelTLS.isAvailable))
+        #expect(usesKernelTLS == (kernel != .none && weft_probe_kernel_tls() != WEFT_KERNEL_TLS_NONE))
         guard case .bytes(5) = pair.client.write("hello") else { throw TLSFailure.io }
         #expect(pair.server.receive(5) == Array("hello".utf8))
         pair.server.connection.shutdown()
@@ -112,6 +113,40 @@ import Testing
             client: TrustSnapshot([client], good.bundles), as: webID, server: good, as: cartID)
         pair.handshake()
         #expect(pair.isComplete)
+    }
+
+    /// X.509-SVID §4.2: an authority's name constraints say for which trust domains it may sign.
+    @Test(arguments: [
+        ("critical,permitted;URI:cluster.local", true), ("permitted;URI:cluster.local", true),
+        ("critical,permitted;URI:other.example,permitted;URI:cluster.local", true),
+        ("critical,excluded;URI:other.example", true), ("critical,permitted;DNS:other.example", true),
+        ("critical,permitted;URI:other.example", false), ("permitted;URI:other.example", false),
+        ("critical,permitted;URI:.cluster.local", false), ("critical,permitted;URI:local", false),
+        ("critical,excluded;URI:cluster.local", false),
+        ("critical,permitted;URI:cluster.local,excluded;URI:cluster.local", false),
+    ])
+    func authoritiesSignForTheTrustDomainsThatTheyMay(constraints: String, isPermitted: Bool) throws {
+        let constrained = try TestAuthority("constrained", issuer: root, nameConstraints: constraints)
+        // Those of an authority hold for all that are below it.
+        for authority in [constrained, try TestAuthority("below", issuer: constrained)] {
+            let leaf = try authority.issue(TestLeaf(webID))
+            guard isPermitted else {
+                try expectRefusal(leaf, .nameConstraint)
+                continue
+            }
+            let pair = try TLSPair(
+                client: TrustSnapshot([leaf], good.bundles), as: webID, server: TrustSnapshot([leaf], good.bundles),
+                as: webID)
+            pair.handshake()
+            #expect(pair.isComplete)
+        }
+        // And those of a root itself.
+        let limited = try TestAuthority("limited", nameConstraints: constraints)
+        let trust = ["cluster.local": TrustBundle(roots: [limited.bytes])]
+        let own = TrustSnapshot([try limited.issue(TestLeaf(webID))], trust)
+        let pair = try TLSPair(client: own, as: webID, server: own, as: webID)
+        pair.handshake()
+        #expect(pair.isComplete == isPermitted)
     }
 
     @Test func anotherAuthorityIsNotTrusted() throws {

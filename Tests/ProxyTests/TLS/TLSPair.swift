@@ -26,9 +26,9 @@ final class TLSEnd {
     var failure: TLSFailure?
 
     init(
-        _ snapshot: TrustSnapshot, identity: String, role: TLSRole, descriptor: CInt, usesKernelTLS: Bool = false
+        _ snapshot: TrustSnapshot, identity: String, role: TLSRole, descriptor: CInt, kernel: KernelTLS = .none
     ) throws {
-        var contexts = TLSContexts(usesKernelTLS: usesKernelTLS)
+        var contexts = TLSContexts(kernel: kernel)
         contexts.adopt(TrustMaterial(snapshot))
         connection = try contexts.connection(identity: identity, role: role, descriptor: descriptor)
         self.contexts = contexts
@@ -172,14 +172,14 @@ struct TLSPair {
 
     init(
         client: TrustSnapshot, as clientIdentity: String, server: TrustSnapshot, as serverIdentity: String,
-        over descriptors: (CInt, CInt) = socketPair(), usesKernelTLS: Bool = false
+        over descriptors: (CInt, CInt) = socketPair(), kernel: KernelTLS = .none
     ) throws {
         // A write to a connection that is gone is an error here, as it is in the agent.
         _ = signal(SIGPIPE, SIG_IGN)
         self.client = try TLSEnd(
-            client, identity: clientIdentity, role: .client, descriptor: descriptors.0, usesKernelTLS: usesKernelTLS)
+            client, identity: clientIdentity, role: .client, descriptor: descriptors.0, kernel: kernel)
         self.server = try TLSEnd(
-            server, identity: serverIdentity, role: .server, descriptor: descriptors.1, usesKernelTLS: usesKernelTLS)
+            server, identity: serverIdentity, role: .server, descriptor: descriptors.1, kernel: kernel)
     }
 
     /// Runs both handshakes to their ends.

@@ -16,8 +16,11 @@ import Testing
             ["cluster.local": TrustBundle(roots: [root.bytes])])
     }
 
-    private func pair(over descriptors: (CInt, CInt) = socketPair()) throws -> TLSPair {
-        let pair = try TLSPair(client: snapshot, as: webID, server: snapshot, as: cartID, over: descriptors)
+    private func pair(
+        over descriptors: (CInt, CInt) = socketPair(), kernel: KernelTLS = .none
+    ) throws -> TLSPair {
+        let pair = try TLSPair(
+            client: snapshot, as: webID, server: snapshot, as: cartID, over: descriptors, kernel: kernel)
         pair.handshake()
         try #require(pair.isComplete)
         return pair
@@ -123,8 +126,8 @@ import Testing
         #expect(sent > 100_000 && sent <= 300_000)
     }
 
-    @Test func keysAreChangedOnTheWay() throws {
-        let pair = try pair()
+    @Test(arguments: writersThatUpdate) func keysAreChangedOnTheWay(kernel: KernelTLS) throws {
+        let pair = try pair(over: try loopbackPair(), kernel: kernel)
         pair.client.connection.recordsPerKey = 3
         let block = [UInt8](repeating: 9, count: 50_000)
         for round in 0..<20 {
@@ -135,12 +138,44 @@ import Testing
         }
         // A change is a record of its own: a header, a message of 5 bytes, its kind and a tag. It goes before the next data.
         pair.client.connection.recordsPerKey = 1
-        guard case .bytes(1) = pair.client.write("x") else { throw TLSFailure.io }
-        #expect(pair.server.receive(1) == Array("x".utf8))
+        let record = [UInt8](repeating: 9, count: 16 << 10)
+        guard case .bytes(record.count) = pair.client.write(record[...]) else { throw TLSFailure.io }
+        #expect(pair.server.receive(record.count) == record)
         guard case .bytes(1) = pair.client.write("y") else { throw TLSFailure.io }
         var wire = [UInt8](repeating: 0, count: 200)
-        #expect(unsafe recv(pair.server.descriptor, &wire, wire.count, CInt(MSG_PEEK)) == 27 + 23)
+        var count = 0
+        for _ in 0..<1_000 where count < 27 + 23 {
+            count = unsafe recv(pair.server.descriptor, &wire, wire.count, CInt(MSG_PEEK))
+            usleep(1_000)
+        }
+        #expect(count == 27 + 23)
         #expect(pair.server.receive(1) == Array("y".utf8))
+    }
+
+    /// The kernel as well, if it can.
+    private static let writersThatUpdate: [KernelTLS] =
+        weft_probe_kernel_tls() == WEFT_KERNEL_TLS_UPDATES ? [.none, .updates] : [.none]
+
+    /// Where the kernel has the module but keeps a key for ever, a connection says when it had better be replaced, and
+    /// ends as it should before the key is worn out; elsewhere it goes on.
+    @Test func aKeyThatCannotBeChangedIsNotUsedForEver() throws {
+        let pair = try pair(over: try loopbackPair(), kernel: .records)
+        let isKernels = pair.client.connection.usesKernelTLS
+        pair.client.connection.recordsPerKey = 3
+        let record = [UInt8](repeating: 9, count: 16 << 10)
+        for round in 0..<6 {
+            let isWorn = pair.client.connection.isWorn
+            #expect(isWorn == (isKernels && round >= 3), "\(round)")
+            guard case .bytes(record.count) = pair.client.write(record[...]) else { throw TLSFailure.io }
+            #expect(pair.server.receive(record.count) == record)
+        }
+        guard case .bytes(4) = pair.client.write("pong") else {
+            #expect(isKernels)
+            guard case .closed = pair.server.read().result else { throw TLSFailure.io }
+            return
+        }
+        #expect(!isKernels)
+        #expect(pair.server.receive(4) == Array("pong".utf8))
     }
 
     @Test func aPeerThatVanishesIsNotOneThatHasFinished() throws {

@@ -143,7 +143,7 @@ import Testing
     }
 
     @Test func whoHasNoCertificateGetsNoConnection() throws {
-        var contexts = TLSContexts(usesKernelTLS: false)
+        var contexts = TLSContexts()
         func failure(_ contexts: inout TLSContexts) -> TLSFailure? {
             do throws(TLSFailure) {
                 _ = try contexts.connection(identity: webID, role: .client, descriptor: -1)
@@ -172,7 +172,7 @@ import Testing
 
     @Test func aNodeWithManyIdentitiesHoldsFewContexts() throws {
         let certificates = try (0..<6).map { try root.issue(TestLeaf("spiffe://cluster.local/ns/shop/sa/w\($0)")) }
-        var contexts = TLSContexts(capacity: 3, usesKernelTLS: false)
+        var contexts = TLSContexts(capacity: 3)
         contexts.adopt(TrustMaterial(TrustSnapshot(certificates + [client], bundle())))
         let (ours, theirs) = socketPair()
         let peer = try TLSEnd(TrustSnapshot([server], bundle()), identity: cartID, role: .server, descriptor: theirs)
