@@ -52,6 +52,41 @@ extension NodeTests {
             }
         }
 
+        @Test("A tunnel uses cubic to a node that is near, and the system's own congestion control to one that is not")
+        func congestionControl() throws {
+            try Cluster.run { cluster in
+                let sandbox = cluster.sandbox
+                let nodes = try [cluster.a, cluster.b].map { try #require($0.namespace) }
+                let wire = try sandbox.start(
+                    [Host.python, Host.support("Tunnel/delay.py"), "4"] + nodes.map(\.path))
+                try wire.waitForOutput("the slow wire") { $0.contains("ready\n") }
+                let far = "10.78.0.21"
+                for (namespace, address) in zip(nodes, ["10.78.0.11", far]) {
+                    let enter = ["nsenter", "--net=\(namespace.path)"]
+                    try sandbox.check(enter + ["ip", "address", "add", "\(address)/24", "dev", "far"])
+                    try sandbox.check(enter + ["ip", "link", "set", "far", "up"])
+                    // Whatever this machine's own is, it shows.
+                    try sandbox.check(enter + ["sysctl", "-q", "net.ipv4.tcp_congestion_control=reno"])
+                }
+                try sandbox.makeCgroup("b/far")
+                try sandbox.serve(["far,tcp,\(far),8080"], in: "b/far", namespace: cluster.b.namespace)
+                try cluster.apply(
+                    cluster.workload("far", node: "node-b", address: far, cgroup: "b/far", port: 8080))
+
+                func algorithm(_ namespace: NetworkNamespace, _ filter: String) throws -> String {
+                    let shown = try sandbox.check(
+                        ["nsenter", "--net=\(namespace.path)", "ss", "-Htin", "state", "established", filter])
+                    let known = ["cubic", "reno"].filter { shown.split(separator: " ").contains(Substring($0)) }
+                    return known.joined(separator: " and ")
+                }
+                for (address, expected) in [(Cluster.web, "cubic"), (far, "reno")] {
+                    #expect(try cluster.connect(to: address, port: 8080).result == "connected")
+                    #expect(try algorithm(nodes[0], "dst \(address):15008") == expected, "to \(address)")
+                    #expect(try algorithm(nodes[1], "src \(address):15008") == expected, "from \(address)")
+                }
+            }
+        }
+
         @Test("On the wire there is TLS 1.3 with ALPN h2 and no server name, and nothing of what the applications say")
         func wire() throws {
             try Host.require([("tshark", "tshark")])
