@@ -82,10 +82,14 @@ extension NodeTests {
                 for name in ["a/ext", "b/api"] { try sandbox.makeCgroup(name) }
                 try add(Self.extAddress, in: cluster.a.namespace, sandbox)
                 try add(Self.apiAddress, in: cluster.b.namespace, sandbox)
-                let api = try sandbox.start(
-                    [Host.python, Host.script("echo.py"), "api", Self.apiAddress, "8080"], in: "b/api",
-                    namespace: cluster.b.namespace)
-                try api.waitForOutput("listening") { $0.contains("ready\n") }
+                func serve() throws -> Command {
+                    let api = try sandbox.start(
+                        [Host.python, Host.script("echo.py"), "api", Self.apiAddress, "8080"], in: "b/api",
+                        namespace: cluster.b.namespace)
+                    try api.waitForOutput("listening") { $0.contains("ready\n") }
+                    return api
+                }
+                var api = try serve()
                 for (kind, port) in [("http", "8000"), ("grpc", "9000")] {
                     let interpreter = kind == "grpc" ? ["/usr/bin/python3", "-S"] : [Host.python]
                     let server = try sandbox.start(
@@ -111,6 +115,17 @@ extension NodeTests {
                     // Several checks later it still counts as healthy.
                     sleep(1)
                     #expect(try get("/items").status == 200, "\(check)")
+
+                    // The other agent is there, and takes the tunnel's connection before the workload would.
+                    api.stop()
+                    // Who asks first finds out itself that nobody answers; soon nobody asks any more.
+                    try eventually("the only endpoint counts as unhealthy for \(check)", within: 10) {
+                        let reply = try get("/items")
+                        #expect(reply.status == 503)
+                        return reply.reason == "no_healthy_upstream"
+                    }
+                    api = try serve()
+                    try eventually("it is healthy again for \(check)", within: 10) { try get("/items").pod == "api" }
                 }
                 // The agents' own identity is what the other ends have seen.
                 try cluster.a.waitForMetrics("node a knows who has asked the authorizers") {
@@ -121,24 +136,12 @@ extension NodeTests {
                 let identities = try cluster.b.weftJSON("identity", "list").array.compactMap { $0["identity"].string }
                 #expect(identities.contains(Self.principal), "\(identities)")
 
-                api.stop()
-                // Who asks first finds out itself that nobody answers; soon nobody asks any more.
-                try eventually("the only endpoint counts as unhealthy", within: 10) {
-                    let reply = try get("/items")
-                    #expect(reply.status == 503)
-                    return reply.reason == "no_healthy_upstream"
-                }
-                // It is the client's node that knows: nothing goes through the tunnel.
+                // It was the client's node that knows: nothing goes through the tunnel.
                 try cluster.a.waitForMetrics("node a has not asked") {
                     $0.sum(
                         "istio_requests_total",
                         ["reporter": "source", "response_flags": "UH", "destination_service_name": "api"]) >= 1
                 }
-                let again = try sandbox.start(
-                    [Host.python, Host.script("echo.py"), "api", Self.apiAddress, "8080"], in: "b/api",
-                    namespace: cluster.b.namespace)
-                try again.waitForOutput("listening") { $0.contains("ready\n") }
-                try eventually("it is healthy again", within: 10) { try get("/items").pod == "api" }
             }
         }
     }

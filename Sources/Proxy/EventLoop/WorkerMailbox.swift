@@ -11,7 +11,7 @@ enum WorkerMail: Sendable {
     case checked(CheckReply)
     case adoptTunnels(TunnelTable)
     /// To an endpoint, from the other end of a socket pair.
-    case dial(descriptor: CInt, weft_endpoint)
+    case dial(descriptor: CInt, weft_endpoint, isProbe: Bool)
     case adoptTrust(TrustMaterial)
     /// A connection of an earlier agent.
     case inherit(Inheritance)

@@ -210,6 +210,8 @@ enum HTTP2Callbacks {
             head.authority.set(value)
         } else if unsafe equal(name, "forwarded") {
             head.forwarded.set(value)
+        } else if unsafe equal(name, "weft-probe") {
+            head.isProbe = true
         } else if unsafe equal(name, ":status"), value.byteCount == 3 {
             var status: UInt16 = 0
             for index in 0..<3 { status = status &* 10 &+ UInt16(value[index] &- UInt8(ascii: "0")) }

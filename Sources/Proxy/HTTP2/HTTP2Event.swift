@@ -42,6 +42,8 @@ struct HTTP2Head: BitwiseCopyable {
     var status: UInt16 = 0
     var authority = HTTP2Text()
     var forwarded = HTTP2Text()
+    /// See `TunnelStream.isProbe`.
+    var isProbe = false
     /// It ends the stream as well.
     var endsStream = false
     /// Trailers, or an informational response.

@@ -24,7 +24,9 @@ struct HealthProbe {
     init?(_ check: HealthCheck, endpoint: MeshEndpoint, _ dialer: TunnelDialer, now: UInt64) {
         let address = weft_endpoint(
             high: endpoint.address.high, low: endpoint.address.low, port: check.port ?? endpoint.port)
-        guard let connection = dialer.connect(to: address) else { return nil }
+        var isProbe = false
+        if case .tcp = check.probe { isProbe = true }
+        guard let connection = dialer.connect(to: address, isProbe: isProbe) else { return nil }
         descriptor = connection.descriptor
         if connection.awaitsTunnel { phase = .tunnelling }
         self.check = check

@@ -9,7 +9,8 @@ extension Worker {
             case .close(let id): closeListeners { $0.id == id }
             case .adopt(let configuration): pendingConfiguration = configuration
             case .adoptTunnels(let table): pendingTunnels = table
-            case .dial(let descriptor, let endpoint): dialTunnel(descriptor, endpoint)
+            case .dial(let descriptor, let endpoint, let isProbe):
+                dialTunnel(descriptor, endpoint, isProbe: isProbe)
             case .adoptTrust(let material): pendingTrust = material
             case .checked(let reply): conclude(reply)
             case .inherit(let inheritance): inherit(inheritance)

@@ -25,7 +25,8 @@ final class TunnelDialer: Sendable {
     func adopt(_ table: TunnelTable) { state.withLock { $0.table = table } }
 
     /// A connection that stands or is being made; nil: it has failed at once.
-    func connect(to endpoint: weft_endpoint) -> Connection? {
+    /// - Parameter isProbe: it carries nothing; a tunnel stands once the other agent has reached the workload itself.
+    func connect(to endpoint: weft_endpoint, isProbe: Bool = false) -> Connection? {
         let mailbox = state.withLock { state -> WorkerMailbox? in
             guard let table = state.table, table.isTunnelled(ClientAddress(endpoint)) else { return nil }
             return state.mailbox
@@ -36,19 +37,19 @@ final class TunnelDialer: Sendable {
             return descriptor >= 0 ? Connection(descriptor: descriptor) : nil
         }
         guard let pair = Sockets.pair() else { return nil }
-        mailbox.post(.dial(descriptor: pair.1, endpoint))
+        mailbox.post(.dial(descriptor: pair.1, endpoint, isProbe: isProbe))
         return Connection(descriptor: pair.0, awaitsTunnel: true)
     }
 }
 
 extension Worker {
     /// Carries the bytes of `descriptor`, the other end of which a thread of the agent has.
-    mutating func dialTunnel(_ descriptor: CInt, _ endpoint: weft_endpoint) {
+    mutating func dialTunnel(_ descriptor: CInt, _ endpoint: weft_endpoint, isProbe: Bool) {
         // The peer sees the address of this node, since no workload connects.
         let nowhere = ClientAddress(high: 0, low: 0, port: 0)
         let opening = openTunnel(
             descriptor, source: TunnelTable.agent, target: ClientAddress(endpoint), service: 0, destination: 0,
-            client: nowhere, owner: .caller)
+            client: nowhere, owner: .caller, isProbe: isProbe)
         guard case .opened = opening else {
             statistics.add(.tunnelStreamsFailed)
             close(descriptor)

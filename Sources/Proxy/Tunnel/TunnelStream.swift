@@ -31,6 +31,8 @@ struct TunnelStream: BitwiseCopyable {
     var hasEngineLeft = false
     /// It was refused unseen once, and has been asked for again.
     var isRepeated = false
+    /// An agent asks whether the workload takes connections, and nothing else.
+    var isProbe = false
     /// The engine's end of the socket pair, if the other end of `descriptor` is the engine's.
     var owner = Owner.none
     /// Who is connected with whom: identifiers as in the kernel's maps, 0: unknown.

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Mesh
 
 // Incoming tunnels: from a peer's agent to a workload of this node.
 extension Worker {
@@ -36,9 +37,16 @@ extension Worker {
             refuse(event.stream, of: session, 401)
             return
         }
-        guard inbound.service == 0 else { return handOver(stream, inbound) }
+        stream.isProbe = head.isProbe && isAgent(tunnels.sessions[session].peerIdentity)
+        guard inbound.service == 0 || stream.isProbe else { return handOver(stream, inbound) }
         stream.service = tunnels.table?.service(head.forwarded, at: target) ?? 0
         dial(stream)
+    }
+
+    /// Others might connect to workloads past the rules about requests, though without a word.
+    private func isAgent(_ peer: String) -> Bool {
+        guard let id = SPIFFEID(peer), let identity = PeerIdentity(id) else { return false }
+        return identity.namespace == AgentIdentity.namespace && identity.serviceAccount == AgentIdentity.serviceAccount
     }
 
     /// The address of the application that connects. Its agent may say so only of the peer's own: rules about addresses
@@ -126,6 +134,13 @@ extension Worker {
         let session = tunnels.streams[index].session
         tunnels.fields.removeAll()
         tunnels.fields.add(":status", "200")
+        if tunnels.streams[index].isProbe {
+            _ = tunnels.sessions[session].http.respond(tunnels.streams[index].number, tunnels.fields, source: nil)
+            enqueue(tunnelSession: session)
+            recordOpened(index)
+            closeSocket(index, isReset: false)
+            return
+        }
         _ = tunnels.sessions[session].http.respond(tunnels.streams[index].number, tunnels.fields, source: index)
         enqueue(tunnelSession: session)
         opened(index)

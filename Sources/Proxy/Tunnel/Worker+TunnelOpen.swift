@@ -32,7 +32,7 @@ extension Worker {
     /// descriptor stays the caller's.
     mutating func openTunnel(
         _ descriptor: CInt, source: UInt64, target: ClientAddress, service: UInt64, destination: UInt64,
-        client: ClientAddress, owner: TunnelStream.Owner
+        client: ClientAddress, owner: TunnelStream.Owner, isProbe: Bool = false
     ) -> TunnelOpening {
         guard let table = tunnels.table, table.isTunnelled(target), !isDraining else { return .failed }
         guard let identity = table.sources[source] else {
@@ -52,6 +52,7 @@ extension Worker {
         stream.source = source
         stream.service = service
         stream.destination = destination
+        stream.isProbe = isProbe
         guard let index = insert(stream) else { return .shortage }
         writeRequest(index, table)
         guard let number = tunnels.sessions[session].http.request(tunnels.fields, source: index) else {
@@ -84,7 +85,7 @@ extension Worker {
         return true
     }
 
-    /// `:authority` says where to, `forwarded` where from and by what name, `baggage` who (HBONE).
+    /// `:authority` says where to, `forwarded` where from and by what name, `baggage` who (HBONE). `weft-probe` is ours.
     private mutating func writeRequest(_ index: UInt32, _ table: TunnelTable) {
         let stream = tunnels.streams[index]
         tunnels.fields.removeAll()
@@ -111,6 +112,7 @@ extension Worker {
         scratch.append(hex: tunnels.random.next() | 1, digits: 16)
         scratch.append("-00")
         tunnels.fields.add("traceparent", scratch.bytes, isUnique: true)
+        if stream.isProbe { tunnels.fields.add("weft-probe", "connect") }
     }
 
     /// A session with room for another stream, a new one if there is none.
