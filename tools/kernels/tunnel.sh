@@ -3,6 +3,7 @@
 
 nodes=/sys/fs/cgroup/nodes
 file_size=16777216
+ip=/bin/ip # and not the shell's own
 
 # in_node NODE COMMAND...: in its network namespace.
 in_node() {
@@ -18,13 +19,13 @@ of_reader() { in_cgroup "$nodes/a/reader" nsenter --net=/run/netns/a "$@"; }
 make_nodes() {
     mkdir -p "$nodes/a/reader" "$nodes/b/files" /www/files /etc/weft/tunnel
     cp /weft/tunnel.yaml /etc/weft/tunnel/mesh.yaml
-    ip netns add a && ip netns add b || return 1
-    ip -n a link add eth0 type veth peer name eth0 netns b || return 1
+    $ip netns add a && $ip netns add b || return 1
+    $ip -n a link add eth0 type veth peer name eth0 netns b || return 1
     for end in "a 10.77.0.1 10.77.0.11" "b 10.77.0.2 10.77.0.21"; do
         # shellcheck disable=SC2086 # three words
         set -- $end
-        ip -n "$1" link set lo up && ip -n "$1" addr add "$2/24" dev eth0 && ip -n "$1" addr add "$3/24" dev eth0 &&
-            ip -n "$1" link set eth0 up && ip -n "$1" route add 10.96.0.0/16 dev eth0 || return 1
+        $ip -n "$1" link set lo up && $ip -n "$1" addr add "$2/24" dev eth0 && $ip -n "$1" addr add "$3/24" dev eth0 &&
+            $ip -n "$1" link set eth0 up && $ip -n "$1" route add 10.96.0.0/16 dev eth0 || return 1
     done
     head -c "$file_size" /dev/urandom >/www/files/file
     sum=$(sha256sum </www/files/file)
@@ -41,7 +42,7 @@ start_node() {
     in_cgroup "/sys/fs/cgroup/agent-$node" nsenter --net="/run/netns/$node" weftd run --cgroup "$nodes/$node" \
         --config /etc/weft/tunnel --node "node-$node" --pin-dir "/sys/fs/bpf/$node" --run-dir "/run/weft-$node" \
         --state-dir "/var/lib/weft-$node" --workers 1 "$@" >"/tmp/weftd-$node.log" 2>&1 &
-    within 60 in_node "$node" curl -fsS -m 5 -o /dev/null http://127.0.0.1:15021/healthz/ready && return 0
+    within 200 in_node "$node" curl -fs -m 5 -o /dev/null http://127.0.0.1:15021/healthz/ready && return 0
     cat "/tmp/weftd-$node.log"
     return 1
 }
@@ -59,7 +60,7 @@ stop_nodes() {
     for node in a b; do
         while read -r process; do kill "$process"; done <"/sys/fs/cgroup/agent-$node/cgroup.procs"
     done
-    within 20 no_agent
+    within 60 no_agent
 }
 no_agent() { [ -z "$(cat /sys/fs/cgroup/agent-a/cgroup.procs /sys/fs/cgroup/agent-b/cgroup.procs)" ]; }
 
@@ -126,7 +127,7 @@ check "a file goes through a tunnel whole" sent
 check "the kernel of the client's node encrypts it" encrypts a
 check "files go both ways at once" both_ways
 check "200 small requests are answered" small_requests
-check "the server's agent knows the client's identity" within 10 tunnelled
+check "the server's agent knows the client's identity" within 60 tunnelled
 check "no record was refused" equal TlsDecryptError 0 "$(kernel_tls a TlsDecryptError)"
 check "the agents end" stop_nodes
 check "they start again without the kernel's TLS" start_nodes --kernel-tls off
