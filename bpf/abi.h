@@ -400,7 +400,7 @@ struct weft_traffic {
 	__u64 sent_segments; /* TCP segments or UDP datagrams */
 	__u64 received_segments;
 	__u64 retransmits;
-	__u64 window_limited_us;          /* as in struct weft_volume */
+	__u64 window_limited_us;          /* waits for the peer's receive window (tcpi_rwnd_limited) */
 	struct weft_histogram rtt_us;     /* smoothed RTT, when a connection ends and while it is busy */
 	struct weft_histogram connect_us; /* connect() to established */
 };
@@ -424,8 +424,8 @@ struct weft_volume {
 	__u64 received_bytes;
 	__u64 sent_segments;
 	__u64 received_segments;
-	__u64 retransmits;
-	__u64 window_limited_us; /* had to send what the peer's receive window had no room for (tcpi_rwnd_limited) */
+	__u32 retransmits;
+	__u32 window_limited; /* jiffies in which the peer's receive window had no room for what was to be sent */
 };
 
 /* ------------------------------------------------------------------------------------------------ sockets */
@@ -679,9 +679,9 @@ WEFT_ASSERT(sizeof(struct weft_traffic_key) == 32, "weft_traffic_key");
 WEFT_ASSERT(sizeof(struct weft_traffic) == 488, "weft_traffic");
 WEFT_ASSERT(sizeof(struct weft_connection) == 120, "weft_connection");
 WEFT_ASSERT(sizeof(struct weft_young) == 128, "weft_young");
-WEFT_ASSERT(sizeof(struct weft_socket) == 216, "weft_socket");
-WEFT_ASSERT(sizeof(struct weft_udp_peer) == 200, "weft_udp_peer");
-WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1608, "weft_udp_socket");
+WEFT_ASSERT(sizeof(struct weft_socket) == 200, "weft_socket");
+WEFT_ASSERT(sizeof(struct weft_udp_peer) == 184, "weft_udp_peer");
+WEFT_ASSERT(sizeof(struct weft_udp_socket) == 1480, "weft_udp_socket");
 WEFT_ASSERT(sizeof(struct weft_tuple_key) == 48, "weft_tuple_key");
 WEFT_ASSERT(sizeof(struct weft_tuple_place) == 88, "weft_tuple_place");
 WEFT_ASSERT(sizeof(struct weft_flow) == 184, "weft_flow");

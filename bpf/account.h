@@ -73,14 +73,19 @@ static __always_inline void traffic_key_of(const struct weft_connection *connect
 /* Length of a jiffy, which only user space can tell. */
 const volatile __u64 jiffy_ns = 0;
 
-/* For how long a TCP socket has waited for its peer's receive window. */
-static __always_inline __u64 tcp_window_limited(struct tcp_sock *tcp)
+static __always_inline __u64 jiffies_us(__u32 jiffies)
+{
+	return jiffies * jiffy_ns / 1000;
+}
+
+/* For how many jiffies a TCP socket has waited for its peer's receive window. */
+static __always_inline __u32 tcp_window_limited(struct tcp_sock *tcp)
 {
 	__u32 jiffies = tcp->chrono_stat[TCP_CHRONO_RWND_LIMITED - 1];
 
 	if (BPF_CORE_READ_BITFIELD(tcp, chrono_type) == TCP_CHRONO_RWND_LIMITED)
 		jiffies += (__u32)bpf_jiffies64() - tcp->chrono_start;
-	return jiffies * jiffy_ns / 1000;
+	return jiffies;
 }
 
 /* What a TCP socket has carried. A received FIN occupies one sequence number, which bytes_received includes. */
@@ -93,7 +98,7 @@ static __always_inline void tcp_volume(struct tcp_sock *tcp, struct weft_volume 
 	volume->sent_segments = tcp->segs_out;
 	volume->received_segments = tcp->segs_in;
 	volume->retransmits = tcp->total_retrans;
-	volume->window_limited_us = tcp_window_limited(tcp);
+	volume->window_limited = tcp_window_limited(tcp);
 }
 
 /*
@@ -113,6 +118,20 @@ static __always_inline __u64 advance(__u64 *counted, __u64 now)
 	return 0;
 }
 
+/* The same for 32 bits. */
+static __always_inline __u32 advance_word(__u32 *counted, __u32 now)
+{
+	for (int attempt = 0; attempt < 4; attempt++) {
+		__u32 before = *(volatile __u32 *)counted;
+
+		if (now <= before)
+			return 0;
+		if (__sync_val_compare_and_swap(counted, before, now) == before)
+			return now - before;
+	}
+	return 0;
+}
+
 /* Takes what `now` has over `counted`; returns whether anything moved. */
 static __always_inline int take_volume(struct weft_volume *counted, const struct weft_volume *now,
                                        struct weft_volume *taken)
@@ -121,8 +140,8 @@ static __always_inline int take_volume(struct weft_volume *counted, const struct
 	taken->received_bytes = advance(&counted->received_bytes, now->received_bytes);
 	taken->sent_segments = advance(&counted->sent_segments, now->sent_segments);
 	taken->received_segments = advance(&counted->received_segments, now->received_segments);
-	taken->retransmits = advance(&counted->retransmits, now->retransmits);
-	taken->window_limited_us = advance(&counted->window_limited_us, now->window_limited_us);
+	taken->retransmits = advance_word(&counted->retransmits, now->retransmits);
+	taken->window_limited = advance_word(&counted->window_limited, now->window_limited);
 	return taken->sent_bytes || taken->received_bytes;
 }
 
@@ -138,8 +157,8 @@ static __always_inline void add_volume(struct weft_traffic *counters, const stru
 		ADD(counters->received_segments, taken->received_segments);
 	if (taken->retransmits)
 		ADD(counters->retransmits, taken->retransmits);
-	if (taken->window_limited_us)
-		ADD(counters->window_limited_us, taken->window_limited_us);
+	if (taken->window_limited)
+		ADD(counters->window_limited_us, jiffies_us(taken->window_limited));
 }
 
 /* Adds to the counters what they do not have yet of a connection that has carried `now`. */

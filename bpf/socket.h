@@ -172,7 +172,7 @@ static __noinline int connection_end(struct weft_connection *connection, struct 
 	flow_fill(flow, connection, ending_event(connection, before));
 	flow->sent_bytes = ending->carried.sent_bytes;
 	flow->received_bytes = ending->carried.received_bytes;
-	flow->window_limited_us = ending->carried.window_limited_us;
+	flow->window_limited_us = jiffies_us(ending->carried.window_limited);
 	flow->retransmits = ending->carried.retransmits;
 	flow->source_address = ending->source_address;
 	flow->source_port = ending->source_port;
