@@ -207,7 +207,7 @@ CONFIGURATION
 # pages COUNT URL: requests on one connection, each answered with its own page.
 pages() {
     seq 1 "$1" | sed 's,^,/page/,' >/tmp/pages.wanted
-    in_cgroup "$mesh/soaker" curl -sS -m 120 -g "$2/page/[1-$1]" >/tmp/pages.found || return 1
+    in_cgroup "$mesh/soaker" curl -sS -m 120 "$2/page/[1-$1]" >/tmp/pages.found || return 1
     cmp /tmp/pages.wanted /tmp/pages.found
 }
 
