@@ -26,6 +26,9 @@
  *
  * The program takes a request only when it is sent in one piece, and everything that the client has sent before has
  * been taken by the agent or by an earlier request: `taken` says up to where. So no byte can be in two hands.
+ *
+ * The agent may end in any state; a standby process has its sockets too. What is AGENT then was in its hands, and ends
+ * with it. With every other word the programs go on as before, and the next agent goes on as if the offer were its own.
  */
 #ifndef WEFT_ABI_SHORTCUT_H
 #define WEFT_ABI_SHORTCUT_H
