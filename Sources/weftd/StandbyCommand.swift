@@ -20,6 +20,8 @@ struct StandbyCommand: ParsableCommand {
         let mapped = try unsafe ShortcutMaps(PinDirectory(path: pinDir))
         let memory = unsafe ShortcutMemory(
             shortcuts: mapped.shortcuts, legs: mapped.legs, tables: mapped.tables, node: mapped.node)
+        // Wherever the agent was started, it may be unmounted.
+        _ = unsafe chdir("/")
         guard let standby = Standby(listener: Self.listener, memory: memory) else { throw ExitCode(1) }
         standby.run()
     }

@@ -61,7 +61,7 @@ extension BPFTests {
         @Test(arguments: [
             Fault(
                 testDescription: "promotion before the reader has taken what went by TCP",
-                right: "!has_read_tcp(reader, written)", wrong: "0", failing: ["order", "pause"]),
+                right: "!has_read_tcp(reader, writer)", wrong: "0", failing: ["order", "pause"]),
             Fault(
                 testDescription: "no bound",
                 right: "direction->outstanding + size > node->redirect_cap", wrong: "0",
