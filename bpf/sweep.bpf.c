@@ -7,7 +7,7 @@
  * 3. `sweep`, over the storage of all mesh sockets, moves what open connections have carried into the counters, decides
  *    each connection's policy anew, and writes to its reader those that have to end (struct weft_doomed).
  *
- * Beside it: `accept_queues`, run several times a second; `enlist`, run in the namespaces of local workloads when the
+ * Beside it: `accept_queues`, run every second; `enlist`, run in the namespaces of local workloads when the
  * enrolment of cgroups has changed; and `unread`, run before the maps are removed.
  */
 #include "kernel.h"

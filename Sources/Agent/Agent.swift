@@ -21,7 +21,7 @@ public final class Agent {
     /// Flow records that nobody was woken for are collected this often.
     private static let flowInterval = Duration.milliseconds(250)
     /// How often the accept queues are looked at: their lengths are integrated over time.
-    private static let acceptQueueInterval = Duration.milliseconds(100)
+    private static let acceptQueueInterval = Duration.seconds(1)
     private static let judgeInterval = Duration.seconds(10)
     private static let tidyInterval = Duration.seconds(30)
     /// Flow records that are taken in one turn.

@@ -48,7 +48,7 @@ final class MetricsScrape {
         }
     }
 
-    /// Looks how many connections wait to be accepted. To be called several times a second.
+    /// Looks how many connections wait to be accepted. To be called at least every second.
     func sampleAcceptQueues(_ plane: KernelPlane) throws(BPFError) {
         acceptQueues.take(try plane.acceptQueues(), now: Reactor.now())
     }
