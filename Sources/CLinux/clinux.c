@@ -105,8 +105,8 @@ static int forget_object(struct dl_phdr_info *info, size_t size, void *context)
         const ElfW(Phdr) *segment = &info->dlpi_phdr[index];
         uintptr_t start, end;
 
-        /* Nothing that was ever written: such pages exist nowhere else. */
-        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) || !(segment->p_flags & PF_X))
+        /* Code and constants, and nothing that was ever written: such pages exist nowhere else. */
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W))
             continue;
         start = (info->dlpi_addr + segment->p_vaddr + page - 1) & ~(page - 1);
         end = (info->dlpi_addr + segment->p_vaddr + segment->p_filesz) & ~(page - 1);
