@@ -22,7 +22,9 @@ struct StandbyCommand: ParsableCommand {
             shortcuts: mapped.shortcuts, legs: mapped.legs, tables: mapped.tables, node: mapped.node)
         // Wherever the agent was started, it may be unmounted.
         _ = unsafe chdir("/")
-        guard let standby = Standby(listener: Self.listener, memory: memory) else { throw ExitCode(1) }
+        guard let standby = Standby(listener: Self.listener, memory: memory) else {
+            throw ValidationError("descriptor 3 is no socket: this is started by weftd run, not by hand")
+        }
         standby.run()
     }
 }
